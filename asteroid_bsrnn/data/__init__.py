@@ -1,0 +1,15 @@
+"""Data sets: ``(mixture, sources)`` per index, drawn from (seed, epoch, index) alone. ``get`` also knows Asteroid's."""
+from ..registry import Registry
+
+
+def _from_host(name):
+    import asteroid.data  # needs librosa, so only on demand
+
+    return getattr(asteroid.data, name, None)
+
+
+_REGISTRY = Registry("data set", _from_host)
+get, register_dataset = _REGISTRY.get, _REGISTRY.register
+
+for _dataset in ():
+    register_dataset(_dataset)

@@ -1,0 +1,21 @@
+"""Errors that are meant for the user: one sentence, naming the culprit and what is allowed."""
+
+
+class UserError(ValueError):
+    """Something the user gave cannot be used; the console command prints it and exits with 2."""
+
+
+class AudioError(UserError):
+    """An audio file cannot be used.
+
+    Args:
+        path (str or Path): the file, kept as ``error.path``.
+        reason (str): what is wrong with it and what was expected.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = str(path), reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)

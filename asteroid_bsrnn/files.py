@@ -1,0 +1,49 @@
+"""Files appear whole or not at all: written beside their place, then renamed onto it."""
+import json
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextmanager
+def atomic_path(path):
+    """Yield a temporary path in the folder of ``path``; rename it onto ``path`` when the block succeeds.
+
+    The temporary name keeps the suffix, so that writers that choose a format by suffix work. What the block
+    left behind is removed when it fails, and the old file, if there was one, stays as it was.
+
+    Args:
+        path (str or Path): where the file shall appear. Its folder is created when missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
+    try:
+        yield partial
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write ``text`` to ``path`` in UTF-8, whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    """Write ``value`` as readable JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path):
+    """Read a JSON file; a broken one is a :class:`UserError` that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from None

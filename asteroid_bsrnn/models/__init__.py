@@ -1,0 +1,33 @@
+"""Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
+import asteroid.models
+
+from ..registry import Registry
+
+_HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
+
+
+def _from_host(name):
+    return next((getattr(asteroid.models, own) for own in _HOST_NAMES if own.lower() == name.lower()), None)
+
+
+_REGISTRY = Registry("model", _from_host)
+get = _REGISTRY.get
+
+
+def register_model(cls):
+    """Make ``cls`` known to :func:`get` and to Asteroid itself, by its class name. Twice is harmless.
+
+    Raises:
+        ValueError: if Asteroid or this package has another model of that name.
+    """
+    _REGISTRY.register(cls)
+    known = getattr(asteroid.models, cls.__name__, None)
+    if known is None:
+        asteroid.models.register_model(cls)
+    elif known is not cls:
+        raise ValueError(f"Asteroid already has another model called {cls.__name__!r}")
+    return cls
+
+
+for _model in ():
+    register_model(_model)

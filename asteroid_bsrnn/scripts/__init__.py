@@ -1,0 +1,1 @@
+"""The console command ``asteroid-bsrnn``: argument parsing only."""

@@ -1,0 +1,43 @@
+"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code."""
+import argparse
+import importlib
+import os
+import sys
+
+COMMANDS = {}  # name of the subcommand -> its module in this package
+
+
+def _parser(names):
+    from .. import __version__
+
+    parser = argparse.ArgumentParser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
+    parser.add_argument("--version", action="version", version=f"asteroid-bsrnn {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in names:
+        importlib.import_module(f".{COMMANDS[name]}", __package__).add_parser(subparsers)
+    return parser
+
+
+def main(argv=None):
+    """Run one subcommand.
+
+    Returns:
+        int: 0 on success, 1 when some items failed, 2 for bad input, 130 after Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
+    args = _parser(names).parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("ASTEROID_BSRNN_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""Settings of the whole suite: one thread per process, the package imported before asteroid."""
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import asteroid_bsrnn  # noqa: E402, F401
+import torch  # noqa: E402
+
+torch.set_num_threads(1)

@@ -1,0 +1,16 @@
+"""Small things that several tests share."""
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _shared():
+    """The folder of reference material beside the checkout, if there is one."""
+    given = os.environ.get("ASTEROID_BSRNN_SHARED")
+    folder = Path(given) if given else ROOT.parent / "shared"
+    return folder if (folder / "golden").is_dir() else None
+
+
+SHARED = _shared()
+GOLDEN = ROOT / "tests" / "golden"
