@@ -6,6 +6,7 @@ fault, does nothing on a healthy installation, is harmless when applied twice, a
 """
 import functools
 import importlib
+import importlib.abc
 import importlib.metadata
 import importlib.util
 import sys
@@ -20,7 +21,8 @@ def repair():
     Returns:
         list of str: names of the repairs that were applied.
     """
-    repairs = (torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals, string_lists_in_hparams, infer_window)
+    repairs = (torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals)
+    repairs += (system_configuration, infer_window, silent_separate)
     return [step.__name__ for step in repairs if step()]
 
 
@@ -109,24 +111,33 @@ def safe_globals():
     return bool(missing)
 
 
-def string_lists_in_hparams():
-    """Let ``System`` take a configuration with lists of names.
+def system_configuration():
+    """Let ``System`` take lists of names in its configuration, and a trainer without a logger.
 
-    Fault: ``config_to_hparams`` of the host makes a tensor of every list and fails on strings (``sources: [vocals,
-    drums]``). Lists of anything but numbers become one string. Can go when the host does so.
+    Faults: ``config_to_hparams`` makes a tensor of every list and fails on strings (``sources: [vocals, drums]``);
+    ``on_validation_epoch_end`` fails under ``Trainer(logger=False)``. Lists of anything but numbers become one
+    string; without a logger nothing is logged. Can go when the host does so. Applied when the host's engine is
+    imported, because importing it takes two seconds that separation does not need.
     """
-    from asteroid.engine.system import System
+    return _when_imported("asteroid.engine.system", _mend_system)
 
-    original = System.config_to_hparams
-    if getattr(original, "mends_lists", False) or not _fails(original, {"section": {"names": ["a", "b"]}}):
-        return False
+
+def _mend_system(module):
+    system = module.System
+    if getattr(system, "mended", False):
+        return
+    to_hparams, validation_end = system.config_to_hparams, system.on_validation_epoch_end
 
     def config_to_hparams(dic):
-        return original(_without_name_lists(dic))
+        return to_hparams(_without_name_lists(dic))
 
-    config_to_hparams.mends_lists = True
-    System.config_to_hparams = staticmethod(config_to_hparams)
-    return True
+    @functools.wraps(validation_end)
+    def on_validation_epoch_end(self):
+        return validation_end(self) if self.trainer.logger is not None else None
+
+    system.config_to_hparams = staticmethod(config_to_hparams)
+    system.on_validation_epoch_end = on_validation_epoch_end
+    system.mended = True
 
 
 def _without_name_lists(value):
@@ -137,36 +148,76 @@ def _without_name_lists(value):
     return value
 
 
-def _fails(function, *args):
-    try:
-        function(*args)
-    except (ValueError, TypeError, KeyError):
-        return True
-    return False
-
-
 def infer_window():
     """Let ``asteroid-infer --ola-window`` work with its own default.
 
-    Fault: the default window of the host's command line is "hanning", a name that scipy dropped. The name is
-    translated where ``LambdaOverlapAdd`` asks scipy for it. Can go when the host's default is "hann".
+    Fault: the default window of the host's command line is "hanning", a name that scipy dropped. It is translated
+    where ``LambdaOverlapAdd`` receives it. Can go when the host's default is "hann".
     """
-    import asteroid.dsp.overlap_add as overlap_add
+    return _when_imported("asteroid.dsp.overlap_add", _mend_window)
 
-    original = overlap_add.LambdaOverlapAdd.__init__
-    if getattr(original, "mends_window", False) or not _fails(_scipy_window, "hanning"):
-        return False
+
+def _mend_window(module):
+    original = module.LambdaOverlapAdd.__init__
+    if getattr(original, "mended", False):
+        return
 
     @functools.wraps(original)
     def __init__(self, nnet, n_src, window_size, hop_size=None, window="hann", **kwargs):
         original(self, nnet, n_src, window_size, hop_size, "hann" if window == "hanning" else window, **kwargs)
 
-    __init__.mends_window = True
-    overlap_add.LambdaOverlapAdd.__init__ = __init__
+    __init__.mended = True
+    module.LambdaOverlapAdd.__init__ = __init__
+
+
+def silent_separate():
+    """Let ``separate`` of the host answer silence with silence.
+
+    Fault: it scales the estimates by the level of the mixture over theirs, which is 0/0 = NaN for silence. Can go
+    when the host guards that division.
+    """
+    return _when_imported("asteroid.separate", _mend_separate)
+
+
+def _mend_separate(module):
+    original = module.torch_separate
+    if getattr(original, "mended", False):
+        return
+
+    @functools.wraps(original)
+    def torch_separate(model, wav, **kwargs):
+        estimates = original(model, wav, **kwargs)
+        return estimates if wav.any() else estimates.nan_to_num(nan=0.0)
+
+    torch_separate.mended = True
+    module.torch_separate = torch_separate
+
+
+class _PatchOnImport(importlib.abc.MetaPathFinder):
+    """Runs ``patch(module)`` right after the module ``name`` is imported for the first time."""
+
+    def __init__(self, name, patch):
+        self.name, self.patch = name, patch
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)  # so that the search below finds the real one, and we are asked only once
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            self.patch(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def _when_imported(name, patch):
+    """Patch the module ``name`` now if it is there, else when it is imported."""
+    if name in sys.modules:
+        patch(sys.modules[name])
+    elif not any(isinstance(finder, _PatchOnImport) and finder.name == name for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PatchOnImport(name, patch))
     return True
-
-
-def _scipy_window(name):
-    from scipy.signal import get_window
-
-    return get_window(name, 8)

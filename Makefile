@@ -1,0 +1,36 @@
+# make demo   train, separate and score on real music (the excerpt that comes with musdb), a few minutes
+# make test   the fast tests
+# Both set everything up on their first call.
+PY := $(abspath .venv/bin/python)
+RECIPE ?= musdb18hq
+DEMO_FLAGS ?=
+
+.PHONY: help setup test test-slow test-all demo demo-short demo-speech bench wheel clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+setup:
+	@tools/setup.sh
+
+test: setup
+	$(PY) -m pytest -q -n 2 -m "not slow"
+
+test-slow: setup
+	$(PY) -m pytest -q -n 2 -m slow
+
+test-all: test test-slow
+
+demo: setup
+	cd recipes/$(RECIPE) && ./run.sh --stage 0 --demo true --python_path $(PY) $(DEMO_FLAGS)
+
+demo-short: setup
+	cd recipes/musdb18hq && ./run.sh --stage 0 --demo true --tag demo_short --set "training.epochs=1" --python_path $(PY)
+	cd recipes/libri2mix && ./run.sh --stage 0 --demo true --python_path $(PY)
+	cd recipes/wsj0-2mix && ./run.sh --stage 0 --demo true --python_path $(PY)
+
+bench: setup
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf build dist *.egg-info recipes/*/exp/*demo*

@@ -1,0 +1,34 @@
+# Kaldi's option convention: each variable set in the script above the line that sources this file is an option of that
+# name. --some-name value sets some_name (dashes and underscores are the same); --config FILE sources a file of
+# variables; --help prints $help_message. An unknown option, a missing value, and anything but true or false for a
+# variable that holds one of these, are errors.
+
+_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_]+=' | tr -d '=' | grep -v '^help_message$')
+
+_fail() {
+  echo "$(basename "$0"): $*" >&2
+  exit 2
+}
+
+while [ $# -gt 0 ]; do
+  _name=${1#--}
+  _name=${_name//-/_}
+  case "$1" in
+    --help | -h) echo "$help_message"; exit 0 ;;
+    --*=*) _fail "write '${1%%=*} ${1#*=}' instead of '$1'" ;;
+    --config)
+      [ -r "${2:-}" ] || _fail "--config needs a readable file, got '${2:-}'"
+      . "$2"
+      shift 2
+      continue ;;
+    --*) grep -qx "$_name" <<<"$_options" || _fail "unknown option $1; known are $(sed 's/^/--/' <<<"$_options" | tr '\n' ' ')" ;;
+    *) _fail "unexpected argument '$1': options look like --name value" ;;
+  esac
+  [ $# -ge 2 ] || _fail "option $1 needs a value"
+  case "${!_name}:$2" in
+    true:true | true:false | false:true | false:false) ;;
+    true:* | false:*) _fail "option $1 is true or false, got '$2'" ;;
+  esac
+  printf -v "$_name" '%s' "$2"
+  shift 2
+done

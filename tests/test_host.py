@@ -1,0 +1,134 @@
+"""Each repair: the fault is there without it, gone with it; healthy installations and second calls are left alone."""
+import subprocess
+import sys
+
+import asteroid_bsrnn
+import pytest
+import torch
+from asteroid_bsrnn import host
+
+
+def run(code):
+    """Run ``code`` in a fresh interpreter."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="a CUDA build of torch may load PyPI's torchaudio")
+def test_torchaudio_repair_is_needed_and_recovers_a_failed_import():
+    broken = run("import asteroid")
+    assert broken.returncode != 0, "asteroid imports by itself: torchaudio_extension can go"
+    done = run(
+        "try:\n    import asteroid\nexcept OSError:\n    pass\n"
+        "import asteroid_bsrnn, asteroid, torchaudio, torch, asteroid.engine\n"
+        "asteroid_bsrnn.host.repair()\n"
+        "assert torchaudio.transforms.Resample(44100, 16000)(torch.zeros(1, 4410)).shape == (1, 1600)\n"
+        "try:\n    torchaudio.functional.forced_align(torch.zeros(1, 4, 3), torch.ones(1, 2, dtype=torch.int32))\n"
+        "except RuntimeError as error:\n    assert 'did not load' in str(error)\nelse:\n    raise SystemExit('no error')"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_torchaudio_is_left_to_the_host():
+    done = run(
+        "import sys; sys.modules['torchaudio'] = None\n"
+        "from asteroid_bsrnn import host\nassert not host.torchaudio_extension()\nimport asteroid"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_pkg_resources_repair_is_needed_without_pkg_resources():
+    hide = (
+        "import sys, importlib.abc\n"
+        "class Hide(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pkg_resources': raise ModuleNotFoundError(name=name)\n"
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda n, p=None: None if n == 'pkg_resources' else find(n, p)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+    )
+    assert run(hide + "import torchmetrics").returncode != 0, "torchmetrics imports by itself: the repair can go"
+    done = run(hide + "import asteroid_bsrnn, sys, asteroid.engine; assert 'pkg_resources' not in sys.modules")
+    assert done.returncode == 0, done.stderr
+
+
+def test_safe_globals_repair_is_needed_and_admits_values_only(tmp_path):
+    import numpy as np
+
+    path = tmp_path / "old.pth"
+    torch.save({"version": torch.__version__, "score": np.float64(1.5)}, path)
+    bare = run(f"import torch; torch.load({str(path)!r}, weights_only=True)")
+    assert "TorchVersion" in bare.stderr, "torch reads the host's files by itself: safe_globals can go"
+    assert torch.load(path, weights_only=True)["score"] == 1.5
+    torch.save({"hostile": print}, path)
+    with pytest.raises(Exception, match="print"):
+        torch.load(path, weights_only=True)
+
+
+def test_numpy_1_module_names_load_as_well(tmp_path):
+    import zipfile
+
+    import numpy as np
+
+    new, old = tmp_path / "new.pth", tmp_path / "old.pth"
+    torch.save({"score": np.float64(2.5)}, new)
+    with zipfile.ZipFile(new) as source, zipfile.ZipFile(old, "w") as target:
+        for item in source.infolist():
+            content = source.read(item)
+            target.writestr(item.filename, content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    assert old.read_bytes() != new.read_bytes()
+    assert torch.load(old, weights_only=True)["score"] == 2.5
+
+
+def test_system_repair_is_needed_and_lists_of_names_pass():
+    bare = run(
+        "import sys, types; sys.modules['torch_stoi'] = None\n"
+        "from asteroid.engine.system import System; System.config_to_hparams({'data': {'sources': ['a', 'b']}})"
+    )
+    assert "too many dimensions" in bare.stderr, "the host copes with lists of names: system_configuration can go"
+    from asteroid.engine.system import System
+
+    conf = {"data": {"sources": ["vocals", "drums"], "sizes": [1, 2], "none": None}}
+    assert System.config_to_hparams(conf)["data_sources"] == "['vocals', 'drums']"
+    assert conf["data"]["sources"] == ["vocals", "drums"]
+
+
+def test_a_trainer_without_logger_validates():
+    import pytorch_lightning as pl
+    from asteroid.engine.system import System
+    from torch.utils.data import DataLoader
+
+    net = torch.nn.Linear(2, 2)
+    loader = DataLoader([(torch.ones(2), torch.ones(2))] * 2, batch_size=1)
+    system = System(net, torch.optim.SGD(net.parameters(), 0.1), torch.nn.functional.mse_loss, loader, loader)
+    trainer = pl.Trainer(
+        max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu", enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(system)
+    assert trainer.current_epoch == 1
+
+
+def test_window_repair_is_needed_and_reconstructs():
+    from asteroid.dsp.overlap_add import LambdaOverlapAdd
+    from scipy.signal import get_window
+
+    with pytest.raises(ValueError):
+        get_window("hanning", 8)  # scipy knows the old name again: infer_window can go
+    ola = LambdaOverlapAdd(lambda x: x.unsqueeze(1), 1, 64, 32, "hanning", reorder_chunks=False)
+    wav = torch.randn(1, 1, 640)
+    assert torch.allclose(ola(wav)[..., 64:-64], wav[..., 64:-64], atol=1e-5)
+
+
+def test_silence_through_the_hosts_separate():
+    from asteroid.models import ConvTasNet
+
+    model = ConvTasNet(2, n_filters=16, bn_chan=8, hid_chan=8, skip_chan=8, n_blocks=1, n_repeats=1).eval()
+    silent = model.separate(torch.zeros(1, 1, 800))
+    assert torch.isfinite(silent).all() and not silent.any()
+    loud = torch.full((1, 1, 800), float("nan"))
+    assert model.separate(loud).isnan().any(), "NaN in a recording must not be hidden"
+
+
+def test_repairs_report_what_they_did():
+    assert asteroid_bsrnn.host.repair() == ["system_configuration", "infer_window", "silent_separate"]
+    assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()
