@@ -3,15 +3,16 @@ import pytest
 from asteroid_bsrnn import models
 from asteroid_bsrnn.config import build_model, experiments, load_conf, parse_overrides, read_yaml, variant_names
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.models.base import SeparationModel
 
 BASE = """
 task: {sources: [vocals, bass], simo: false}
 model: {model_name: ConfigToy, sample_rate: 8000, width: 4}
-optim: {lr: 1e-3, name: adam, epochs: 10, ema: null, on: true}
+optim: {lr: 1e-3, name: adam, epochs: 10, ema: null, amp: true}
 """
 
 
-class ConfigToy(models.base.SeparationModel):
+class ConfigToy(SeparationModel):
     """The smallest model that takes sources."""
 
     def __init__(self, sources=("vocals",), sample_rate=8000, width=4):
@@ -44,7 +45,7 @@ def test_later_layers_win(recipe):
     overlay = recipe / "demo.yml"
     overlay.write_text("optim: {name: sgd}\n")
     conf = load_conf(recipe, "wide", ["optim.lr=1e-7"], overlays=[overlay], protocol="corrected")
-    assert conf["optim"] == {"lr": 1e-7, "name": "sgd", "epochs": 30, "ema": None, "on": True}
+    assert conf["optim"] == {"lr": 1e-7, "name": "sgd", "epochs": 30, "ema": None, "amp": True}
     assert conf["model"]["width"] == 8
     assert load_conf(recipe)["optim"]["epochs"] == 10
     assert load_conf(recipe, overrides={"optim": {"lr": 1}})["optim"]["lr"] == 1.0
@@ -65,7 +66,7 @@ def test_another_model_starts_its_section_afresh(recipe):
         (["model.model_name=ConfigTo"], "ConfigTo", "ConfigToy"),
         (["optim.lr=fast"], "optim.lr", "a number"),
         (["optim.epochs=2.5"], "optim.epochs", "a whole number"),
-        (["optim.on=1"], "optim.on", "true or false"),
+        (["optim.amp=1"], "optim.amp", "true or false"),
         (["task.sources=vocals"], "task.sources", "a list"),
         (["lr=1"], "lr=1", "section.key=value"),
         (["optim.lr=[1"], "[1", "no YAML"),
