@@ -1,0 +1,6 @@
+"""Downloads that resume, are checked, and appear whole or not at all; archives that cannot write outside their folder."""
+from .archive import is_archive, unpack, unzip
+from .http import fetch, get_json
+from .zenodo import zenodo_files, zenodo_record
+
+__all__ = ["fetch", "get_json", "is_archive", "unpack", "unzip", "zenodo_files", "zenodo_record"]

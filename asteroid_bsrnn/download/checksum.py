@@ -1,0 +1,34 @@
+"""Checksums written as ``algorithm:hexadecimal``, as Zenodo does."""
+import hashlib
+import re
+
+from ..errors import UserError
+
+_LENGTHS = {"md5": 32, "sha256": 64}
+
+
+def parse(checksum):
+    """Split ``"md5:..."`` or ``"sha256:..."``.
+
+    Returns:
+        tuple of str: algorithm, lower-case hexadecimal digest.
+
+    Raises:
+        UserError: for another algorithm, or a digest of the wrong length.
+    """
+    algorithm, _, digest = checksum.lower().partition(":")
+    if not re.fullmatch(r"[0-9a-f]{%d}" % _LENGTHS.get(algorithm, 0), digest) or not digest:
+        raise UserError(f"checksum {checksum!r} is not of the form md5:<32 digits> or sha256:<64 digits>")
+    return algorithm, digest
+
+
+def of_file(path, algorithm="sha256"):
+    """Checksum of a file, ``"algorithm:hexadecimal"``, in constant memory."""
+    with open(path, "rb") as content:
+        return f"{algorithm}:{hashlib.file_digest(content, algorithm).hexdigest()}"
+
+
+def matches(path, checksum):
+    """Whether the file at ``path`` has this checksum."""
+    algorithm, digest = parse(checksum)
+    return of_file(path, algorithm) == f"{algorithm}:{digest}"
