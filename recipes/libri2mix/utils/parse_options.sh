@@ -1,9 +1,14 @@
 # Kaldi's option convention: each variable set in the script above the line that sources this file is an option of that
 # name. --some-name value sets some_name (dashes and underscores are the same); --config FILE sources a file of
-# variables; --help prints $help_message. An unknown option, a missing value, and anything but true or false for a
+# variables; --help prints the script's first comment and its options. An unknown option, a missing value, and anything but true or false for a
 # variable that holds one of these, are errors.
 
-_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_]+=' | tr -d '=' | grep -v '^help_message$')
+_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_]+=' | tr -d '=')
+
+_help() {
+  sed -n '2,/^[^#]/p' "$0" | grep '^#' | cut -c3-
+  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z_]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
+}
 
 _fail() {
   echo "$(basename "$0"): $*" >&2
@@ -14,7 +19,7 @@ while [ $# -gt 0 ]; do
   _name=${1#--}
   _name=${_name//-/_}
   case "$1" in
-    --help | -h) echo "$help_message"; exit 0 ;;
+    --help | -h) _help; exit 0 ;;
     --*=*) _fail "write '${1%%=*} ${1#*=}' instead of '$1'" ;;
     --config)
       [ -r "${2:-}" ] || _fail "--config needs a readable file, got '${2:-}'"
