@@ -1,5 +1,7 @@
 """Data sets: ``(mixture, sources)`` per index, drawn from (seed, epoch, index) alone. ``get`` also knows Asteroid's."""
 from ..registry import Registry
+from .music import index_music, music_data, prepare_music
+from .musdb18hq import MUSDB18HQ, MUSDB18HQTracks
 
 
 def _from_host(name):
@@ -11,5 +13,5 @@ def _from_host(name):
 _REGISTRY = Registry("data set", _from_host)
 get, register_dataset = _REGISTRY.get, _REGISTRY.register
 
-for _dataset in ():
+for _dataset in (MUSDB18HQ, MUSDB18HQTracks):
     register_dataset(_dataset)
