@@ -2,6 +2,10 @@
 import asteroid.models
 
 from ..registry import Registry
+from .afrcnn import AFRCNN, SFRCNN
+from .dual_path import ADPRNNTasNet, SDPRNNTasNet
+from .sandglasset import ASandglasset, Sandglasset
+from .bsrnn import BSRNN
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
 
@@ -29,5 +33,5 @@ def register_model(cls):
     return cls
 
 
-for _model in ():
+for _model in (BSRNN, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset):
     register_model(_model)

@@ -1,0 +1,146 @@
+"""Multi-scale fusion of A-FRCNN and S-FRCNN, along a sequence or along the chunk axis of a dual-path network.
+
+Legend: B batch, C channel, F frame, K position in a chunk, L chunk. Features are ``x_BCF`` (``n_axes=1``) or
+``x_BCKL`` (``n_axes=2``); scale s has the first of these axes divided by 2**s, rounded up.
+
+References
+    [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
+    NeurIPS 2021, and its supplementary material.
+"""
+from torch import nn
+from torch.nn import functional as F
+
+from .checks import check_at_least, check_one_of
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d}
+
+
+def global_layer_norm(chan):
+    """Normalisation over all but the batch axis with one gain and bias per channel."""
+    return nn.GroupNorm(1, chan, eps=1e-8)
+
+
+class DepthwiseNorm(nn.Sequential):
+    """Depthwise convolution (5 taps) along the scaled axis, then global layer norm; no activation.
+
+    Shape: (B, C, F, ...) -> (B, C, ceil(F / stride), ...)
+    """
+
+    def __init__(self, chan, stride, n_axes=1):
+        if n_axes == 1:
+            conv = nn.Conv1d(chan, chan, 5, stride, 2, groups=chan)
+        else:
+            conv = nn.Conv2d(chan, chan, (5, 1), (stride, 1), (2, 0), groups=chan)
+        super().__init__(conv, global_layer_norm(chan))
+
+
+class FusePointwise(nn.Module):
+    """1x1 convolution of the concatenated inputs, then global layer norm and a one-parameter PReLU.
+
+    The inputs are brought to the length of the first one. A 1x1 convolution commutes with nearest upsampling, so
+    each input meets its slice of the weight at its own length and only the product is upsampled: the same function
+    as concatenating first, with fewer multiply-adds and without the concatenated copy.
+    """
+
+    def __init__(self, n_inputs, in_chan, out_chan, n_axes=1):
+        super().__init__()
+        self.in_chan = in_chan
+        self.conv = _CONV[n_axes](n_inputs * in_chan, out_chan, 1)
+        self.norm, self.act = global_layer_norm(out_chan), nn.PReLU()
+
+    def forward(self, inputs):
+        conv = F.conv1d if inputs[0].ndim == 3 else F.conv2d
+        first, *others = self.conv.weight.split(self.in_chan, dim=1)
+        total = conv(inputs[0], first, self.conv.bias)
+        for x, weight in zip(inputs[1:], others):
+            total += _resize(conv(x, weight), total.shape[2:])
+        return self.act(self.norm(total))
+
+
+class FuseSum(nn.Module):
+    """Sum of the inputs at the length of the first one, then global layer norm and a one-parameter PReLU."""
+
+    def __init__(self, chan):
+        super().__init__()
+        self.norm, self.act = global_layer_norm(chan), nn.PReLU()
+
+    def forward(self, inputs):
+        return self.act(self.norm(sum(_resize(x, inputs[0].shape[2:]) for x in inputs)))
+
+
+def _resize(x, size):
+    return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="nearest")
+
+
+class NeighbourFusion(nn.Module):
+    """Update each scale from itself and its two neighbours, all from the values before the update.
+
+    Args:
+        chan (int): channels of every scale.
+        n_in (int): scales that come in.
+        n_out (int): scales that are updated, the finest ones; at most ``n_in``.
+        n_axes (int): 1 for (B, C, F), 2 for (B, C, K, L).
+        fusion (str): "concat" (1x1 convolution of the concatenation) or "sum".
+    """
+
+    def __init__(self, chan, n_in, n_out, n_axes=1, fusion="concat"):
+        super().__init__()
+        check_one_of(("concat", "sum"), fusion=fusion)
+        self.down = nn.ModuleList(DepthwiseNorm(chan, 2, n_axes) for _ in range(n_out - 1))
+        n_inputs = [1 + (s > 0) + (s + 1 < n_in) for s in range(n_out)]
+        self.fuse = nn.ModuleList(
+            FusePointwise(n, chan, chan, n_axes) if fusion == "concat" else FuseSum(chan) for n in n_inputs
+        )
+
+    def forward(self, scales):
+        return [fuse(self._inputs(scales, s)) for s, fuse in enumerate(self.fuse)]
+
+    def _inputs(self, scales, s):
+        finer = [self.down[s - 1](scales[s - 1])] if s > 0 else []
+        return finer + scales[s : s + 2]
+
+
+class AsyncFusion(nn.Module):
+    """Asynchronous scheme: every scale with its neighbours once, then all scales into the finest one.
+
+    Shape: list of ``n_scales`` features -> feature of the first.
+    """
+
+    def __init__(self, chan, n_scales, n_axes=1, fusion="concat"):
+        super().__init__()
+        check_at_least(2, n_scales=n_scales)
+        self.n_scales = n_scales
+        self.neighbours = NeighbourFusion(chan, n_scales, n_scales, n_axes, fusion)
+        self.last = FusePointwise(n_scales, chan, chan, n_axes)
+
+    def forward(self, scales):
+        return self.last(self.neighbours(scales))
+
+
+class SyncFusion(nn.Module):
+    """Synchronous scheme: all scales are updated in parallel ``sync_steps`` times; the finest one is read.
+
+    After step t of T only the finest T - t + 1 scales can still reach the output. With ``prune_dead`` the other
+    updates, and scales that are too far away ever to arrive, are left out: same function, no dead weights.
+
+    Args:
+        chan (int): channels of every scale.
+        n_scales (int): scales that the bottom-up path may offer; ``self.n_scales`` says how many are needed.
+        sync_steps (int): steps T, each with its own weights.
+        n_axes (int): 1 for (B, C, F), 2 for (B, C, K, L).
+        prune_dead (bool): leave out what cannot reach the output.
+    """
+
+    def __init__(self, chan, n_scales, sync_steps, n_axes=1, prune_dead=True):
+        super().__init__()
+        check_at_least(2, n_scales=n_scales)
+        check_at_least(1, sync_steps=sync_steps)
+        self.n_scales = min(n_scales, sync_steps + 1) if prune_dead else n_scales
+        n_out = [min(n_scales, sync_steps - t) if prune_dead else n_scales for t in range(sync_steps)]
+        n_in = [self.n_scales] + n_out[:-1]
+        self.steps = nn.ModuleList(NeighbourFusion(chan, i, o, n_axes) for i, o in zip(n_in, n_out))
+
+    def forward(self, scales):
+        for step in self.steps:
+            scales = step(scales)
+        return scales[0]
