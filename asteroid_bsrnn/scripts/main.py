@@ -4,7 +4,9 @@ import importlib
 import os
 import sys
 
-COMMANDS = {}  # name of the subcommand -> its module in this package
+COMMANDS = {  # name of the subcommand -> its module in this package
+    "report": "report",
+}
 
 
 def _parser(names):

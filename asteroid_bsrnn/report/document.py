@@ -1,0 +1,51 @@
+"""The report's index page and the folder around it."""
+from pathlib import Path
+
+from ..files import write_text
+from . import style
+
+
+class Document:
+    """Collects sections of Markdown and writes the tables and figures that they show.
+
+    Args:
+        folder (str or Path): where ``index.md``, ``tables/`` and ``figures/`` appear.
+        title (str): heading of the index.
+    """
+
+    def __init__(self, folder, title):
+        self.folder = Path(folder)
+        self.parts = [f"# {title}\n"]
+
+    def heading(self, text):
+        """Start a section."""
+        self.parts.append(f"## {text}\n")
+
+    def text(self, text):
+        """Add a paragraph."""
+        self.parts.append(f"{text}\n")
+
+    def table(self, table):
+        """Add a table; it is also written as Markdown and CSV of its own."""
+        table.write(self.folder / "tables")
+        self.parts.append(f"### {table.title}\n\n{table.markdown()}\n[CSV](tables/{table.name}.csv)\n")
+
+    def figure(self, fig, name, alt):
+        """Add a figure, as PNG in the page and as SVG beside it.
+
+        Args:
+            fig (matplotlib.figure.Figure): what to write.
+            name (str): stem of its files.
+            alt (str): what the figure shows, for those who do not see it.
+        """
+        style.save(fig, self.folder / "figures", name)
+        self.parts.append(f"![{alt}](figures/{name}.png)\n\n[SVG](figures/{name}.svg)\n")
+
+    def write(self):
+        """Write ``index.md``.
+
+        Returns:
+            Path: the index.
+        """
+        write_text(self.folder / "index.md", "\n".join(self.parts))
+        return self.folder / "index.md"

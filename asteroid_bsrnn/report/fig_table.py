@@ -1,0 +1,83 @@
+"""A table as a picture, each score shaded by how far it lies from the table's base row."""
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+
+from . import style
+
+SHADES = LinearSegmentedColormap.from_list("difference", ["#eda184", "#ffffff", "#8dbde3"])
+
+
+@style.styled
+def draw_table(table, shaded=(), base_row=0, text_width=3.2, cell_width=0.85):
+    """Draw a table.
+
+    Args:
+        table (Table): what to draw.
+        shaded (sequence of str): columns whose cells are colored by their difference to the base row.
+        base_row (int): row that the others are compared with.
+        text_width (float): width of the widest text column, inches.
+        cell_width (float): width of a number column, inches.
+
+    Returns:
+        matplotlib.figure.Figure: one line per row, sub-headings where the group changes.
+    """
+    lines = list(_lines(table))
+    widths = _widths(table, text_width, cell_width)
+    edges = [sum(widths[:i]) for i in range(len(widths) + 1)]
+    heads = [column if table.is_text(i) else _head(column) for i, column in enumerate(table.columns)]
+    height = 0.24 * (len(lines) + 1) + 0.85
+    fig = style.figure(edges[-1] + 0.3, height)
+    ax = fig.add_subplot(xlim=(0, edges[-1]), ylim=(len(lines) + 1, -0.3))
+    ax.axis("off")
+    ax.set_title(table.title, pad=8)
+    for i, column in enumerate(table.columns):
+        _put(ax, edges, i, 0, heads[i], table.is_text(i), weight="bold", color=style.MUTED)
+    ax.axhline(1, color=style.INK, linewidth=1)
+    for y, (heading, row) in enumerate(lines, start=1):
+        if heading is not None:
+            ax.text(0.04, y + 0.62, heading, va="center", color=style.MUTED, style="italic", fontsize=8)
+            ax.axhline(y, color=style.GRID, linewidth=1)
+            continue
+        for i, cell in enumerate(row):
+            if table.columns[i] in shaded:
+                _shade(ax, edges, i, y, cell, table.rows[base_row][i])
+            _put(ax, edges, i, y, cell.text() if cell.value is not None else "–", table.is_text(i))
+    ax.axhline(len(lines) + 1, color=style.INK, linewidth=1)
+    if shaded:
+        style.caption(fig, "shade: difference to the first row, from −3 dB (orange) to +3 dB (blue)")
+    return fig
+
+
+def _lines(table):
+    """(sub-heading, None) and (None, row) in the order of the page."""
+    previous = ""
+    for i, row in enumerate(table.rows):
+        if table.groups and table.groups[i] != previous:
+            previous = table.groups[i]
+            yield previous, None
+        yield None, row
+
+
+def _widths(table, text_width, cell_width):
+    widths = []
+    for i, column in enumerate(table.columns):
+        head = column if table.is_text(i) else max(_head(column).split("\n"), key=len)
+        longest = max([len(head)] + [len(row[i].text()) if row[i].value is not None else 1 for row in table.rows])
+        wanted = 0.085 * longest + 0.2
+        widths.append(min(wanted, text_width) if table.is_text(i) else max(cell_width, wanted))
+    return widths
+
+
+def _head(column):
+    """Heading of a number column on two lines where it has two words or more."""
+    return "\n".join(column.rsplit(" ", 1))
+
+
+def _put(ax, edges, i, y, text, is_text, **kwargs):
+    x, align = (edges[i] + 0.04, "left") if is_text else (edges[i + 1] - 0.1, "right")
+    ax.text(x, y + 0.52, text, ha=align, va="center", fontsize=8.5, **kwargs)
+
+
+def _shade(ax, edges, i, y, cell, base):
+    if isinstance(cell.value, (int, float)) and isinstance(base.value, (int, float)):
+        shade = SHADES(TwoSlopeNorm(0, -3, 3)(cell.value - base.value))
+        ax.fill_between([edges[i] + 0.02, edges[i + 1] - 0.02], y + 0.05, y + 0.97, color=shade, linewidth=0)

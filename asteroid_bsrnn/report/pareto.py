@@ -1,0 +1,79 @@
+"""Figure 3 of the paper: score against energy, and the points that nothing beats on both axes."""
+import numpy as np
+
+from . import style
+
+
+def pareto_front(costs):
+    """Which points are optimal in the sense of Pareto.
+
+    Args:
+        costs (array): (points, axes), smaller is better on every axis.
+
+    Returns:
+        numpy.ndarray: (points,) of bool. A point is dropped when another is at least as good on all axes and better
+        on one; of exact duplicates the first stays.
+    """
+    costs = np.asarray(costs, dtype=float)
+    keep = np.ones(len(costs), dtype=bool)
+    for i, cost in enumerate(costs):
+        as_good = (costs <= cost).all(axis=1)
+        better = as_good & (costs < cost).any(axis=1)
+        twin = as_good & (costs == cost).all(axis=1) & (np.arange(len(costs)) < i)
+        keep[i] = not (better | twin).any()
+    return keep
+
+
+@style.styled
+def draw_pareto(points, title, score_label, source, zoom=None):
+    """Draw score against energy, the front in blue and joined.
+
+    Args:
+        points (list of tuple): (label, energy in kWh, score in dB).
+        title (str): heading.
+        score_label (str): label of the vertical axis.
+        source (str): where the energies come from.
+        zoom (tuple or None): (low kWh, high kWh, low dB, high dB), drawn larger in the lower right corner.
+
+    Returns:
+        matplotlib.figure.Figure
+    """
+    points = _merge(points)
+    fig = style.figure(7.2, 4.8)
+    ax = fig.add_subplot()
+    front = pareto_front([(energy, -score) for _, energy, score in points])
+    inside = [bool(zoom) and zoom[0] <= energy <= zoom[1] and zoom[2] <= score <= zoom[3] for _, energy, score in points]
+    _scatter(ax, points, front, [not hidden for hidden in inside])
+    ax.margins(x=0.08, y=0.12)
+    ax.set(title=title, xlabel="energy of training (kWh)", ylabel=score_label)
+    ax.legend(loc="upper left")
+    if zoom:
+        inset = ax.inset_axes([0.43, 0.08, 0.55, 0.39], xlim=zoom[:2], ylim=zoom[2:])
+        _scatter(inset, points, front, inside)
+        inset.tick_params(labelsize=7)
+        inset.spines[["top", "right"]].set_visible(True)
+        ax.indicate_inset_zoom(inset, edgecolor=style.GREY)
+    style.caption(fig, source)
+    return fig
+
+
+def _merge(points):
+    """Points at one place become one point that carries all their labels."""
+    places = {}
+    for label, energy, score in points:
+        places.setdefault((energy, score), []).append(str(label))
+    return [(", ".join(labels), *place) for place, labels in places.items()]
+
+
+def _scatter(ax, points, front, labelled):
+    energy = np.array([point[1] for point in points], dtype=float)
+    score = np.array([point[2] for point in points], dtype=float)
+    order = np.argsort(energy[front])
+    ax.step(energy[front][order], score[front][order], where="post", color=style.ACCENT, linewidth=1.2, alpha=0.5)
+    ax.scatter(energy[~front], score[~front], s=26, color=style.GREY, label="another costs no more and scores no less")
+    ax.scatter(energy[front], score[front], s=34, color=style.ACCENT, label="optimal in the sense of Pareto", zorder=3)
+    for i, (label, x, y) in enumerate(points):
+        if labelled[i]:
+            ax.annotate(label, (x, y), xytext=(-4, 5) if front[i] else (4, -11), textcoords="offset points", fontsize=8,
+                        ha="right" if front[i] else "left", color=style.ACCENT if front[i] else style.MUTED,
+                        weight="bold" if front[i] else "normal", annotation_clip=False)

@@ -1,0 +1,44 @@
+"""The numbers that others published, as data: one YAML file per table, with source, metric, corpus and caveats.
+
+Every file has the keys ``title source corpus subset metric unit caveats rows``. ``rows`` keeps the source's order;
+``variant`` is the name of our configuration of that row, or null where we have none. A number that the source does
+not state is absent.
+"""
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
+SOURCES = ("vocals", "bass", "drums", "other")
+KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")
+
+
+def load(name):
+    """Read one published table.
+
+    Args:
+        name (str): one of :data:`NAMES`, e.g. ``"bsrnn_table_2"``.
+
+    Returns:
+        dict: the file's content.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no published table called {name!r}; there are {', '.join(NAMES)}")
+    return yaml.safe_load((HERE / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def by_variant(table):
+    """Rows of a table that stand for one of our variants, single runs and spreads left out.
+
+    Args:
+        table (dict): what :func:`load` returned.
+
+    Returns:
+        dict: variant name -> list of rows.
+    """
+    rows = {}
+    for row in table["rows"]:
+        if row.get("variant") and "run" not in row and not row.get("spread"):
+            rows.setdefault(row["variant"], []).append(row)
+    return rows
