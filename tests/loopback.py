@@ -27,7 +27,7 @@ class Loopback:
         return self.url + path
 
     def ranges_asked(self):
-        return [headers["Range"] for method, _, headers in self.requests if method == "GET" and headers.get("Range")]
+        return [headers["range"] for method, _, headers in self.requests if method == "GET" and "range" in headers]
 
     def gets(self, path):
         return sum(1 for method, asked, _ in self.requests if method == "GET" and asked == path)
@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body):
         loopback, path = self.server.loopback, self.path.partition("?")[0]
-        loopback.requests.append((self.command, path, dict(self.headers)))
+        loopback.requests.append((self.command, path, {name.lower(): value for name, value in self.headers.items()}))
         if path in loopback.answers:
             status, headers, content = loopback.answers[path]
             return self._send(status, headers, content, body)

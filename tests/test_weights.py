@@ -1,0 +1,356 @@
+"""Models from every kind of file and address load whole, or are refused in one sentence that names the culprit."""
+import hashlib
+import os
+import pickle
+import socket
+import struct
+
+import numpy as np
+import pytest
+import torch
+from asteroid.models import BaseModel, ConvTasNet
+from asteroid.utils import hub_utils
+from asteroid_bsrnn import weights
+from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors
+from helpers import SHARED
+from loopback import serve
+
+WAV = torch.linspace(-0.5, 0.5, 400).reshape(1, -1)
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path, monkeypatch):
+    weights.install()
+    monkeypatch.setattr(hub_utils, "CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def server():
+    with serve() as loopback:
+        yield loopback
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return ConvTasNet(n_src=2, n_filters=8, kernel_size=4, n_repeats=1, n_blocks=1, bn_chan=4, hid_chan=4, skip_chan=4).eval()
+
+
+def conf_of(net):
+    """As the host's ``serialize`` writes it, TorchVersion included."""
+    return net.serialize()
+
+
+@pytest.fixture
+def pth(net, tmp_path):
+    torch.save(conf_of(net), tmp_path / "net.pth")
+    return tmp_path / "net.pth"
+
+
+def assert_same(model, net):
+    assert not model.training
+    with torch.no_grad():
+        assert torch.equal(model(WAV), net(WAV))
+
+
+def test_installing_twice_changes_nothing():
+    before = BaseModel.from_pretrained.__func__
+    assert weights.install() is False
+    assert BaseModel.from_pretrained.__func__ is before
+
+
+def test_pth_with_torch_version(pth, net):
+    assert isinstance(conf_of(net)["infos"]["software_versions"]["torch_version"], torch.torch_version.TorchVersion)
+    assert_same(load_model(pth), net)
+    assert_same(BaseModel.from_pretrained(str(pth)).eval(), net)
+    assert_same(ConvTasNet.from_pretrained(str(pth)).eval(), net)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_old_published_files_with_numpy_numbers(net, tmp_path, legacy):
+    conf = conf_of(net)
+    conf["infos"]["final_metrics"] = {"si_sdr": np.float64(14.5), "count": np.int64(3), "flag": np.bool_(True), "half": np.float32(0.5)}
+    torch.save(conf, tmp_path / "old.pth", _use_new_zipfile_serialization=not legacy)
+    assert_same(load_model(tmp_path / "old.pth"), net)
+
+
+def test_numpy_1_names_in_the_pickle(net, tmp_path):
+    conf = conf_of(net)
+    conf["infos"]["final_metrics"] = {"si_sdr": np.float64(14.5)}
+    torch.save(conf, tmp_path / "new.pth", _use_new_zipfile_serialization=False, pickle_protocol=2)
+    content = (tmp_path / "new.pth").read_bytes()
+    assert b"cnumpy._core.multiarray\nscalar" in content
+    (tmp_path / "old.pth").write_bytes(content.replace(b"cnumpy._core.multiarray\nscalar", b"cnumpy.core.multiarray\nscalar"))
+    assert_same(load_model(tmp_path / "old.pth"), net)
+
+
+def test_safetensors_carry_arguments_and_card(net, tmp_path):
+    card = {"sources": ["a", "b"], "data": "Libri2Mix", "licence": "cc-by-4.0", "commit": "abc", "scores": {"si_sdr": 14.5}}
+    save_safetensors(conf_of(net), tmp_path / "net.safetensors", card)
+    assert_same(load_model(tmp_path / "net.safetensors"), net)
+    assert_same(BaseModel.from_pretrained(str(tmp_path / "net.safetensors")).eval(), net)
+    conf = read_safetensors(tmp_path / "net.safetensors")
+    digest = conf["card"].pop("sha256")
+    assert conf["card"] == card and digest == weights.weights_sha256(net.state_dict())
+    assert os.listdir(tmp_path) == ["net.safetensors"]
+
+
+def test_tied_weights_and_odd_types_survive_safetensors(tmp_path):
+    shared = torch.arange(6.0)
+    state = {"a": shared, "b": shared, "c": torch.tensor(3), "d": torch.ones(2, 3).bfloat16().T, "e": torch.zeros(0)}
+    save_safetensors({"model_name": "X", "model_args": {"t": (1, np.int64(2))}, "state_dict": state}, tmp_path / "x.safetensors")
+    conf = read_safetensors(tmp_path / "x.safetensors")
+    assert conf["model_args"] == {"t": [1, 2]}
+    assert all(torch.equal(conf["state_dict"][name], tensor) and conf["state_dict"][name].dtype == tensor.dtype for name, tensor in state.items())
+
+
+def test_what_json_cannot_hold_is_refused_on_writing(net, tmp_path):
+    with pytest.raises(ValueError, match="model_args: a Tensor cannot be stored"):
+        save_safetensors({**conf_of(net), "model_args": {"x": torch.zeros(1)}}, tmp_path / "x.safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+def test_changed_weights_in_safetensors_are_refused(net, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_safetensors(conf_of(net), path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="SHA-256 differs"):
+        load_model(path)
+
+
+def test_the_host_behaviour_for_dictionaries_is_kept(net):
+    conf = conf_of(net)
+    assert_same(BaseModel.from_pretrained(conf).eval(), net)
+    assert_same(load_model(conf), net)
+    with pytest.raises(ValueError, match="model_name"):
+        BaseModel.from_pretrained({"state_dict": {}})
+    with pytest.raises(RuntimeError):
+        BaseModel.from_pretrained(conf, n_src=3)
+
+
+def test_keywords_replace_arguments_of_the_file(pth):
+    assert load_model(pth, sample_rate=16000).sample_rate == 16000
+    with pytest.raises(UserError, match="do not fit ConvTasNet: .*size mismatch"):
+        load_model(pth, n_src=3)
+
+
+def test_an_unregistered_class_loads_itself(tmp_path):
+    class Unregistered(BaseModel):
+        def __init__(self, size=3, sample_rate=8000):
+            super().__init__(sample_rate=sample_rate)
+            self.layer = torch.nn.Linear(size, size)
+
+    torch.save({"model_name": "Unregistered", "model_args": {"size": 4}, "state_dict": Unregistered(4).state_dict()}, tmp_path / "x.pth")
+    assert Unregistered.from_pretrained(str(tmp_path / "x.pth"), sample_rate=1).layer.in_features == 4
+    with pytest.raises(UserError, match="cannot be built from its arguments: .*sizes"):
+        Unregistered.from_pretrained(str(tmp_path / "x.pth"), sizes=1)
+    with pytest.raises(UserError, match="called 'Unregistered', which neither"):
+        BaseModel.from_pretrained(str(tmp_path / "x.pth"))
+
+
+def test_folders(net, tmp_path):
+    torch.save(conf_of(net), tmp_path / "best_model.pth")
+    assert_same(load_model(tmp_path), net)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="the folder .*empty holds no model"):
+        load_model(tmp_path / "empty")
+
+
+# what is refused
+
+
+class Evil:
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("function, args, name", [(os.system, ("touch {}",), "system"), (eval, ("open({!r}, 'w')",), "eval")])
+def test_a_pickle_that_calls_something_is_refused_by_name_and_not_run(net, tmp_path, legacy, function, args, name):
+    mark = tmp_path / "mark"
+    conf = conf_of(net)
+    conf["infos"] = Evil(function, *(arg.format(str(mark)) for arg in args))
+    torch.save(conf, tmp_path / "evil.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UserError, match=rf"is refused: it is a pickle that would call (\w+\.)?{name};"):
+        load_model(tmp_path / "evil.pth")
+    assert not mark.exists()
+
+
+def test_an_evil_object_beside_those_of_the_reference_is_refused(tmp_path):
+    if SHARED is None:
+        pytest.skip("needs the reference checkpoint of the shared folder")
+    checkpoint = torch.load(SHARED / "golden" / "vocals.ckpt", weights_only=False) if _has_omegaconf() else {}
+    checkpoint["extra"] = Evil(os.system, f"touch {tmp_path / 'mark'}")
+    torch.save(checkpoint, tmp_path / "evil.ckpt")
+    with pytest.raises(UserError, match=r"would call .*system"):
+        load_model(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "mark").exists()
+
+
+def _has_omegaconf():
+    try:
+        import omegaconf  # noqa: F401
+
+        return True
+    except ImportError:
+        return False
+
+
+def test_a_bare_pickle_is_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(pickle.dumps(Evil(os.system, "true")))
+    with pytest.raises(UserError, match="is refused|damaged"):
+        load_model(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+@pytest.mark.parametrize("keep", [0.02, 0.5, 0.99])
+def test_truncated_files(net, tmp_path, kind, keep):
+    path = tmp_path / f"net.{kind}"
+    torch.save(conf_of(net), path) if kind == "pth" else save_safetensors(conf_of(net), path)
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(UserError, match="damaged or truncated"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "is empty, not a model"),
+        (b"<!DOCTYPE html><html>", "is no weights file: it starts with b'<!DOCTYPE ht"),
+        (b"PK\x03\x04 and nothing", "damaged or truncated"),
+        (struct.pack("<Q", 50) + b"{" + b" " * 60, "damaged or truncated"),
+        (b"\x80\x02.", "damaged|refused"),
+    ],
+)
+def test_what_is_no_weights_file(tmp_path, content, message):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ([1, 2], "holds a list, not a model"),
+        ({}, "first keys are none"),
+        ({"epoch": 1, "model": {}}, "its first keys are 'epoch', 'model'"),
+        ({"model_name": "ConvTasNet", "model_args": {}, "state_dict": {"a": "text"}}, "'state_dict' is a dict of another kind"),
+        ({"model_name": 3, "model_args": {}, "state_dict": {}}, "'model_name' is a int"),
+        ({"model_name": "ConvTasNet", "model_args": [], "state_dict": {}}, "'model_args' is a list"),
+        ({"model_name": "register_model", "model_args": {}, "state_dict": {}}, "called 'register_model', which neither"),
+        ({"model_name": "base_models", "model_args": {}, "state_dict": {}}, "called 'base_models', which neither"),
+        ({"model_name": "NoSuchNet", "model_args": {}, "state_dict": {}}, "called 'NoSuchNet', which neither"),
+        ({"model_name": "ConvTasNet", "model_args": {"n_src": 2}, "state_dict": {}}, "do not fit ConvTasNet: .*Missing key"),
+    ],
+)
+def test_what_is_no_whole_model(tmp_path, content, message):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path / "x.pth")
+
+
+def test_extra_and_missing_weights_are_errors(net, tmp_path):
+    for change in (lambda state: state.pop("encoder.filterbank._filters"), lambda state: state.update(more=torch.zeros(1))):
+        conf = conf_of(net)
+        conf["state_dict"] = dict(conf["state_dict"])
+        change(conf["state_dict"])
+        torch.save(conf, tmp_path / "x.pth")
+        with pytest.raises(UserError, match="do not fit ConvTasNet: .*(_filters|more)"):
+            load_model(tmp_path / "x.pth")
+
+
+def test_safetensors_of_somebody_else(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="holds no model of Asteroid"):
+        load_model(tmp_path / "x.safetensors")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "x.safetensors", metadata={"model_name": "ConvTasNet", "model_args": "{{"})
+    with pytest.raises(UserError, match="'model_args' is not a JSON object"):
+        load_model(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["best_modle.pth", "exp/best_modle.pth", "exp/best_modle", "./exp/x", "/no/such", "a/b/c", "~/x", "..", "org/model.ckpt", "nosuchname", "a\\b"],
+)
+def test_a_mistyped_path_never_asks_the_network(tmp_path, monkeypatch, net, source):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("asked the network"))
+    (tmp_path / "exp").mkdir()
+    torch.save(conf_of(net), tmp_path / "exp" / "best_model.pth")
+    with pytest.raises(UserError, match="there is no file|holds no model"):
+        load_model(source)
+
+
+def test_the_nearest_file_is_suggested(tmp_path, monkeypatch, pth):
+    monkeypatch.chdir(tmp_path)
+    for wrong, right in ((tmp_path / "nett.pth", tmp_path / "net.pth"), ("nett.pth", "net.pth")):
+        with pytest.raises(UserError, match=f"did you mean '{right}'"):
+            load_model(wrong)
+
+
+@pytest.mark.parametrize("source", ["org/na me", "a b/c", "org/name@", "/"])
+def test_what_is_no_hub_id(source):
+    with pytest.raises(UserError, match="neither a file here|there is no file|holds no model"):
+        load_model(source)
+
+
+# addresses
+
+
+def test_an_address_loads_once_and_resumes(server, net, pth, monkeypatch):
+    url = server.add("/net.pth", pth.read_bytes())
+    server.breaks["/net.pth"] = [100]
+    assert_same(load_model(url), net)
+    assert_same(BaseModel.from_pretrained(url).eval(), net)
+    assert server.gets("/net.pth") == 2  # the broken attempt and the good one; the second load is from the cache
+
+
+def test_safetensors_by_address(server, net, tmp_path):
+    save_safetensors(conf_of(net), tmp_path / "net.safetensors")
+    assert_same(load_model(server.add("/net.safetensors", (tmp_path / "net.safetensors").read_bytes())), net)
+
+
+def test_an_address_with_its_hash(server, net, pth):
+    url = server.add("/net.pth", pth.read_bytes())
+    assert_same(load_model(f"{url}#sha256={hashlib.sha256(pth.read_bytes()).hexdigest()}"), net)
+    with pytest.raises(UserError, match="is refused: its checksum is sha256"):
+        load_model(f"{url}?other#sha256={'0' * 64}")
+
+
+def test_no_such_address(server):
+    with pytest.raises(UserError, match="there is no such file .HTTP 404."):
+        load_model(server.url + "/nothing.pth")
+
+
+def test_the_table_of_the_host_still_works(server, net, pth, monkeypatch):
+    monkeypatch.setitem(hub_utils.MODELS_URLS_HASHTABLE, "some/Net_WHAM!_x", server.add("/net.pth", pth.read_bytes()))
+    assert_same(load_model("some/Net_WHAM!_x"), net)
+
+
+# the reference's checkpoints
+
+
+def test_a_reference_checkpoint_loads():
+    convert = pytest.importorskip("asteroid_bsrnn.convert")
+    if SHARED is None or not hasattr(convert, "load_reference_checkpoint"):
+        pytest.skip("needs the reference checkpoint of the shared folder")
+    model = load_model(SHARED / "golden" / "vocals.ckpt")
+    assert type(model).__name__ == "BSRNN" and tuple(model.sources) == ("vocals",)
+    assert model(torch.zeros(1, 2, 3000)).shape == (1, 1, 2, 3000)
+
+
+def test_asteroid_infer_of_the_host_works_in_process(pth, tmp_path):
+    import soundfile
+    from asteroid.scripts.asteroid_cli import infer
+
+    soundfile.write(tmp_path / "mix.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 8000)
+    infer([str(pth), "--files", str(tmp_path / "mix.wav")])
+    assert (tmp_path / "mix_est1.wav").exists() and (tmp_path / "mix_est2.wav").exists()
