@@ -2,9 +2,12 @@
 import asteroid.losses
 
 from ..registry import Registry
+from .clustering import ClusteringLoss
+from .neg_sisdr import PITNegSISDR
+from .upit import PhaseSensitiveUPIT
 
 _REGISTRY = Registry("loss", lambda name: getattr(asteroid.losses, name, None))
 get, register_loss = _REGISTRY.get, _REGISTRY.register
 
-for _loss in ():
+for _loss in (ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
     register_loss(_loss)

@@ -3,8 +3,10 @@ import asteroid.models
 
 from ..registry import Registry
 from .afrcnn import AFRCNN, SFRCNN
+from .deep_clustering import DPCL, Chimera
 from .dual_path import ADPRNNTasNet, SDPRNNTasNet
 from .sandglasset import ASandglasset, Sandglasset
+from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
@@ -33,5 +35,5 @@ def register_model(cls):
     return cls
 
 
-for _model in (BSRNN, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset):
+for _model in (BSRNN, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
     register_model(_model)

@@ -1,0 +1,56 @@
+"""Utterance-level permutation-invariant loss of mask networks, with phase-sensitive targets.
+
+Legend: B batch, S source, F bin, T frame.
+
+References
+    [1] : "Multi-talker Speech Separation with Utterance-level Permutation Invariant Training of Deep Recurrent
+    Neural Networks", Kolbaek et al., TASLP 2017.
+"""
+import torch
+from asteroid.losses import PITLossWrapper
+
+
+def phase_sensitive_targets(mixture_BFT, sources_BSFT):
+    """Magnitude of each source projected on the mixture's phase, not below zero: |X| max(0, cos(y - x)) of [1].
+
+    Args:
+        mixture_BFT (torch.Tensor): complex spectra of the mixtures.
+        sources_BSFT (torch.Tensor): complex spectra of the sources.
+
+    Returns:
+        torch.Tensor: (B, S, F, T), real.
+    """
+    mixture = mixture_BFT.unsqueeze(1)
+    projected = (sources_BSFT * mixture.conj()).real / mixture.abs().clamp(min=1e-8)
+    return projected.clamp(min=0)
+
+
+def pairwise_masked_mse(est_targets, targets, n_frames=None):
+    """Mean squared difference of every estimate and every target over bins and valid frames.
+
+    Args:
+        est_targets, targets (torch.Tensor): (B, S, F, T).
+        n_frames (torch.Tensor, optional): (B,) valid frames of each example, all if None.
+
+    Returns:
+        torch.Tensor: (B, S, S), estimates along axis 1 and targets along axis 2, as Asteroid's pairwise losses.
+    """
+    n_bins, length = targets.shape[-2:]
+    if n_frames is None:
+        n_frames = torch.full((len(targets),), length, device=targets.device)
+    valid = torch.arange(length, device=targets.device) < n_frames.unsqueeze(1)
+    squares = (est_targets.unsqueeze(2) - targets.unsqueeze(1)).square().sum(-2)
+    total = squares.masked_fill(~valid[:, None, None], 0.0).sum(-1)
+    return total / (n_bins * n_frames).clamp(min=1)[:, None, None]
+
+
+class PhaseSensitiveUPIT(PITLossWrapper):
+    """Mean squared error between estimated and phase-sensitive target magnitudes, best permutation per utterance.
+
+    Shape: ``loss(est_targets, targets, n_frames=None)``: (B, S, F, T) twice and (B,) -> scalar. The first are masks
+    times mixture magnitude, the second come from :func:`phase_sensitive_targets`; frames past ``n_frames`` do not
+    count.
+    """
+
+    def __init__(self):
+        super().__init__(pairwise_masked_mse, pit_from="pw_mtx")
