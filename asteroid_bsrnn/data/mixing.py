@@ -112,5 +112,5 @@ def peak_normalise(mixture, sources, floor=1e-6):
     """
     peak = max(max(-low, high) for low, high in (torch.aminmax(part) for part in (mixture, sources)))
     if peak >= floor:
-        mixture /= peak
-        sources /= peak
+        mixture *= 1 / peak
+        sources *= 1 / peak

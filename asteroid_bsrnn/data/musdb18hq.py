@@ -74,7 +74,7 @@ class MUSDB18HQ(Dataset):
         self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
         self.target_index = target_index(targets)
         self.augmentations = build_augmentations(augmentations, self.target_index[0] if len(self.targets) == 1 else None)
-        self.reader = WavReader()
+        self.reader, self._stems = WavReader(), None
         folders = find_tracks(root, "train", valid_tracks, n_tracks)
         frames = {folder.name: check_track(folder, self.reader, SOURCES, sample_rate) for folder in folders}
         self.rows = [self._rows(source, frames, lists) for source in SOURCES]
@@ -109,14 +109,16 @@ class MUSDB18HQ(Dataset):
         stems = self._read_stems(int(index), generator)
         for augment in self.augmentations:
             augment(stems, generator)
-        stems = torch.from_numpy(stems)
-        mixture, sources = stems.sum(0), stems[self.target_index]
+        mixture, sources = _sum_and_select(stems, self.target_index)
         if self.peak_normalise:
             peak_normalise(mixture, sources)
         return mixture, sources
 
     def _read_stems(self, index, generator):
-        stems = np.empty((len(SOURCES), self.channels, self.segment_len), np.float32)
+        """The item's chunks, in a buffer that the next item overwrites."""
+        if self._stems is None:
+            self._stems = np.empty((len(SOURCES), self.channels, self.segment_len), np.float32)
+        stems = self._stems
         for (paths, begins, ends), order, out in zip(self.rows, self.order, stems):
             row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(paths))
             slack = ends[row] - begins[row] - self.segment_len
@@ -158,12 +160,19 @@ class MUSDB18HQTracks(Dataset):
 
     def __getitem__(self, index):
         stems = np.stack([self.reader.read(str(self.tracks[index] / f"{source}.wav")) for source in SOURCES])
-        stems = torch.from_numpy(stems)
-        return stems.sum(0), stems[self.target_index]
+        return _sum_and_select(stems, self.target_index)
 
     def get_infos(self):
         """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
         return corpus_infos(self.root)
+
+
+def _sum_and_select(stems, index):
+    """Mixture and targets of an array of stems, as tensors of their own."""
+    mixture = stems[0] + stems[1]
+    for stem in stems[2:]:
+        mixture += stem
+    return torch.from_numpy(mixture), torch.from_numpy(stems[index])
 
 
 def target_index(targets):

@@ -1,6 +1,7 @@
 """Chunks of WAV files, fast: each header is parsed once, chunks come by ``pread`` on descriptors that stay open."""
 import os
 import struct
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -104,7 +105,7 @@ class WavReader:
 
     Headers are kept for good, and at most ``max_open`` descriptors, the longest unused being closed first. A reader
     may be pickled or forked: ``pread`` shares no position between processes, and a pickled reader opens its files anew.
-    A file must not change while it is read.
+    A file must not change while it is read, and a reader serves one thread.
 
     Args:
         max_open (int): most files that stay open at a time.
@@ -112,7 +113,7 @@ class WavReader:
 
     def __init__(self, max_open=384):
         self.max_open = max_open
-        self._infos, self._open = {}, OrderedDict()
+        self._infos, self._open, self._buffer = {}, OrderedDict(), bytearray()
 
     def info(self, path):
         """:func:`wav_info` of ``path``, remembered."""
@@ -152,13 +153,17 @@ class WavReader:
         return out
 
     def _bytes(self, path, info, start, frames):
+        """The bytes of these samples, in a buffer that the next call overwrites (a new one would cost page faults)."""
         wanted = frames * info.bytes_per_frame
+        if len(self._buffer) < wanted:
+            self._buffer = bytearray(wanted)
+        data = memoryview(self._buffer)[:wanted]
         try:
-            data = os.pread(self._descriptor(path), wanted, info.offset + start * info.bytes_per_frame)
+            got = os.preadv(self._descriptor(path), [data], info.offset + start * info.bytes_per_frame)
         except OSError as error:
             raise AudioError(path, f"cannot be read ({error.strerror})") from None
-        if len(data) != wanted:
-            raise AudioError(path, f"gave {len(data)} of {wanted} bytes: it was cut since its header was read")
+        if got != wanted:
+            raise AudioError(path, f"gave {got} of {wanted} bytes: it was cut since its header was read")
         return data
 
     def _descriptor(self, path):
@@ -176,7 +181,7 @@ class WavReader:
             os.close(self._open.popitem()[1])
 
     def __getstate__(self):
-        return {"max_open": self.max_open, "_infos": self._infos, "_open": OrderedDict()}
+        return {**self.__dict__, "_open": OrderedDict(), "_buffer": bytearray()}
 
     def __del__(self):
         if hasattr(self, "_open"):
@@ -184,7 +189,13 @@ class WavReader:
 
 
 def _decode(data, info, out):
-    """Interleaved bytes -> ``out``, (channels, frames) float32: one cast that also de-interleaves, one product."""
+    """Interleaved bytes -> ``out``, (channels, frames) float32 in [-1, 1)."""
+    if info.encoding == "<i2" and info.channels == 2 and sys.byteorder == "little":
+        frames = np.frombuffer(data, np.int32)  # left in the low half, right in the high: twice as fast as a strided copy
+        np.copyto(out[0], frames.astype(np.int16))
+        np.copyto(out[1], frames >> 16, casting="unsafe")
+        out *= np.float32(2.0**-15)
+        return
     if info.encoding == "<i3":
         wide = np.zeros((len(data) // 3, 4), np.uint8)  # little-endian 32-bit words whose lowest byte is 0
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
