@@ -2,6 +2,7 @@
 import asteroid.losses
 
 from ..registry import Registry
+from .time_tf import TimeTFLoss
 from .clustering import ClusteringLoss
 from .neg_sisdr import PITNegSISDR
 from .upit import PhaseSensitiveUPIT
@@ -9,5 +10,5 @@ from .upit import PhaseSensitiveUPIT
 _REGISTRY = Registry("loss", lambda name: getattr(asteroid.losses, name, None))
 get, register_loss = _REGISTRY.get, _REGISTRY.register
 
-for _loss in (ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
+for _loss in (TimeTFLoss, ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
     register_loss(_loss)

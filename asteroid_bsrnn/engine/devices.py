@@ -1,0 +1,63 @@
+"""What to train on: CPU, one GPU or several, on one machine or many, through Lightning's Fabric."""
+import os
+
+import torch
+
+from ..errors import UserError
+
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+def _launched():
+    """(devices per machine, machines) when torchrun or srun already started one process per device, else None."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    if SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return None
+
+
+def choose_devices(devices, accelerator, effective_batch):
+    """Number of devices on this machine, number of machines, and Lightning's name of the accelerator.
+
+    Args:
+        devices (int or str): ``"auto"``: all GPUs that can share the effective batch evenly; one process on CPU.
+        accelerator (str): ``"auto"`` (GPU where there is one), ``"cpu"`` or ``"gpu"``.
+        effective_batch (int): items per optimizer step.
+
+    Raises:
+        UserError: for a GPU that is not there, or a count that is no positive number.
+    """
+    if accelerator not in ACCELERATORS:
+        raise UserError(f"training.accelerator {accelerator!r} is unknown; allowed are {', '.join(ACCELERATORS)}")
+    n_gpus = torch.cuda.device_count() if accelerator != "cpu" else 0
+    if accelerator == "gpu" and not n_gpus:
+        raise UserError("training.accelerator is gpu, but no CUDA device can be seen here")
+    kind = "cuda" if n_gpus else "cpu"
+    launched = _launched()
+    if launched:
+        return launched + (kind,)
+    if devices == "auto":
+        return max(n for n in range(1, max(n_gpus, 1) + 1) if effective_batch % n == 0), 1, kind
+    if not isinstance(devices, int) or devices < 1:
+        raise UserError(f"training.devices must be auto or a number from 1 on, not {devices!r}")
+    if n_gpus and devices > n_gpus:
+        raise UserError(f"training.devices is {devices}, but only {n_gpus} GPUs can be seen here")
+    return devices, 1, kind
+
+
+def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
+    """Start (or join) the processes of this run; afterwards every rank goes on with its own ``Fabric``."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    n_devices, n_nodes, kind = choose_devices(devices, accelerator, effective_batch)
+    # some of the host's models leave parameters without a gradient
+    strategy = DDPStrategy(find_unused_parameters=True) if n_devices * n_nodes > 1 else "auto"
+    fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy)
+    fabric.launch()
+    return fabric

@@ -1,0 +1,45 @@
+"""Exponential moving average of the weights."""
+from contextlib import contextmanager
+
+import torch
+
+
+class WeightAverage:
+    """Running mean of a model's state, ``mean <- decay * mean + (1 - decay) * weights`` after every step.
+
+    Args:
+        model (torch.nn.Module): followed model; entries that are not floating point are copied.
+        decay (float): in (0, 1).
+    """
+
+    def __init__(self, model, decay):
+        if not 0 < decay < 1:
+            raise ValueError(f"training.ema must lie between 0 and 1 or be null, not {decay!r}")
+        self.model, self.decay = model, decay
+        self.mean = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self):
+        """Take one step towards the present weights."""
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, 1 - self.decay)
+            else:
+                self.mean[name].copy_(value)
+
+    def state_dict(self):
+        return self.mean
+
+    def load_state_dict(self, state):
+        for name, value in self.mean.items():
+            value.copy_(state[name])
+
+    @contextmanager
+    def applied(self):
+        """Within this block the model holds the mean."""
+        own = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.mean)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)

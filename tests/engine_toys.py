@@ -1,0 +1,72 @@
+"""Small model, data and configuration that the tests of the engine share."""
+import numpy as np
+import torch
+from asteroid_bsrnn.models.base import SeparationModel
+from torch import nn
+
+
+class Toy(SeparationModel):
+    """Convolutions with dropout (so that random state matters) from a mixture to its sources."""
+
+    def __init__(self, sources=("vocals",), hid_size=4, dropout=0.2, sample_rate=800, in_channels=2):
+        super().__init__(sample_rate, in_channels)
+        self.sources, self.hid_size, self.dropout = tuple(sources), hid_size, dropout
+        self.net = nn.Sequential(
+            nn.Conv1d(in_channels, hid_size, 5, padding=2),
+            nn.Tanh(),
+            nn.Dropout(dropout),
+            nn.Conv1d(hid_size, in_channels * len(sources), 5, padding=2),
+        )
+
+    def forward(self, wav):
+        return self.net(wav).unflatten(1, (len(self.sources), -1))
+
+
+class Draws:
+    """Items that depend on (seed, epoch, index) alone, as training sets do."""
+
+    dataset_name, sample_rate = "draws", 800
+
+    def __init__(self, length=24, n_src=1, seed=0, time=160, dtype=torch.float32):
+        self.length, self.n_src, self.seed, self.time, self.dtype = length, n_src, seed, time, dtype
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, key):
+        epoch, index = key if isinstance(key, tuple) else (10**6, key)
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
+        stems = torch.from_numpy(generator.standard_normal((self.n_src + 1, 2, self.time))).to(self.dtype)
+        return stems.sum(0), stems[: self.n_src]
+
+
+def conf(**training):
+    """Complete configuration of a short run on one CPU."""
+    first = dict(epochs=3, patience=10, monitor="usdr", effective_batch=4, batch=2, seed=1, checkpoint_every=2)
+    return {
+        "optim": {"lr": 1.0e-2, "lr_reference_batch": 4},
+        "loader": {"num_workers": 0},
+        "inference": {"scheme": "fader", "segment": 0.3, "overlap": 0.1},
+        "energy": {"track": False},
+        "training": {**first, "accelerator": "cpu", **training},
+    }
+
+
+def toy(configuration, **arguments):
+    """A fresh model, its weights decided by the seed of the configuration."""
+    from asteroid_bsrnn.engine import seed_everything
+
+    seed_everything(configuration["training"]["seed"])
+    return Toy(**arguments)
+
+
+def train(folder, configuration, train_set=None, val_set=None, model=None, **keywords):
+    """``fit`` of the toy; returns the summary and the best weights."""
+    from asteroid_bsrnn.engine import fit
+    from asteroid_bsrnn.losses import TimeTFLoss
+
+    model = model or toy(configuration)
+    loss = TimeTFLoss(n_fft=64, n_hop=16)
+    train_set, val_set = train_set or Draws(), val_set or Draws(3, time=500)
+    summary = fit(model, train_set, val_set, loss, configuration, folder, **keywords)
+    return summary, {name: value.clone() for name, value in model.state_dict().items()}
