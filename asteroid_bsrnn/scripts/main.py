@@ -5,6 +5,7 @@ import os
 import sys
 
 COMMANDS = {  # name of the subcommand -> its module in this package
+    "publish": "publish",
     "report": "report",
 }
 
