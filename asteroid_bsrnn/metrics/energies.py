@@ -1,0 +1,96 @@
+"""The sums under every SDR of music: energies of targets and errors frame by frame, in float64, in little memory."""
+from functools import reduce
+
+import torch
+
+
+def check_signals(est_targets, targets, shape):
+    """Refuse what cannot be scored.
+
+    Args:
+        est_targets (torch.Tensor): estimates.
+        targets (torch.Tensor): references.
+        shape (str): the axes that both must have, for example ``"(batch, n_src, channels, time)"``.
+
+    Raises:
+        TypeError: if one of them is not a real floating-point tensor.
+        ValueError: for another number of axes, shapes that differ, and an empty axis.
+    """
+    axes = [name.strip() for name in shape.strip("()").split(",")]
+    for name, signal in (("est_targets", est_targets), ("targets", targets)):
+        if not (torch.is_tensor(signal) and signal.is_floating_point()):
+            kind = signal.dtype if torch.is_tensor(signal) else type(signal).__name__
+            raise TypeError(f"{name} must be a floating-point tensor {shape}, got {kind}")
+        if signal.ndim != len(axes):
+            raise ValueError(f"{name} must be {shape}, got {signal.ndim} axes {tuple(signal.shape)}")
+    for axis, n_est, n_target in zip(axes, est_targets.shape, targets.shape):
+        if n_est != n_target:
+            raise ValueError(f"est_targets and targets differ in {axis}: {n_est} against {n_target}")
+        if n_est == 0:
+            raise ValueError(f"est_targets and targets are empty along {axis}")
+
+
+def check_finite(energies):
+    """Refuse NaN and infinite samples, seen from the energies that they spoil (a look at every sample costs more).
+
+    Args:
+        energies (torch.Tensor): target or error energies, (..., n_frames).
+
+    Raises:
+        ValueError: if a sample of the estimates or the references was NaN or infinite.
+    """
+    if not torch.isfinite(energies).all():
+        raise ValueError("est_targets or targets contain NaN or infinite samples")
+
+
+def in_float64(signal):
+    """``signal`` in float64, on the CPU when its device has no float64 (MPS)."""
+    return (signal.cpu() if signal.device.type == "mps" else signal).detach().to(torch.float64)
+
+
+def frame_energies(est_targets, targets, frame_len):
+    """Energies of targets and of errors in consecutive frames, and which signals are silent there.
+
+    A signal is silent in a frame when the sum of its channels is exactly 0 at every sample, museval's rule: a
+    stereo signal in exact anti-phase counts as silent.
+
+    Args:
+        est_targets (torch.Tensor): estimates.
+        targets (torch.Tensor): references.
+        frame_len (int): length of a frame in samples; the last one may be shorter.
+
+    Shape:
+        - est_targets, targets: (..., channels, time)
+        - output: three tensors (..., n_frames): target energy, error energy (float64), silence of either (bool)
+
+    Raises:
+        ValueError: for NaN or infinite samples.
+    """
+    signal, error, silent = [], [], []
+    for start in range(0, targets.shape[-1], frame_len):
+        target = in_float64(targets[..., start : start + frame_len])
+        estimate = in_float64(est_targets[..., start : start + frame_len])
+        silent.append(_is_silent(target) | _is_silent(estimate))
+        signal.append(_energy(target))
+        error.append(_energy(estimate - target))
+    signal, error = torch.stack(signal, -1), torch.stack(error, -1)
+    check_finite(signal)
+    check_finite(error)
+    return signal, error, torch.stack(silent, -1)
+
+
+def _energy(wav):
+    """Sum of squares over channels and time."""
+    flat = wav.flatten(-2)
+    return (flat.unsqueeze(-2) @ flat.unsqueeze(-1))[..., 0, 0]
+
+
+def _is_silent(wav):
+    """Whether the channels cancel at every sample; every 64th sample is looked at first, which settles most frames."""
+    silent = _cancels(wav[..., ::64])
+    return _cancels(wav) if silent.any() else silent
+
+
+def _cancels(wav):
+    """Channels are added in order, as numpy does: with more than two, the order decides what is exactly zero."""
+    return ~reduce(torch.add, wav.unbind(-2)).any(-1)

@@ -1,0 +1,35 @@
+"""Medians that say what they do with an even count, and leave out what is not a number."""
+import torch
+
+MEDIAN_RULES = ("numpy", "lower")
+
+
+def nan_median(values, rule="numpy"):
+    """Median over the last axis without NaN; NaN where nothing is left.
+
+    Args:
+        values (torch.Tensor): any numbers.
+        rule (str): for an even count ``"numpy"`` takes the mean of the two middle values, ``"lower"`` the lower of
+            them (torch's own rule, which the published results used).
+
+    Shape:
+        - values: (..., n)
+        - output: (...)
+
+    Raises:
+        ValueError: for an unknown rule.
+    """
+    if rule not in MEDIAN_RULES:
+        raise ValueError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {rule!r}")
+    ordered = values.sort(-1).values  # NaN sorts last
+    count = (~values.isnan()).sum(-1, keepdim=True)
+    lower = ordered.gather(-1, ((count - 1) // 2).clamp(min=0))[..., 0]
+    if rule == "lower":
+        return lower
+    upper = ordered.gather(-1, count // 2)[..., 0]
+    return (lower + upper) / 2
+
+
+def frame_median(frames, rule="numpy"):
+    """Score of a track from the scores of its frames, as museval's ``TrackStore`` reads them: inf is left out too."""
+    return nan_median(frames.masked_fill(frames.isinf(), float("nan")), rule)
