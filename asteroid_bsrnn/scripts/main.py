@@ -7,6 +7,7 @@ import sys
 COMMANDS = {  # name of the subcommand -> its module in this package
     "publish": "publish",
     "report": "report",
+    "separate": "separate",
 }
 
 
@@ -21,17 +22,15 @@ def _parser(names):
     return parser
 
 
-def main(argv=None):
-    """Run one subcommand.
+def guarded(function, *args):
+    """Call ``function(*args)``; what the user can mend becomes one line on stderr.
 
     Returns:
-        int: 0 on success, 1 when some items failed, 2 for bad input, 130 after Ctrl-C.
+        int: what the function returns (None: 0); 2 for bad input, 130 after Ctrl-C. With ASTEROID_BSRNN_DEBUG set in
+        the environment, errors keep their traceback.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
-    args = _parser(names).parse_args(argv)
     try:
-        return args.run(args) or 0
+        return function(*args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -40,6 +39,18 @@ def main(argv=None):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def main(argv=None):
+    """Run one subcommand.
+
+    Returns:
+        int: 0 on success, 1 when some items failed, else see :func:`guarded`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
+    args = _parser(names).parse_args(argv)
+    return guarded(args.run, args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,201 @@
+"""Models made ready for any recording: every number of channels, device and precision, ensembles and shifts."""
+import contextlib
+
+import torch
+
+from .dsp.resample import resample_blocks
+from .dsp.segments import best_order, make_plan, stream_segments
+from .errors import UserError
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
+_LARGEST_SHIFT = 0.5  # s
+
+
+class Separator:
+    """One or several models as one function from segments to estimates.
+
+    Args:
+        models (Module or list of Module): music models have ``sources``, in this order; other models give sources in any
+            order (speech), called s1, s2, ...: these are matched from segment to segment, from channel to channel and
+            from model to model, and scaled so that together they explain the mixture (their own level means nothing).
+        weights (list of float, optional): of the models in the average; equal if None.
+        device (str): ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"``; the results are added up in fp32.
+        shifts (int): average the results for so many delays of up to half a second.
+
+    Attributes:
+        sources (tuple of str): names of the estimates.
+        sample_rate (int): of the models, in Hz.
+        ordered (bool): whether the order of the sources means something.
+
+    Raises:
+        UserError: if a model does not separate, the models do not fit each other, or the device is not there.
+    """
+
+    def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1):
+        models = [models] if isinstance(models, torch.nn.Module) else list(models)
+        if not models:
+            raise UserError("no model given")
+        if precision not in PRECISIONS:
+            raise UserError(f"unknown precision {precision!r}: known are {', '.join(PRECISIONS)}")
+        if shifts < 1:
+            raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
+        self.device, self.dtype, self.shifts = choose_device(device), PRECISIONS[precision], shifts
+        self.models = [model.to(self.device).eval() for model in models]
+        self.weights = _shares(weights, len(models))
+        self.sample_rate = int(models[0].sample_rate)
+        self.ordered = getattr(models[0], "sources", None) is not None
+        names = [self._names(model) for model in self.models]
+        self.sources = names[0]
+        for model, found in zip(models, names):
+            if set(found) != set(self.sources) or (getattr(model, "sources", None) is not None) != self.ordered:
+                raise UserError(f"models of one ensemble need the same sources, not {self.sources} and {found}")
+            if model.sample_rate != self.sample_rate:
+                raise UserError(f"models of one ensemble need the same rate, not {self.sample_rate} and {model.sample_rate} Hz")
+        self.orders = [[found.index(name) for name in self.sources] for found in names]
+
+    def _names(self, model):
+        """Names of the sources of a model, after a try on a little noise."""
+        n_chan = _group_size(model) or 1
+        wav = torch.randn(1, n_chan, int(model.sample_rate) // 4, generator=torch.Generator().manual_seed(0))
+        try:
+            n_src = self._run(model, wav.to(self.device)).shape[1]
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(f"{type(model).__name__} does not separate waveforms: {reason}") from None
+        names = getattr(model, "sources", None)
+        if names is None:
+            return tuple(f"s{index + 1}" for index in range(n_src))
+        if len(names) != n_src or len(set(names)) != n_src:
+            raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
+        return tuple(names)
+
+    def stream(self, blocks, sample_rate, batch=1, **inference):
+        """Separate a stream in constant memory.
+
+        Args:
+            blocks (iterable of Tensor): consecutive parts of the recording, (channels, time).
+            sample_rate (int): of the recording, in Hz.
+            batch (int): segments per pass.
+            **inference: keywords of :func:`~asteroid_bsrnn.dsp.segments.make_plan`.
+
+        Yields:
+            Tensor: consecutive parts of the estimates, (n_src, channels, time), at the rate of the recording; together
+            at most a few samples longer than it.
+        """
+        plan = make_plan(self.sample_rate, **inference)
+        there = resample_blocks(blocks, sample_rate, self.sample_rate)
+        estimates = stream_segments(self, there, plan, batch, match_sources=not self.ordered)
+        yield from resample_blocks(estimates, self.sample_rate, sample_rate)
+
+    def __call__(self, wav):
+        """Separate segments; silent ones give exact zeros.
+
+        Shape:
+            (batch, channels, time) -> (batch, n_src, channels, time), on the device of ``wav``.
+        """
+        estimates = wav.new_zeros(wav.shape[0], len(self.sources), *wav.shape[1:])
+        audible = wav.flatten(1).any(dim=1)
+        if audible.any():
+            estimates[audible] = self._average(wav[audible])
+        return estimates
+
+    def _average(self, wav):
+        total, reference = 0, None
+        for model, weight, order in zip(self.models, self.weights, self.orders):
+            for shift in range(self.shifts):
+                estimate = self._shifted(model, wav, shift)[:, order]
+                if not self.ordered:
+                    reference = estimate if reference is None else reference
+                    estimate = torch.stack([e[best_order(e, r)] for e, r in zip(estimate, reference)])
+                total = total + weight / self.shifts * estimate
+        if not torch.isfinite(total).all():
+            raise UserError("the model returned values that are not finite: try --precision fp32")
+        return total
+
+    def _shifted(self, model, wav, shift):
+        """Estimates for the segments behind so much silence, without it again."""
+        delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
+        missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
+        padded = torch.nn.functional.pad(wav, (delay, missing)).to(self.device)
+        estimate = _in_groups(lambda part: self._run(model, part), padded, _group_size(model))
+        estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
+        return estimate if self.ordered else _explain(wav, estimate)
+
+    def _run(self, model, wav):
+        """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
+        cast = torch.autocast(self.device.type, self.dtype) if self.dtype else contextlib.nullcontext()
+        with torch.inference_mode(), cast:
+            estimate = model(wav)
+        shape = tuple(getattr(estimate, "shape", ())) or type(estimate).__name__
+        if isinstance(shape, tuple) and len(shape) == 3 and wav.shape[1] == 1:
+            estimate = estimate[:, :, None]
+        if not isinstance(shape, tuple) or estimate.dim() != 4 or estimate[:, 0].shape != wav.shape:
+            raise UserError(f"it returned {shape} for an input of shape {tuple(wav.shape)}")
+        return estimate.float().clone()
+
+
+def choose_device(name):
+    """The torch device called ``name``; ``"auto"`` is a GPU if there is one.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _shares(weights, n_models):
+    weights = [1.0] * n_models if weights is None else list(weights)
+    if len(weights) != n_models:
+        raise UserError(f"{n_models} model(s) need as many weights, not {len(weights)}")
+    if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        raise UserError(f"weights of models must be numbers from 0 on, not all 0, not {weights}")
+    return [weight / sum(weights) for weight in weights]
+
+
+def _group_size(model):
+    """Channels that a model takes at once; None if it takes any number of them, independently."""
+    if getattr(model, "sources", None) is not None and getattr(model, "stereo", "any") is None:
+        return None
+    return getattr(model, "in_channels", None)
+
+
+def _in_groups(run, wav, size):
+    """Give a model its number of channels: consecutive groups, the last one filled by repeating its own channels.
+
+    Estimates of repeated channels are averaged. So a stereo model hears mono as two equal channels.
+    """
+    if size is None or wav.shape[1] == size:
+        return run(wav)
+    batch, n_chan, length = wav.shape
+    groups = [torch.arange(first, min(first + size, n_chan)) for first in range(0, n_chan, size)]
+    index = torch.stack([group[torch.arange(size) % len(group)] for group in groups]).to(wav.device)
+    out = run(wav[:, index].reshape(-1, size, length))
+    out = out.reshape(batch, len(groups), -1, size, length).transpose(1, 2).flatten(2, 3)
+    total = out.new_zeros(batch, out.shape[1], n_chan, length).index_add_(2, index.flatten(), out)
+    return total / torch.bincount(index.flatten(), minlength=n_chan)[:, None]
+
+
+def _explain(wav, estimate):
+    """Put sources without order or level into the order of the first channel, scaled to explain the mixture.
+
+    Scale-invariant training leaves level and sign of each output open. The gains are those of least squares for
+    ``wav = sum(gain * estimate)`` per item and channel, with a little regularisation for outputs that are alike.
+    """
+    first = estimate[:, :, 0]
+    order = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
+    order = torch.tensor(order).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
+    sources = estimate.gather(1, order).transpose(1, 2).double()  # (batch, channels, n_src, time)
+    gram = sources @ sources.transpose(-1, -2)
+    ridge = 1e-4 * gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-20)
+    gram = gram + ridge[..., None, None] * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    gains = torch.linalg.solve(gram, sources @ wav.double()[..., None])
+    return (gains * sources).transpose(1, 2).to(wav)
