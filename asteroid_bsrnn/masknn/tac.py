@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .norms import uniform
-
 ACTIVATIONS = ("tanh", "prelu")
 
 
@@ -32,9 +30,7 @@ class TAC(nn.Module):
         super().__init__()
         hid = ratio * n_feat
         self.transform, self.average = nn.Linear(n_feat, hid), nn.Linear(hid, hid)
-        self.concat_own = uniform(n_feat, hid, fan_in=2 * hid)
-        self.concat_mean = uniform(n_feat, hid, fan_in=2 * hid)
-        self.concat_bias = uniform(n_feat, fan_in=2 * hid)
+        self.concat = nn.Linear(2 * hid, n_feat)
         self.slope = nn.Parameter(torch.full((1,), 0.25)) if act == "prelu" else None
 
     def _act(self, x):
@@ -44,6 +40,7 @@ class TAC(nn.Module):
         """Shape: (bands, batch * n_chan, frames, features) in and out; channels of one item are neighbours."""
         v_KBCTH = self._act(self.transform(x_KBTN)).unflatten(1, (-1, n_chan))
         r_KB1TH = self._act(self.average(v_KBCTH.mean(2, keepdim=True)))
-        r_KB1TN = F.linear(r_KB1TH, self.concat_mean, self.concat_bias)
-        y_KBCTN = self._act(F.linear(v_KBCTH, self.concat_own) + r_KB1TN)
+        own_NH, mean_NH = self.concat.weight.chunk(2, dim=1)
+        r_KB1TN = F.linear(r_KB1TH, mean_NH, self.concat.bias)
+        y_KBCTN = self._act(F.linear(v_KBCTH, own_NH) + r_KB1TN)
         return x_KBTN + y_KBCTN.flatten(1, 2)
