@@ -77,6 +77,11 @@ class Experiment:
         return any(word in corpus_key(self.corpus) for word in DEMO_WORDS) or bool(self.info("demo", False))
 
     @property
+    def is_unfinished(self):
+        """Whether a training stopped before its end, so that nothing of it may be compared."""
+        return self.status in ("failed", "interrupted", "running")
+
+    @property
     def status(self):
         """``finished``, or the worst status of its trainings, or ``unknown`` without run.json."""
         found = {run.get("status", "unknown") for run in self.runs.values()}
@@ -87,9 +92,7 @@ class Experiment:
 
     def why_no_scores(self):
         """Why ``all_metrics.csv`` cannot be used, for an empty cell."""
-        if self.status in ("interrupted", "failed", "running"):
-            return self.status
-        return "not evaluated"
+        return self.status if self.is_unfinished else "not evaluated"
 
 
 def corpus_key(name):
@@ -138,7 +141,8 @@ def read_experiment(path):
         Experiment: with a sentence in ``problems`` for each file that is missing or cannot be read.
     """
     exp = Experiment(Path(path).resolve())
-    for source, folder in [("", exp.path)] + [(child.name, child) for child in sorted(exp.path.iterdir()) if child.is_dir()]:
+    children = sorted((child for child in exp.path.iterdir() if child.is_dir()), key=_in_usual_order)
+    for source, folder in [("", exp.path)] + [(child.name, child) for child in children]:
         run = _read(exp, folder / "run.json", read_json)
         if run is not None:
             exp.runs[source] = run
@@ -149,6 +153,10 @@ def read_experiment(path):
     exp.scores = _read(exp, exp.path / "all_metrics.csv", _read_scores)
     _note_problems(exp)
     return exp
+
+
+def _in_usual_order(child):
+    return SOURCES.index(child.name) if child.name in SOURCES else len(SOURCES), child.name
 
 
 def _read(exp, path, reader):
@@ -183,9 +191,9 @@ def _read_scores(path):
 def _note_problems(exp):
     if not exp.runs:
         exp.problems.append("run.json is missing, so variant and seed are guesses")
-    if exp.status in ("interrupted", "failed", "running"):
+    if exp.is_unfinished:
         parts = [name or "the model" for name, run in exp.runs.items() if run.get("status") == exp.status]
-        exp.problems.append(f"training of {', '.join(parts)} is {exp.status}")
+        exp.problems.append(f"training of {', '.join(parts)} is {exp.status}; it is compared with nothing")
     if exp.scores is None and not any("all_metrics.csv" in problem for problem in exp.problems):
         exp.problems.append("it has no all_metrics.csv: run the evaluation (stage 3)")
     if exp.scores is not None and not exp.evaluation:

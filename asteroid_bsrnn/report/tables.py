@@ -35,7 +35,7 @@ class Cell:
         """The cell as a reader sees it, e.g. ``9.12 [8.90, 9.31]`` or ``– (not run)``."""
         if self.value is None:
             return f"– ({self.why})" if self.why else "–"
-        if not isinstance(self.value, (int, float)):
+        if not isinstance(self.value, float) and not self.sign:
             return str(self.value)
         text = self._number(self.value)
         if self.low is not None:
@@ -74,7 +74,7 @@ class Table:
     def markdown(self):
         """The table, its sub-headings and its notes as GitHub Markdown.
 
-        When all empty cells are empty for one reason, it stands once below the table instead of in each cell.
+        A reason stands once: below the table when all empty cells share it, else in the first of a run of empty cells.
         """
         reasons = {cell.why for row in self.rows for cell in row if cell.value is None and cell.why}
         shared = reasons.pop() if len(reasons) == 1 else None
@@ -86,8 +86,9 @@ class Table:
                 previous = self.groups[i]
                 if previous:
                     lines.append(f"| **{_escape(previous)}** |" + " |" * (len(self.columns) - 1))
-            lines.append("| " + " | ".join("–" if cell.value is None and shared else _escape(cell.text())
-                                             for cell in row) + " |")
+            told = [shared] + [cell.why if cell.value is None else None for cell in row]  # what the cell to the left said
+            texts = ["–" if cell.value is None and cell.why in (shared, told[i]) else cell.text() for i, cell in enumerate(row)]
+            lines.append("| " + " | ".join(map(_escape, texts)) + " |")
         notes = ([f"–: {shared}."] if shared else []) + self.notes
         return "\n".join(lines + [""] + [f"* {note}" for note in notes]) + "\n"
 
