@@ -44,10 +44,15 @@ def read_conf(source):
     if not os.path.exists(source) and os.fspath(source) in zoo.names():
         return zoo.load_conf(os.fspath(source))
     path = local_file(source)
-    return _as_conf(_read_file(path), path)
+    return _as_conf(read_file(path), path)
 
 
-def _read_file(path):
+def read_file(path):
+    """Content of a weights file of any kind, as it is.
+
+    Raises:
+        UserError: if it is no weights file, damaged, or would execute something.
+    """
     try:
         with open(path, "rb") as content:
             head = content.read(16)
@@ -74,7 +79,10 @@ def _as_conf(content, path):
     if isinstance(state_dict, dict) and any(_is_reference_key(key) for key in state_dict):
         from ..convert import from_reference
 
-        return from_reference(state_dict, content.get("hyper_parameters")).serialize()
+        try:
+            return from_reference(state_dict, content.get("hyper_parameters")).serialize()
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
     found = ", ".join(repr(key) for key in list(content)[:4])
     raise UserError(
         f"{path} holds no model of Asteroid ({', '.join(_KEYS)}) or of the reference BSRNN; its first keys are {found or 'none'}"
