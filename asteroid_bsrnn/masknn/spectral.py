@@ -69,7 +69,8 @@ class SpectralFrontEnd(nn.Module):
         """
         count, total, squares = 0, 0.0, 0.0
         for wav in mixtures:
-            logs = _log(self.analyse(wav.to(self.window.device)).abs()).double().transpose(-1, -2).reshape(-1, self.n_bins)
+            magnitude = self.analyse(wav.to(self.window.device)).abs()
+            logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)
             count, total, squares = count + len(logs), total + logs.sum(0), squares + logs.square().sum(0)
         if count == 0:
             raise ValueError("no mixture to take the statistics of the features from")

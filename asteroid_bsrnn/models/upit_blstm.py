@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
+from ..masknn.checks import check_at_least
 from ..masknn.spectral import BLSTM, MaskHead, SpectralFrontEnd
 from .spectral import SpectralSpeechModel
 
@@ -50,6 +51,7 @@ class UPITBLSTM(SpectralSpeechModel):
         sample_rate=8000,
     ):
         super().__init__(sample_rate=sample_rate)
+        check_at_least(1, n_src=n_src)
         if stack_estimates and not stacked:
             raise ValueError("stack_estimates needs stacked=True: there is no second stage to see the estimates")
         self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
