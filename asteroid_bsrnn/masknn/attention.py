@@ -42,8 +42,8 @@ class FrameAttention(nn.Module):
         self.proj_slope = nn.Parameter(torch.full((1,), 0.25))
         self.proj_gain = nn.Parameter(torch.ones(n_bands, n_feat))
         self.proj_bias = nn.Parameter(torch.zeros(n_bands, n_feat))
-        index = torch.repeat_interleave(torch.arange(len(self.sizes)), torch.tensor(self.sizes))
-        self.register_buffer("slope_of", index, persistent=False)
+        owner = [index for index, size in enumerate(self.sizes) for _ in range(size)]
+        self.register_buffer("slope_of", torch.tensor(owner), persistent=False)
 
     def _heads(self, y_KBTQ, gain_HKE, bias_HKE):
         """Norm of each head and frame over (band, feature), flattened: (batch, heads, frames, bands * features)."""

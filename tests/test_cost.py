@@ -1,0 +1,144 @@
+"""Parameters and operations: the published numbers, from the closed form and from the modules."""
+import pytest
+import torch
+
+from asteroid_bsrnn.cost import bsrnn_macs, bsrnn_params, count_macs, count_params
+from asteroid_bsrnn.models import BSRNN
+
+SOURCES = ("vocals", "bass", "drums", "other")
+LARGE = dict(feature_dim=128, n_repeats=12)
+ATTENTION = dict(n_attn_heads=2, attn_dim=16)
+DILATED = dict(time_layer="dilated", band_layer="dilated")
+TAC = dict(stereo="tac", tac_act="prelu")
+
+# arguments -> parameters for vocals, bass, drums, other (spec of the replication: Table II and what stands beside it)
+ROWS = {
+    "base": ({}, (8020296, 7111432, 9177032, 8020296)),
+    "stft_4096": (dict(n_fft=4096, n_hop=1024), (9208136, 8299272, 10364872, 9208136)),
+    "stft_6144": (dict(n_fft=6144, n_hop=1024), (10395976, 9487112, 11552712, 10395976)),
+    "mask_ratio_2": (dict(mask_ratio=2), (5133896, 4858632, 5484232, 5133896)),
+    "mask_ratio_1": (dict(mask_ratio=1), (4194504, 4100872, 4313672, 4194504)),
+    "large": (LARGE, (36417160, 32797192, 41024392, 36417160)),
+    "naive": (dict(stereo="naive"), (9209296, 8300432, 10366032, 9209296)),
+    "naive_mask_ratio_8": (dict(stereo="naive", mask_ratio=8), (20062160, 16804752, 24207952, 20062160)),
+    "tac_tanh": (dict(stereo="tac", tac_act="tanh"), (8613704, 7704840, 9770440, 8613704)),
+    "tac_prelu": (TAC, (8613712, 7704848, 9770448, 8613712)),
+    "bscnn": (DILATED, (7365960, 6457096, 8522696, 7365960)),
+    "bscnn_joint": (dict(DILATED, bands="joint"), (8687944,) * 4),
+    "attention_1x8": (dict(n_attn_heads=1, attn_dim=8), (8189672, 7255464, 9378664, 8189672)),
+    "attention_2x16": (ATTENTION, (8246144, 7303488, 9445888, 8246144)),
+    "heads": (dict(n_heads=2), (5446472, 4537608, 6603208, 5446472)),
+    "heads_groups": (dict(n_heads=2, group_num=None), (5446472, 4537608, 6603208, 5446472)),
+    "optimized_no_tac": (dict(LARGE, **ATTENTION), (37227484, 33523036, 41942236, 37227484)),
+    "optimized": (dict(LARGE, **ATTENTION, **TAC), (40777192, 37072744, 45491944, 40777192)),
+    "joint_bands": (dict(bands="joint"), (9342280,) * 4),
+    "gru": (dict(time_layer="gru", band_layer="gru"), (7225672, 6316808, 8382408, 7225672)),
+    "gru_lstm": (dict(time_layer="gru"), (7622984,)),
+    "conv": (dict(time_layer="conv", band_layer="conv"), (5632328,)),
+    "heads_r4": (dict(n_heads=2, n_repeats=4), (5011528,)),
+    "bscnn_small": (dict(DILATED, feature_dim=32, n_repeats=4, bands="joint"), (2139304,)),
+    "bscnn_time_only": (
+        dict(time_layer="dilated", band_layer="none", feature_dim=32, n_repeats=4, n_dilated=4, dilated_ratio=2, bands="joint"),
+        (2608936,),
+    ),
+}
+SUMS = {"base": 32329056, "stft_4096": 37080416, "stft_6144": 41831776, "mask_ratio_2": 20610656, "mask_ratio_1": 16803552}
+SUMS.update(large=146655904, naive=37085056, naive_mask_ratio_8=81137024, tac_tanh=34702688, tac_prelu=34702720)
+SUMS.update(bscnn=29711712, bscnn_joint=34751776, attention_1x8=33013472, attention_2x16=33241664, heads=22033760)
+SUMS.update(optimized_no_tac=149920240, optimized=164119072, joint_bands=37369120, gru=29150560, conv=22777184, heads_r4=20293984)
+SIMO = {
+    "simo": ({}, 26621140),
+    "simo_subtract": (dict(residual_source=True), 20861520),
+    "simo_optimized": (dict(LARGE, **ATTENTION, **TAC), 108727540),
+    "simo_optimized_subtract": (dict(LARGE, **ATTENTION, **TAC, residual_source=True), 87873520),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_closed_form_gives_the_published_counts(name):
+    args, counts = ROWS[name]
+    assert [bsrnn_params(sources=(source,), **args)["total"] for source in SOURCES][: len(counts)] == list(counts)
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_over_the_sources(name):
+    args, _ = ROWS[name]
+    assert sum(bsrnn_params(sources=(source,), **args)["total"] for source in SOURCES) == SUMS[name]
+
+
+@pytest.mark.parametrize("name", SIMO)
+def test_several_sources(name):
+    args, count = SIMO[name]
+    assert bsrnn_params(sources=SOURCES, **args)["total"] == count
+
+
+def test_parts_of_the_models():
+    assert list(bsrnn_params().values())[:3] == [137924, 3443712, 4438660]
+    assert list(bsrnn_params(sources=("bass",)).values())[:3] == [137220, 3443712, 3530500]
+    assert list(bsrnn_params(sources=("drums",)).values())[:3] == [138820, 3443712, 5594500]
+    assert list(bsrnn_params(**LARGE).values())[:3] == [271748, 20554752, 15590660]
+    assert list(bsrnn_params(sources=SOURCES, **SIMO["simo_optimized"][0]).values())[:3] == [273796, 25037664, 83416080]
+
+
+@pytest.mark.parametrize("name", [*ROWS, *SIMO])
+def test_modules_have_what_the_closed_form_says(name):
+    """Built on the meta device: all parameters, no memory."""
+    args = ROWS[name][0] if name in ROWS else dict(SIMO[name][0], sources=SOURCES)
+    with torch.device("meta"):
+        model = BSRNN(**args)
+    parts = bsrnn_params(**args)
+    assert count_params(model.band_split) == parts["band_split"]
+    assert count_params(model.blocks) == parts["separator"]
+    assert count_params(model.masks) == parts["masks"]
+    assert count_params(model) == parts["total"]
+
+
+@pytest.mark.parametrize(
+    "gmac, args",
+    [
+        (74.7, {}),
+        (54.8, dict(sources=("bass",))),
+        (100.0, dict(sources=("drums",))),
+        (37.7, dict(stereo="naive")),
+        (38.5, dict(n_heads=2)),
+        (37.8, dict(n_fft=4096, n_hop=1024)),
+        (84.1, TAC),
+        (81.0, ATTENTION),
+        (442, LARGE),
+        (520, dict(LARGE, **ATTENTION, **TAC)),
+        (697, dict(LARGE, **ATTENTION, **TAC, sources=("drums",))),
+        (754, dict(LARGE, **ATTENTION, **TAC, sources=SOURCES)),
+    ],
+)
+def test_published_operations_of_a_three_second_chunk(gmac, args):
+    """To the digits that were published."""
+    digits = 1 if gmac < 101 else 0
+    assert round(bsrnn_macs(3.0, **args)["total"] / 1e9, digits) == gmac
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {},
+        dict(time_layer="gru", band_layer="conv", bidirectional=False),
+        dict(DILATED, n_dilated=[2, 0], dilated_kernel=[3, 5]),
+        dict(ATTENTION, n_heads=2),
+        dict(stereo="naive", sources=SOURCES, residual_source=True),
+    ],
+)
+def test_closed_form_of_operations_equals_what_is_dispatched(args):
+    """The affine parts that are folded into weights cost a little extra, independent of the length."""
+    args = dict(feature_dim=16, n_repeats=2, **args)
+    model = BSRNN(**args).eval()
+    counted = [count_macs(model, torch.randn(1, 2, int(44100 * seconds))) for seconds in (0.5, 1.0)]
+    closed = [bsrnn_macs(seconds, **args)["total"] for seconds in (0.5, 1.0)]
+    assert counted[1] - counted[0] == closed[1] - closed[0]
+    assert 0 <= counted[0] - closed[0] < 0.02 * closed[0]
+
+
+def test_tac_saves_what_the_channels_have_in_common():
+    model = BSRNN(feature_dim=16, n_repeats=2, **TAC).eval()
+    counted = [count_macs(model, torch.randn(1, 2, length)) for length in (22050, 44100)]
+    closed = [bsrnn_macs(seconds, feature_dim=16, n_repeats=2, **TAC)["total"] for seconds in (0.5, 1.0)]
+    frames, bands, repeats, products = 87 - 44, 41, 2, 3 * 16 * 16
+    assert (closed[1] - closed[0]) - (counted[1] - counted[0]) == frames * bands * repeats * products
