@@ -67,6 +67,6 @@ def train(folder, configuration, train_set=None, val_set=None, model=None, **key
 
     model = model or toy(configuration)
     loss = TimeTFLoss(n_fft=64, n_hop=16)
-    train_set, val_set = train_set or Draws(), val_set or Draws(3, time=500)
+    train_set, val_set = train_set or Draws(), Draws(3, time=500) if val_set is None else val_set
     summary = fit(model, train_set, val_set, loss, configuration, folder, **keywords)
     return summary, {name: value.clone() for name, value in model.state_dict().items()}

@@ -8,13 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..files import atomic_path, write_json
-from .ema import WeightAverage
 from .faults import FaultPolicy, Rollback
-from .optimization import scale_lr
-from .precision import Precision
-from .progress import Progress
-from .record import write_history
 from .resume import load
 
 
@@ -47,37 +41,26 @@ class Loop:
     Before every step the generators are seeded from (seed, step, rank), so no random state needs to be stored.
 
     Args:
-        fabric (lightning_fabric.Fabric): launched.
         system (RecordingSystem): training step and scores.
-        optimizer, scheduler: from :func:`.optimization.make_optim`.
+        state (RunState): what is trained, and where it stands.
         loader (DataLoader): from :func:`.sampling.make_loader`; its batch sampler holds the position.
         val_set: whole recordings.
-        options (TrainingOptions): section ``training``.
-        checkpoints (Checkpoints): where to save.
     """
 
-    def __init__(self, fabric, system, optimizer, scheduler, loader, val_set, options, checkpoints):
-        self.fabric, self.system, self.options, self.checkpoints = fabric, system, options, checkpoints
-        self.optimizer, self.scheduler, self.loader, self.val_set = optimizer, scheduler, loader, val_set
+    def __init__(self, system, state, loader, val_set):
+        self.system, self.state, self.loader, self.val_set = system, state, loader, val_set
+        self.fabric, self.options, self.optimizer = state.fabric, state.options, state.optimizer
         self.sampler, self.split = loader.batch_sampler, loader.batch_sampler.split
-        self.exp_dir, self.first_lr = checkpoints.folder.parent, optimizer.param_groups[0]["lr"]
-        self.step_module = fabric.setup_module(_Step(system), move_to_device=True)
+        self.step_module = self.fabric.setup_module(_Step(system), move_to_device=True)
         self.parameters = [p for p in system.model.parameters() if p.requires_grad]
-        self.ema = WeightAverage(system.model, options.ema) if options.ema is not None else None
-        self.precision = Precision(options.precision, fabric.device.type)
-        self.progress, self.log, self.meter, self.stop_signal, self.epochs_here = Progress(), None, None, 0, 0.0
+        self.log, self.meter, self.stop_signal, self.epochs_here = None, None, 0, 0.0
         self.faults = FaultPolicy(
-            options.max_bad_steps, options.max_unreadable, len(loader.dataset), lambda text: self.log.line(text)
+            self.options.max_bad_steps, self.options.max_unreadable, len(loader.dataset), lambda text: self.log.line(text)
         )
 
-    # -- the whole run ------------------------------------------------------------------------------------------
-
-    def finished(self):
-        """True when epochs or patience are used up."""
-        between_epochs = self.progress.step == 0
-        return between_epochs and (
-            self.progress.epoch >= self.options.epochs or self.progress.wait >= self.options.patience
-        )
+    @property
+    def progress(self):
+        return self.state.progress
 
     def run(self, new=True):
         """Train until the epochs or the patience are used up; then the model holds the best weights.
@@ -86,17 +69,20 @@ class Loop:
             new (bool): nothing was restored, so that the first checkpoint is still to be written.
         """
         if new:
-            self.save()
+            self.state.save()
         else:
-            self.export()  # a kill may have come between a checkpoint and the files made from it
-        while not self.finished():
-            if self.meter:
-                self.meter.start("training")
+            self.state.export()  # a kill may have come between a checkpoint and the files made from it
+        while not self.state.finished():
+            self.measure("training")
             self.train_epoch()
-            if self.meter:
-                self.meter.start("validation")
+            self.measure("validation")
             self.validate_epoch()
-        self.load_best()
+        self.state.load_best()
+
+    def measure(self, phase):
+        """Energy is entered under ``phase`` from now on."""
+        if self.meter:
+            self.meter.start(phase)
 
     def train_epoch(self):
         """The rest of one epoch."""
@@ -124,11 +110,9 @@ class Loop:
             self.meter.tick(self.epochs_here)
         due = progress.step == steps or progress.step % self.options.checkpoint_every == 0
         if stop or (due and not progress.bad_in_a_row):
-            self.save()
+            self.state.save()
         if stop:
             raise Interrupted(128 + stop)
-
-    # -- one step -----------------------------------------------------------------------------------------------
 
     def train_step(self, parts):
         """One optimizer step over the accumulated micro-batches of this rank.
@@ -139,17 +123,17 @@ class Loop:
         progress, messages = self.progress, [text for _, failures in parts for text in failures]
         seed_everything(self.options.seed, progress.global_step, self.fabric.global_rank)
         losses = [self.backward(batch, number, len(parts)) for number, (batch, _) in enumerate(parts)]
-        self.precision.unscale(self.optimizer)
+        self.state.precision.unscale(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip or float("inf"))
         numbers = torch.stack([torch.stack(losses).mean(), norm.double()])
         loss, norm, n_failures, stop = self.over_ranks(numbers, len(messages), self.stop_signal)
         finite = bool(np.isfinite(loss) and np.isfinite(norm))
-        overflow = self.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
+        overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
         self.optimizer.zero_grad(set_to_none=True)
         if finite:
             progress.loss_sum, progress.loss_steps = progress.loss_sum + loss, progress.loss_steps + 1
-            if self.ema:
-                self.ema.update()
+            if self.state.ema:
+                self.state.ema.update()
         try:
             self.faults.step(progress, finite, overflow)
         except Rollback:
@@ -163,9 +147,9 @@ class Loop:
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last of a step."""
         waiting = self.fabric.world_size > 1 and number < count - 1
         with self.fabric.no_backward_sync(self.step_module) if waiting else nullcontext():
-            with self.precision.autocast():
+            with self.state.precision.autocast():
                 loss = self.step_module(self.fabric.to_device(batch), number)
-            self.fabric.backward(self.precision.scale(loss / count))
+            self.fabric.backward(self.state.precision.scale(loss / count))
         return loss.detach().double()
 
     def over_ranks(self, numbers, n_failures, stop):
@@ -179,9 +163,9 @@ class Loop:
 
     def roll_back(self):
         """Weights, optimizer and averages of the last good checkpoint; the data go on from here."""
-        path = self.fabric.broadcast(self.checkpoints.newest(self.log.line) if self.fabric.is_global_zero else None)
-        state, rates = load(path), [group["lr"] for group in self.optimizer.param_groups]
-        self.load_weights(state)
+        newest = self.state.checkpoints.newest(self.log.line) if self.fabric.is_global_zero else None
+        rates, state = [group["lr"] for group in self.optimizer.param_groups], load(self.fabric.broadcast(newest))
+        self.state.load_weights(state)
         for group, rate in zip(self.optimizer.param_groups, rates):
             group["lr"] = rate
         before = state["progress"]
@@ -191,31 +175,24 @@ class Loop:
         )
         self.progress.bad_in_a_row, self.progress.rollbacks = 0, self.progress.rollbacks + 1
 
-    # -- validation ---------------------------------------------------------------------------------------------
-
     def validate_epoch(self):
         """Score every recording once, whatever the number of ranks; enter the epoch; save and export."""
-        progress, start = self.progress, time.perf_counter()
-        with self.ema.applied() if self.ema else nullcontext():
+        state, progress, start = self.state, self.progress, time.perf_counter()
+        with state.ema.applied() if state.ema else nullcontext():
             scores = self.scores()
-            name = f"epoch={progress.epoch + 1}-step={progress.global_step}.pth"
             value = scores.get(f"val_{self.options.monitor}")
             if value is None:
                 raise UserError(f"training.monitor {self.options.monitor}: validation gives only {', '.join(scores)}")
-            improved, dropped = progress.note_score(value, self.options.mode, name, self.options.keep_best)
-            if self.fabric.is_global_zero and name in (entry[2] for entry in progress.best):
-                with atomic_path(self.checkpoints.folder / name) as partial:
-                    torch.save(self.system.model.serialize(), partial)
+            name = f"epoch={progress.epoch + 1}-step={progress.global_step}.pth"
+            improved = progress.note_score(value, self.options.mode, name, self.options.keep_best)
+            state.save_weights(name)
         self.enter_epoch(scores, time.perf_counter() - start, improved)
-        if self.scheduler is not None:
-            plateau = isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-            self.scheduler.step(*([value] if plateau else []))
+        if state.scheduler is not None:
+            plateau = isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+            state.scheduler.step(*([value] if plateau else []))
         progress.next_epoch()
-        self.save()
-        if self.fabric.is_global_zero:
-            self.export()
-            for old in dropped:
-                (self.checkpoints.folder / old).unlink(missing_ok=True)
+        state.save()
+        state.export()
 
     @torch.no_grad()
     def scores(self):
@@ -225,7 +202,7 @@ class Loop:
         self.log.start_bar("validation", len(self.val_set))
         for index in range(fabric.global_rank, len(self.val_set), fabric.world_size):
             mixture, sources = fabric.to_device(list(self.val_set[index]))
-            with self.precision.autocast():
+            with self.state.precision.autocast():
                 own[index] = self.system.score(mixture, sources)
             self.log.advance()
             if self.meter:
@@ -263,75 +240,3 @@ class Loop:
             f"epoch {progress.epoch + 1}: train_loss {row['train_loss']:.4g}, {shown}{' (best)' if improved else ''}; "
             f"{progress.train_seconds:.1f} s training + {val_seconds:.1f} s validation ({share:.0%} of the epoch)"
         )
-
-    # -- state --------------------------------------------------------------------------------------------------
-
-    def save(self):
-        """Write a checkpoint (first rank); the others wait."""
-        if self.fabric.is_global_zero:
-            self.checkpoints.save(
-                {
-                    "model": self.system.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "scheduler": self.scheduler.state_dict() if self.scheduler else {},
-                    "first_lr": self.first_lr,
-                    "scaler": self.precision.state_dict(),
-                    "ema": self.ema.state_dict() if self.ema else {},
-                    "progress": self.progress.state_dict(),
-                }
-            )
-        self.fabric.barrier()
-
-    def restore(self, path):
-        """Take up the state of a checkpoint."""
-        state = load(path)
-        self.load_weights(state)
-        if self.scheduler:
-            self.scheduler.load_state_dict(state["scheduler"])
-        if self.first_lr != state["first_lr"]:  # optim.lr was changed on resume
-            scale_lr(self.optimizer, self.scheduler, self.first_lr / state["first_lr"])
-        self.progress = Progress(**state["progress"])
-
-    def load_weights(self, state):
-        """Model, optimizer, averages and loss scale of a checkpoint."""
-        self.system.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.load_state_dict(state["scaler"])
-        if self.ema:
-            self.ema.load_state_dict(state["ema"])
-
-    def export(self):
-        """Files made from the state: history, list of the best models, best model. Safe to repeat."""
-        if not self.fabric.is_global_zero or not self.progress.best:
-            return
-        write_history(self.exp_dir / "history.csv", self.progress.history)
-        best = {f"{self.checkpoints.folder.name}/{name}": value for value, _, name in self.progress.best}
-        write_json(self.exp_dir / "best_k_models.json", best)
-        with atomic_path(self.exp_dir / "best_model.pth") as partial:
-            partial.write_bytes(self.best_path().read_bytes())
-
-    def best_path(self):
-        return self.checkpoints.folder / self.progress.best[0][2]
-
-    def exported(self):
-        return (self.exp_dir / "best_model.pth").exists()
-
-    def load_best(self):
-        """Give the model the best weights."""
-        if self.progress.best:
-            self.system.model.load_state_dict(load(self.best_path())["state_dict"])
-
-    def summary(self, status):
-        """What :func:`.training.fit` returns."""
-        best = self.progress.best[0] if self.progress.best else (None, None, None)
-        return {
-            "status": status,
-            "epochs": self.progress.epoch,
-            "best_epoch": best[1],
-            "best": best[0],
-            "monitor": f"val_{self.options.monitor}",
-            "skipped_steps": self.progress.skipped_total,
-            "unreadable": self.progress.unreadable_total,
-            "best_model": str(self.exp_dir / "best_model.pth"),
-            "exp_dir": str(self.exp_dir),
-        }

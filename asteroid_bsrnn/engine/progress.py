@@ -21,6 +21,7 @@ class Progress:
     unreadable_total: int = 0
     wait: int = 0  # validations without improvement
     best: list = field(default_factory=list)  # [value, epoch (the first is 1), file name], best first
+    dropped: list = field(default_factory=list)  # file names that fell out of the best in the last validation
     history: list = field(default_factory=list)  # one dict per epoch
 
     state_dict = asdict
@@ -45,7 +46,7 @@ class Progress:
             keep (int): how many best models are kept.
 
         Returns:
-            tuple: True if it is the best so far; file names that fell out of the best.
+            bool: True if it is the best so far.
         """
         sign = -1 if mode == "max" else 1
         improved = math.isfinite(value) and (not self.best or sign * value < sign * self.best[0][0])
@@ -54,4 +55,5 @@ class Progress:
         if math.isfinite(value):
             self.best = sorted([*self.best, [value, self.epoch + 1, name]], key=lambda entry: (sign * entry[0], entry[1]))[:keep]
         kept = {entry[2] for entry in self.best}
-        return improved, [file for file in before if file not in kept]
+        self.dropped = [file for file in before if file not in kept]
+        return improved

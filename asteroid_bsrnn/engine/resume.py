@@ -40,16 +40,7 @@ class Checkpoints:
         """
         known = self.files()
         number = int(known[0].stem.split("_")[1]) + 1 if known else 0
-        path = self.folder / f"resume_{number:08d}.ckpt"
-        try:
-            with atomic_path(path) as partial:
-                torch.save({"format": FORMAT, **state}, partial)
-            _sync_folder(self.folder)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            raise UserError(
-                f"the checkpoint {path} could not be written ({_first_line(error)}); the earlier one stays: make room "
-                "and run the same command again to continue from it"
-            ) from error
+        write_torch({"format": FORMAT, **state}, self.folder / f"resume_{number:08d}.ckpt")
         for old in known[self.keep - 1 :]:
             old.unlink(missing_ok=True)
 
@@ -74,6 +65,23 @@ class Checkpoints:
         """Remove what a killed run left unfinished. Only for the holder of the lock."""
         for path in self.folder.glob(".*.partial*"):
             path.unlink(missing_ok=True)
+
+
+def write_torch(value, path):
+    """``torch.save``, whole or not at all, and on the disk when it returns.
+
+    Raises:
+        UserError: if it could not be written (full disk).
+    """
+    try:
+        with atomic_path(path) as partial:
+            torch.save(value, partial)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        raise UserError(
+            f"{path} could not be written ({_first_line(error)}); the last checkpoint stays: make room and run the "
+            "same command again to continue from it"
+        ) from error
 
 
 def damage(path):

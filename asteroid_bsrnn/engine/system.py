@@ -63,7 +63,8 @@ class MusicSystem(RecordingSystem):
         from ..metrics import usdr
 
         estimates, losses = self.separate(mixture, sources)
-        per_source = usdr(estimates[None], sources[None])[0].double()
+        finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
+        per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
         scores = {"val_loss": float(torch.stack(losses).median()), "val_usdr": float(per_source.mean())}
         if len(per_source) > 1:
             names = getattr(self.model, "sources", range(len(per_source)))

@@ -16,6 +16,7 @@ from .options import TrainingOptions, call_with_section
 from .record import RunRecord, now
 from .resume import Checkpoints, exclusive
 from .sampling import StepSampler, TolerantDataset, make_loader
+from .state import RunState
 from .system import MusicSystem
 
 
@@ -81,12 +82,12 @@ class _Run:
     def execute(self, model, train_set, val_set, loss_func, system_cls, allow_changes, stack):
         changes = self.record.changes(allow_changes)
         newest = self._newest_checkpoint()
-        loop = self._build(model, train_set, val_set, loss_func, system_cls)
+        loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
         if newest:
-            loop.restore(newest)
-            if loop.finished() and self.record.values.get("status") == "finished" and loop.exported():
-                loop.load_best()
-                return loop.summary("finished")
+            state.restore(newest)
+            if state.finished() and self.record.values.get("status") == "finished" and state.exported():
+                state.load_best()
+                return state.summary("finished")
         loop.log = Log(self.exp_dir, self.fabric.is_global_zero, loop.progress.global_step)
         stack.callback(loop.log.close)
         if self.fabric.is_global_zero:
@@ -120,7 +121,8 @@ class _Run:
             split = self._fitting_split(system, data)
         sampler = StepSampler(len(data), split, fabric.global_rank, options.seed)
         loader = call_with_section(make_loader, "loader", self.conf, data, sampler)
-        return Loop(fabric, system, optimizer, scheduler, loader, val_set, options, self.checkpoints)
+        state = RunState(fabric, model, optimizer, scheduler, options, self.checkpoints)
+        return Loop(system, state, loader, val_set), state
 
     def _fitting_split(self, system, data):
         """Halve the batch per device, and accumulate more, until a step fits in the memory of every GPU."""
@@ -186,7 +188,7 @@ class _Run:
                     loop.meter.stop(interrupted=status != "finished")
                 if self.fabric.is_global_zero:
                     self._end(loop, status)
-        return loop.summary(status)
+        return loop.state.summary(status)
 
     def _end(self, loop, status):
         ledger, source = Ledger(self.ledger), self.info.get("source")
@@ -197,7 +199,7 @@ class _Run:
             "kwh_per_epoch": ledger.per_epoch(source),
             "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
         }
-        summary = {key: value for key, value in loop.summary(status).items() if key not in ("exp_dir", "best_model")}
+        summary = {key: value for key, value in loop.state.summary(status).items() if key not in ("exp_dir", "best_model")}
         self.record.update(**summary, ended=now(), energy=energy if loop.meter else None)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")

@@ -1,0 +1,423 @@
+"""``fit``: protocol, files, draws, precision, averages; small models on one CPU."""
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from asteroid.models import BaseModel
+from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, seed_everything
+from asteroid_bsrnn.engine.batching import largest_batch, split_batch
+from asteroid_bsrnn.engine.devices import choose_devices
+from asteroid_bsrnn.engine.ema import WeightAverage
+from asteroid_bsrnn.engine.optimization import make_optim, scale_lr
+from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.engine.progress import Progress
+from asteroid_bsrnn.engine.sampling import StepSampler, TolerantDataset, make_loader
+from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.losses import TimeTFLoss
+from asteroid_bsrnn.models import register_model
+from engine_toys import Draws, Toy, conf, toy, train
+from torch import nn
+
+register_model(Toy)
+
+
+def rows(folder):
+    with open(folder / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# -- one run and what it leaves behind
+
+
+def test_fit_learns_and_writes_its_files(tmp_path):
+    summary, weights = train(tmp_path, conf(epochs=6, keep_best=2))
+    history = rows(tmp_path)
+    assert [row["epoch"] for row in history] == list("123456")
+    assert float(history[-1]["val_usdr"]) > float(history[0]["val_usdr"]) + 1
+    assert float(history[-1]["train_loss"]) < float(history[0]["train_loss"])
+    best = max(history, key=lambda row: float(row["val_usdr"]))
+    assert summary["best"] == float(best["val_usdr"]) and summary["best_epoch"] == int(best["epoch"])
+    assert summary["status"] == "finished" and summary["epochs"] == 6
+
+    loaded = BaseModel.from_pretrained(str(tmp_path / "best_model.pth"))
+    assert isinstance(loaded, Toy) and equal(loaded.state_dict(), weights)
+    best_k = json.loads((tmp_path / "best_k_models.json").read_text())
+    assert len(best_k) == 2 and max(best_k.values()) == summary["best"]
+    assert all((tmp_path / name).exists() for name in best_k)
+    assert len(list((tmp_path / "checkpoints").glob("resume_*.ckpt"))) == 2
+    assert not list(tmp_path.rglob(".*partial*"))
+
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["status"] == "finished" and record["resumed"] == [] and record["conf"] == conf(epochs=6, keep_best=2)
+    assert record["effective_batch"] == 4 and record["batch"] == 2 and record["accumulation"] == 2
+    assert record["lr"] == 0.01 and record["precision"] == "fp32" and record["seed"] == 1
+    assert record["n_params"] == sum(p.numel() for p in loaded.parameters())
+    assert record["versions"]["torch"] == torch.__version__ and record["energy"] is None
+
+
+def test_effective_values_are_printed_before_training(tmp_path, capsys):
+    configuration = conf(epochs=1)
+    configuration["optim"] = {"lr": 1.0e-3}
+    train(tmp_path, configuration)
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert "effective batch 4 = 2 per device x 1 device(s) (cpu) x 2 accumulated; learning rate 0.00025" in first
+    assert "% of the epoch)" in last  # the share of validation
+
+
+def test_a_finished_run_changes_nothing(tmp_path):
+    summary, weights = train(tmp_path, conf())
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+    again, same = train(tmp_path, conf())
+    assert again == summary and equal(weights, same)
+    assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+
+
+def test_same_seed_same_weights_other_seed_others(tmp_path):
+    _, first = train(tmp_path / "a", conf())
+    _, second = train(tmp_path / "b", conf())
+    _, other = train(tmp_path / "c", conf(seed=2))
+    assert equal(first, second) and not equal(first, other)
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    from asteroid_bsrnn.engine.resume import exclusive
+
+    with exclusive(tmp_path / "checkpoints"), pytest.raises(UserError, match="another process is training"):
+        train(tmp_path, conf())
+
+
+@pytest.mark.parametrize(
+    "training, sentence",
+    [
+        ({"monitor": "sdr"}, "training.monitor 'sdr' is unknown; allowed are loss, usdr, si_sdr"),
+        ({"monitor": "si_sdr"}, "training.monitor si_sdr: validation gives only val_loss, val_usdr"),
+        ({"epochs": 0}, "training.epochs must be a whole number from 1"),
+        ({"bacth": 2}, "unknown key training.bacth"),
+        ({"precision": "fp8"}, "training.precision 'fp8' is unknown; allowed are fp32, bf16, fp16"),
+        ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"effective_batch": 100}, "an epoch has only 24 items"),
+        ({"activation_checkpointing": True}, "Toy has no such option"),
+    ],
+)
+def test_wrong_settings_get_one_sentence(tmp_path, training, sentence):
+    with pytest.raises(UserError, match=sentence.replace("(", r"\(")):
+        train(tmp_path, conf(**training))
+
+
+def test_text_for_a_number_and_empty_validation_are_refused(tmp_path):
+    configuration = conf()
+    configuration["optim"]["lr"] = "1e-3"
+    with pytest.raises(UserError, match="write 1.0e-3"):
+        train(tmp_path, configuration)
+    with pytest.raises(UserError, match="validation set is empty"):
+        train(tmp_path, conf(), val_set=Draws(0))
+
+
+# -- which items, in which order
+
+
+def stream(num_workers=0, world_size=1, batch=2, start=(0, 0), epochs=2):
+    """Items of each step in the order of a single process: list of lists of drawn mixtures."""
+    split = split_batch(8, batch, world_size)
+    per_rank = []
+    for rank in range(world_size):
+        sampler = StepSampler(40, split, rank, seed=3)
+        loader = make_loader(TolerantDataset(Draws(40), 3), sampler, num_workers=num_workers)
+        batches = []
+        for epoch in range(start[0], epochs):
+            sampler.set_position(epoch, start[1] if epoch == start[0] else 0)
+            batches += [batch[0] for batch, _ in loader]
+        per_rank.append(batches)
+    micro = [batches[part] for part in range(len(per_rank[0])) for batches in per_rank]
+    return torch.cat(micro)
+
+
+@pytest.mark.parametrize("num_workers, world_size, batch", [(1, 1, 2), (4, 1, 2), (0, 2, 2), (0, 4, 2), (1, 2, 4), (0, 1, 8)])
+def test_same_items_for_any_number_of_workers_and_ranks(num_workers, world_size, batch):
+    expected = stream()
+    found = stream(num_workers, world_size, batch)
+    assert torch.equal(found, expected)
+
+
+def test_every_item_once_per_epoch_in_another_order_each_epoch():
+    sampler, orders = StepSampler(40, split_batch(8, 2), seed=3), []
+    for epoch in range(2):
+        sampler.set_position(epoch, 0)
+        keys = [key for batch in sampler for key in batch]
+        assert {key[0] for key in keys} == {epoch} and sorted(key[1] for key in keys) == list(range(40))
+        orders.append([key[1] for key in keys])
+    assert orders[0] != orders[1] and orders[0] != sorted(orders[0])
+
+
+def test_starts_at_the_saved_position():
+    whole = stream(epochs=2)
+    assert torch.equal(stream(start=(0, 3), epochs=2), whole[3 * 8 :])
+    assert torch.equal(stream(num_workers=2, start=(1, 4), epochs=2), whole[-8:])
+
+
+# -- how a batch is cut
+
+
+@pytest.mark.parametrize("effective", [1, 4, 6, 8, 16])
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 2, 3, 64])
+def test_split_multiplies_to_the_effective_batch(effective, world_size, batch):
+    if effective % world_size:
+        with pytest.raises(UserError, match="cannot be shared evenly"):
+            split_batch(effective, batch, world_size)
+        return
+    split = split_batch(effective, batch, world_size)
+    assert split.effective_batch == effective and split.batch <= batch
+
+
+def test_batch_is_halved_until_it_fits():
+    tried = []
+
+    def try_batch(size):
+        tried.append(size)
+        if size > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+
+    assert largest_batch(try_batch, 16, 8) == 2 and tried == [8, 4, 2]
+
+    def never(size):
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    with pytest.raises(UserError, match="one training item does not fit"):
+        largest_batch(never, 16, 8)
+
+
+def test_devices_share_the_batch_evenly(monkeypatch):
+    assert choose_devices("auto", "cpu", 8) == (1, 1, "cpu")
+    assert choose_devices(2, "cpu", 8) == (2, 1, "cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 6)
+    assert choose_devices("auto", "auto", 8) == (4, 1, "cuda")
+    with pytest.raises(UserError, match="only 6 GPUs"):
+        choose_devices(7, "gpu", 8)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4"), monkeypatch.setenv("WORLD_SIZE", "8")
+    assert choose_devices("auto", "auto", 8) == (4, 2, "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match="no CUDA device"):
+        choose_devices("auto", "gpu", 8)
+
+
+def test_accumulation_gives_the_step_of_the_whole_batch(tmp_path):
+    def run(batch):
+        configuration = conf(epochs=1, batch=batch)
+        model = toy(configuration, dropout=0.0).double()
+        return train(tmp_path / str(batch), configuration, Draws(dtype=torch.float64), Draws(1, dtype=torch.float64), model)
+
+    weights = [run(batch)[1] for batch in (4, 2, 1)]
+    for other in weights[1:]:
+        assert all(torch.allclose(other[name], weights[0][name], rtol=0, atol=1e-12) for name in other)
+
+
+# -- learning rate
+
+
+def test_learning_rates_of_the_protocol():
+    for batch, rate in ((8, 5e-4), (4, 2.5e-4), (16, 1e-3)):
+        optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), batch)
+        rates = []
+        for _ in range(5):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        assert rates == pytest.approx([rate, rate, rate * 0.98, rate * 0.98, rate * 0.98**2])
+    speech, _ = make_optim(nn.Linear(1, 1).parameters(), 6, lr_reference_batch=None)
+    assert speech.param_groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("mode, better", [("max", 1), ("min", -1)])
+def test_plateau_looks_in_the_right_direction(mode, better):
+    def rate_after(direction):
+        optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), 16, mode, scheduler="plateau", plateau_patience=2)
+        for epoch in range(6):
+            scheduler.step(float(direction * epoch))
+        return optimizer.param_groups[0]["lr"]
+
+    assert rate_after(better) == 1e-3 and rate_after(-better) == 5e-4
+
+
+def test_changed_rate_scales_the_whole_schedule():
+    optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), 16)
+    scale_lr(optimizer, scheduler, 0.5)
+    optimizer.step(), scheduler.step(), scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3 * 0.98) and scheduler.base_lrs == [0.5e-3]
+
+
+def test_unknown_optimizer_and_scheduler_are_refused():
+    with pytest.raises(UserError, match="optim.scheduler 'cosine' is unknown; allowed are step, plateau, none"):
+        make_optim(nn.Linear(1, 1).parameters(), 16, scheduler="cosine")
+    with pytest.raises(UserError, match="optim: "):
+        make_optim(nn.Linear(1, 1).parameters(), 16, optimizer="adamm")
+
+
+# -- stopping and choosing
+
+
+def test_patience_counts_validations_without_improvement():
+    progress, kept = Progress(), []
+    for epoch, value in enumerate([1.0, 3.0, 2.0, float("nan"), 3.0]):
+        progress.epoch = epoch
+        kept.append(progress.note_score(value, "max", f"{epoch}.pth", keep=2))
+    assert kept == [True, True, False, False, False] and progress.wait == 3
+    assert [entry[1:] for entry in progress.best] == [[2, "1.pth"], [5, "4.pth"]] and progress.dropped == ["2.pth"]
+
+
+def test_early_stopping_and_monitor(tmp_path):
+    class Falling(MusicSystem):
+        def score(self, mixture, sources):
+            return {"val_loss": float(self.calls()), "val_usdr": float(self.calls())}
+
+        def calls(self):
+            self.count = getattr(self, "count", 0) + 1
+            return self.count
+
+    summary, _ = train(tmp_path / "loss", conf(epochs=9, patience=2, monitor="loss"), system_cls=Falling)
+    assert summary["epochs"] == 3 and summary["best_epoch"] == 1
+    summary, _ = train(tmp_path / "usdr", conf(epochs=4, patience=2, monitor="usdr"), system_cls=Falling)
+    assert summary["epochs"] == 4 and summary["best_epoch"] == 4
+
+
+# -- precision and averages
+
+
+def test_average_follows_the_weights_and_is_exported(tmp_path):
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    average = WeightAverage(model, 0.9)
+    nn.init.constant_(model.weight, 2.0)
+    average.update()
+    with average.applied():
+        assert model.weight.item() == pytest.approx(1.1)
+    assert model.weight.item() == 2.0
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        WeightAverage(model, 1.0)
+
+    _, plain = train(tmp_path / "plain", conf(epochs=1))
+    _, averaged = train(tmp_path / "ema", conf(epochs=1, ema=0.9))
+    last = torch.load(sorted((tmp_path / "ema" / "checkpoints").glob("resume_*"))[-1], weights_only=True)
+    assert equal(last["model"], plain) and equal(last["ema"], averaged) and not equal(plain, averaged)
+
+
+def test_bf16_trains(tmp_path):
+    summary, weights = train(tmp_path, conf(precision="bf16"))
+    assert summary["skipped_steps"] == 0 and rows(tmp_path)[-1]["val_usdr"] > rows(tmp_path)[0]["val_usdr"]
+    assert all(value.dtype == torch.float32 for value in weights.values())
+
+
+def test_overflow_lowers_the_scale_and_is_no_fault():
+    precision = Precision("bf16", "cpu")
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    parameter = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([parameter], 1.0)
+    for grad, overflow, scale in ((float("inf"), True, 2.0), (float("inf"), True, 1.0), (float("inf"), False, 0.5)):
+        precision.scale((parameter * grad).sum()).backward()
+        precision.unscale(optimizer)
+        assert precision.step(optimizer, finite=False) is overflow and precision.scaler.get_scale() == scale
+        optimizer.zero_grad()
+    assert parameter.item() == 1.0
+    precision.scale((parameter * 2).sum()).backward()
+    precision.unscale(optimizer)
+    assert precision.step(optimizer, finite=True) is False and parameter.item() == -1.0
+
+
+# -- the systems
+
+
+def test_song_loss_is_the_median_over_segments_and_score_that_of_the_whole_song():
+    from asteroid_bsrnn.metrics import usdr
+
+    seed_everything(0)
+    model = Toy(sources=("vocals", "bass"), dropout=0.0)
+    inference = {"scheme": "ola", "segment": 0.25, "hop": 0.25}
+    system = MusicSystem(model, None, TimeTFLoss("t"), None, config={"inference": inference})
+    mixture, sources = Draws(1, n_src=2, time=800)[0]
+    scores = system.score(mixture, sources)
+    with torch.no_grad():
+        parts = [model(part[None])[0] for part in mixture.split(200, dim=-1)]
+    losses = [(part - target).abs().mean() for part, target in zip(parts, sources.split(200, dim=-1))]
+    assert scores["val_loss"] == pytest.approx(float(torch.stack(losses).median()), rel=1e-6)
+    expected = usdr(torch.cat(parts, dim=-1)[None], sources[None])[0]
+    assert scores["val_usdr_vocals"] == pytest.approx(float(expected[0]), rel=1e-5)
+    assert scores["val_usdr"] == pytest.approx(float(expected.mean()), rel=1e-5)
+
+
+def test_each_song_counts_once(tmp_path):
+    class Counting(MusicSystem):
+        def score(self, mixture, sources):
+            return {"val_loss": 0.0, "val_usdr": float(mixture.shape[-1])}
+
+    class Songs(Draws):
+        def __getitem__(self, index):
+            return torch.ones(2, 100 * (index + 1)), torch.ones(1, 2, 100 * (index + 1))
+
+    summary, _ = train(tmp_path, conf(epochs=1), val_set=Songs(5), system_cls=Counting)
+    assert summary["best"] == 300.0
+
+
+def test_speech_is_permutation_invariant(tmp_path):
+    from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
+
+    class Swapped(nn.Module):
+        sample_rate = 8000
+
+        def forward(self, wav):
+            return torch.stack([wav - self.first, self.first.expand_as(wav)], dim=1)
+
+    sources = torch.randn(2, 400, generator=torch.Generator().manual_seed(0))
+    model = Swapped()
+    model.first = sources[0]
+    system = SpeechSystem(model, None, PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx"), None)
+    scores = system.score(sources.sum(0), sources)
+    assert scores["val_si_sdr"] > 50 and scores["val_loss"] == pytest.approx(-scores["val_si_sdr"], rel=1e-3)
+    batch = (sources.sum(0)[None], sources[None])
+    assert float(system.common_step(batch, 0)) == pytest.approx(scores["val_loss"], rel=1e-3)
+    model.training_loss = lambda wav, targets: targets.mean() * 0 + 7
+    assert float(system.common_step(batch, 0)) == 7 and system.score(*[x[0] for x in batch])["val_loss"] == 7
+
+
+def test_systems_work_with_lightnings_own_trainer(tmp_path):
+    import pytorch_lightning as pl
+    from torch.utils.data import DataLoader
+
+    model = toy(conf())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    loaders = DataLoader(Draws(8), batch_size=4), DataLoader(Draws(2, time=500), batch_size=1)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    system = MusicSystem(model, optimizer, TimeTFLoss(n_fft=64, n_hop=16), *loaders, config=conf())
+    quiet = dict(enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False)
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, log_every_n_steps=1, **quiet)
+    trainer.fit(system)
+    assert {"val_loss", "val_usdr"} <= trainer.callback_metrics.keys() and not equal(before, model.state_dict())
+
+
+def test_gradient_norm_is_clipped(tmp_path):
+    configuration = conf(epochs=1, clip=1e-3, effective_batch=24, batch=24)
+    configuration["optim"] = {"optimizer": "sgd", "lr": 1.0, "lr_reference_batch": None}
+    model = toy(configuration)
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    train(tmp_path, configuration, model=model)
+    moved = nn.utils.parameters_to_vector(model.parameters()).detach() - before
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_seeds_all_generators():
+    import random
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    seed_everything(1, 2)
+    first = draw()
+    seed_everything(1, 2)
+    assert first == draw()
+    seed_everything(1, 3)
+    assert all(a != b for a, b in zip(first, draw()))
