@@ -10,13 +10,14 @@ from .errors import UserError
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
+_RIDGE = 1e-4  # of a source's energy
 
 
 class Separator:
     """One or several models as one function from segments to estimates.
 
     Args:
-        models (Module or list of Module): music models have ``sources``, in this order; other models give sources in any
+        models (Module or list of Module): moved to the device and put in evaluation mode. Music models have ``sources``, in this order; other models give sources in any
             order (speech), called s1, s2, ...: these are matched from segment to segment, from channel to channel and
             from model to model, and scaled so that together they explain the mixture (their own level means nothing).
         weights (list of float, optional): of the models in the average; equal if None.
@@ -44,21 +45,21 @@ class Separator:
         self.device, self.dtype, self.shifts = choose_device(device), PRECISIONS[precision], shifts
         self.models = [model.to(self.device).eval() for model in models]
         self.weights = _shares(weights, len(models))
-        self.sample_rate = int(models[0].sample_rate)
+        self.sample_rate = _rate(models[0])
         self.ordered = getattr(models[0], "sources", None) is not None
         names = [self._names(model) for model in self.models]
         self.sources = names[0]
         for model, found in zip(models, names):
             if set(found) != set(self.sources) or (getattr(model, "sources", None) is not None) != self.ordered:
                 raise UserError(f"models of one ensemble need the same sources, not {self.sources} and {found}")
-            if model.sample_rate != self.sample_rate:
-                raise UserError(f"models of one ensemble need the same rate, not {self.sample_rate} and {model.sample_rate} Hz")
+            if _rate(model) != self.sample_rate:
+                raise UserError(f"models of one ensemble need the same rate, not {self.sample_rate} and {_rate(model)} Hz")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
 
     def _names(self, model):
         """Names of the sources of a model, after a try on a little noise."""
         n_chan = _group_size(model) or 1
-        wav = torch.randn(1, n_chan, int(model.sample_rate) // 4, generator=torch.Generator().manual_seed(0))
+        wav = torch.randn(1, n_chan, _rate(model) // 4, generator=torch.Generator().manual_seed(0))
         try:
             n_src = self._run(model, wav.to(self.device)).shape[1]
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -152,6 +153,13 @@ def choose_device(name):
     return device
 
 
+def _rate(model):
+    rate = getattr(model, "sample_rate", None)
+    if not isinstance(rate, (int, float)) or rate <= 0:
+        raise UserError(f"{type(model).__name__} does not separate waveforms: it has no sample rate")
+    return int(rate)
+
+
 def _shares(weights, n_models):
     weights = [1.0] * n_models if weights is None else list(weights)
     if len(weights) != n_models:
@@ -194,8 +202,7 @@ def _explain(wav, estimate):
     order = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
     order = torch.tensor(order).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
     sources = estimate.gather(1, order).transpose(1, 2).double()  # (batch, channels, n_src, time)
-    gram = sources @ sources.transpose(-1, -2)
-    ridge = 1e-4 * gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-20)
-    gram = gram + ridge[..., None, None] * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    gains = torch.linalg.solve(gram, sources @ wav.double()[..., None])
+    sources = sources / sources.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    ridge = _RIDGE * torch.eye(sources.shape[2], dtype=sources.dtype, device=sources.device)
+    gains = torch.linalg.solve(sources @ sources.transpose(-1, -2) + ridge, sources @ wav.double()[..., None])
     return (gains * sources).transpose(1, 2).to(wav)

@@ -37,7 +37,8 @@ class StemFormat:
         """The samples that are written, in float64: stems, then the complements if asked for.
 
         With ``consistent`` the error of the sum is shared out equally. What has to add up is put on a grid first, the
-        integers of the format or the 24 bits of a float32 at the sample's level, so that sums are exact.
+        integers of the format, or 23 bits below the loudest of the sample so that float32 holds the differences too: sums
+        are exact, except where a float mixture has bits that a louder stem has no room for.
 
         Shape:
             (channels, time), (n_src, channels, time) -> (n_src or 2 * n_src, channels, time)
@@ -59,7 +60,7 @@ class StemFormat:
         if self.bits is None or not (self.consistent or self.complement):
             return None
         level = torch.cat([mixture[None], stems]).abs().amax(0)
-        return torch.ldexp(torch.ones_like(level), torch.frexp(level)[1].clamp(max=0) - 23)
+        return torch.ldexp(torch.ones_like(level), torch.frexp(level)[1] - 23)
 
 
 def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0):

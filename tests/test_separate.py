@@ -1,0 +1,362 @@
+"""Separation by command and from Python: rate, length, channels, level, sums, options."""
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asteroid_bsrnn.dsp.audio import probe
+from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.models import AFRCNN, BSRNN
+from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.separation import Separator, separate, separate_file
+from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, tones, write
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """File of a model that gives 0.25 and 0.75 times its input as vocals and drums."""
+    return save(KnownGains(), tmp_path_factory.mktemp("model") / "gains.pth")
+
+
+def tiny_bsrnn(**options):
+    torch.manual_seed(0)
+    return BSRNN(**{"sources": ("vocals", "drums"), "feature_dim": 8, "n_repeats": 1, **options}).eval()
+
+
+def snr(reference, estimate):
+    """In dB."""
+    return 10 * np.log10((np.asarray(reference) ** 2).sum() / ((np.asarray(reference) - np.asarray(estimate)) ** 2).sum())
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+
+def test_stems_have_level_rate_length_and_channels_of_the_song(model, tmp_path):
+    """An input at 0.22 peak comes back at its level."""
+    wav = noise(peak=0.22)
+    song = write(tmp_path / "My song.v2.wav", wav, subtype="FLOAT")
+    assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model]) == 0
+    assert files_in(tmp_path / "out") == ["My song.v2/drums.wav", "My song.v2/vocals.wav"]
+    for name, gain in (("vocals", 0.25), ("drums", 0.75)):
+        path = tmp_path / "out" / "My song.v2" / f"{name}.wav"
+        assert (soundfile.info(path).subtype, soundfile.info(path).samplerate) == ("FLOAT", 44100)
+        np.testing.assert_allclose(read(path), gain * wav, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [7000, 8000, 11025, 22050, 44100, 48000, 96000, 384000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
+def test_any_rate_and_channels(model, tmp_path, rate, channels):
+    wav = tones(0.3, rate, channels)
+    song = write(tmp_path / "song.flac", wav, rate, subtype="PCM_24")
+    done = separate_file(KnownGains(), song, tmp_path / "out", segment=0.1)
+    assert (done["sample_rate"], done["channels"], done["frames"], done["gain"]) == (rate, channels, wav.shape[1], 1.0)
+    for name, gain in (("vocals", 0.25), ("drums", 0.75)):
+        found = soundfile.info(done["stems"][name])
+        assert (found.samplerate, found.channels, found.frames) == (rate, channels, wav.shape[1])
+        np.testing.assert_allclose(read(done["stems"][name]), gain * wav, atol=3e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 100, 4411, 50000])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_any_length(tmp_path, frames, rate):
+    song = write(tmp_path / "song.wav", noise(frames), rate)
+    done = separate_file(tiny_bsrnn(), song, tmp_path, segment=0.3)
+    assert [soundfile.info(path).frames for path in done["stems"].values()] == [frames, frames]
+
+
+def test_silence_gives_exact_zeros(tmp_path):
+    for model, rate in ((tiny_bsrnn(), 44100), (KnownSpeech(), 44100)):
+        done = separate_file(model, write(tmp_path / "s.wav", np.zeros((2, 9999)), rate), tmp_path / str(id(model)))
+        assert not any(read(path).any() for path in done["stems"].values())
+
+
+@pytest.mark.parametrize("fmt, bits, dtype", [("wav", 16, "int16"), ("wav", 24, "int32"), ("wav", 32, "float64"), ("flac", 16, "int16"), ("flac", 24, "int32")])
+@pytest.mark.parametrize("gains", [(0.3, 0.9), (-1.4, 3.0)])
+def test_consistent_stems_sum_to_the_mixture_to_the_last_bit(tmp_path, fmt, bits, dtype, gains):
+    song = write(tmp_path / "song.wav", noise(peak=0.9), subtype="PCM_16")
+    model = save(KnownGains(gains=gains), tmp_path / "m.pth")
+    options = ["--consistent", "--complement", "--format", fmt, "--bits", str(bits)]
+    assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, *options]) == 0
+    stems = {name: read(tmp_path / "out" / "song" / f"{name}.{fmt}", dtype) for name in ("vocals", "drums", "no_vocals", "no_drums")}
+    total = stems["vocals"].astype("f8") + stems["drums"]
+    for name in ("vocals", "drums"):
+        np.testing.assert_array_equal(stems[name].astype("f8") + stems[f"no_{name}"], total)
+    full = {"int16": 2**15, "int32": 2**31, "float64": 1}[dtype]
+    if gains == (0.3, 0.9) or bits == 32:
+        np.testing.assert_array_equal(total, read(song) * full)
+    else:
+        assert abs(snr(read(song), total / full * (read(song).std() / (total / full).std()))) > 60  # one gain for all
+
+
+@pytest.mark.parametrize("fmt, bits", [("wav", "16"), ("flac", "24"), ("mp3", None)])
+def test_one_gain_for_all_when_one_would_clip(tmp_path, capsys, fmt, bits):
+    wav = tones(1.0, peak=0.99)
+    song = write(tmp_path / "song.wav", wav)
+    model = save(KnownGains(gains=(2.0, 0.5)), tmp_path / "m.pth")
+    options = ["--format", fmt, *(["--bits", bits] if bits else [])]
+    assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, *options]) == 0
+    vocals, drums = (read(tmp_path / "out" / "song" / f"{name}.{fmt}") for name in ("vocals", "drums"))
+    limit = 0.02 if fmt == "mp3" else 1e-3
+    assert vocals.shape == wav.shape and 1 - limit < vocals.max() <= 1 + (limit if fmt == "mp3" else 0)
+    np.testing.assert_allclose(vocals, wav / 0.99, atol=limit)
+    np.testing.assert_allclose(drums, vocals / 4, atol=limit)
+    assert "all stems have a gain of -5.9" in capsys.readouterr().out
+
+
+def test_full_scale_is_not_scaled(tmp_path):
+    wav = np.clip(noise(peak=3.0), -1, 1)
+    song = write(tmp_path / "clipped.wav", wav, subtype="PCM_16")
+    done = separate_file(KnownGains(("a",), (1.0,)), song, tmp_path / "out", bits=16)
+    assert done["gain"] == 1.0
+    np.testing.assert_array_equal(read(done["stems"]["a"], "int16"), read(song, "int16"))
+
+
+def test_sources_complement_offset_and_duration(model, tmp_path):
+    wav = noise(44100)
+    song = write(tmp_path / "song.wav", wav, subtype="FLOAT")
+    options = ["--sources", "drums", "--complement", "--offset", "0.25", "--duration", "0.5"]
+    assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, *options]) == 0
+    assert files_in(tmp_path / "out") == ["song/drums.wav", "song/no_drums.wav"]
+    part = wav[:, 11025:33075]
+    np.testing.assert_allclose(read(tmp_path / "out/song/drums.wav"), 0.75 * part, atol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "out/song/no_drums.wav"), 0.25 * part, atol=1e-6)
+
+
+def test_existing_stems_are_kept_replaced_or_refused(model, tmp_path, capsys):
+    song = write(tmp_path / "song.wav", noise())
+    command = ["separate", song, "-o", str(tmp_path / "out"), "--model", model]
+    vocals = tmp_path / "out/song/vocals.wav"
+    vocals.parent.mkdir(parents=True)
+    vocals.write_bytes(b"old")
+    assert main(command) == 2
+    assert "exists: choose --overwrite or --skip-existing" in capsys.readouterr().err
+    assert files_in(tmp_path / "out") == ["song/vocals.wav"]
+    assert main([*command, "--skip-existing"]) == 0  # drums are missing: not skipped
+    assert len(files_in(tmp_path / "out")) == 2 and vocals.read_bytes() != b"old"
+    vocals.write_bytes(b"old")
+    assert main([*command, "--skip-existing"]) == 0 and vocals.read_bytes() == b"old"
+    assert "skipped, its stems exist" in capsys.readouterr().out
+    assert main([*command, "--overwrite"]) == 0 and vocals.read_bytes() != b"old"
+
+
+def test_folders_and_failures(model, tmp_path, capsys):
+    """A failing file is reported, the others go on, and the exit code is 1."""
+    for name in ("a.wav", "sub/b.flac", "sub/deep/c.AIFF", "d.mp3"):
+        write(tmp_path / "in" / name, noise())
+    (tmp_path / "in/notes.txt").write_text("no audio")
+    (tmp_path / "in/aa_broken.wav").write_bytes(b"RIFF")
+    code = main(["separate", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", model, "--json"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)["files"]
+    assert code == 1 and [entry["status"] for entry in found] == ["done", "failed", "done", "done", "done"]
+    assert found[1]["error"] in printed.err and found[1]["file"].endswith("aa_broken.wav")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b", "c", "d"]
+
+
+def test_names_that_collide_are_refused(model, tmp_path, capsys):
+    first, second = write(tmp_path / "a/x.wav", noise()), write(tmp_path / "b/x.flac", noise())
+    assert main(["separate", first, second, "-o", str(tmp_path / "out"), "--model", model]) == 2
+    assert "would both go to the folder 'x'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main(["separate", first, first, "-o", str(tmp_path / "out"), "--model", model]) == 0
+
+
+def test_tags_are_carried_over(model, tmp_path):
+    song = tmp_path / "song.flac"
+    with soundfile.SoundFile(song, "w", 44100, 2) as file:
+        file.title, file.artist, file.album = "Ça va 音", "Someone", "First"
+        file.write(noise().T)
+    for fmt in ("wav", "flac", "mp3"):
+        done = separate_file(KnownGains(), song, tmp_path / fmt, fmt=fmt)
+        assert probe(done["stems"]["vocals"]).tags == {"title": "Ça va 音", "artist": "Someone", "album": "First"}
+
+
+def test_interruption_leaves_nothing(model, tmp_path, monkeypatch):
+    calls = []
+
+    def interrupted(self, wav):
+        calls.append(wav)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return KnownGains.forward(self, wav)
+
+    song = write(tmp_path / "song.wav", noise(90000))
+    monkeypatch.setattr("separation_models.KnownGains.__call__", interrupted)
+    for fmt in ("wav", "flac"):
+        calls.clear()
+        out = tmp_path / "out" / fmt
+        assert main(["separate", song, "-o", str(out), "--model", model, "--segment", "0.5", "--format", fmt]) == 130
+        assert len(calls) == 4 and not (tmp_path / "out").exists()
+
+
+def test_several_models_are_averaged_with_weights(tmp_path):
+    first = save(KnownGains(gains=(0.2, 0.4)), tmp_path / "1.pth")
+    second = save(KnownGains(("drums", "vocals"), (0.8, 0.6)), tmp_path / "2.pth")
+    song = write(tmp_path / "song.wav", noise(), subtype="FLOAT")
+    command = ["separate", song, "-o", str(tmp_path / "out"), "--model", first, "--model", second, "--weights", "3,1"]
+    assert main(command) == 0
+    np.testing.assert_allclose(read(tmp_path / "out/song/vocals.wav"), 0.3 * noise(), atol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "out/song/drums.wav"), 0.5 * noise(), atol=1e-6)
+
+
+def test_shifts_average_delayed_passes():
+    class DependsOnPosition(KnownGains):
+        def forward(self, wav):
+            ramp = torch.arange(wav.shape[-1]) / 44100
+            return (wav * ramp)[:, None].expand(-1, 2, -1, -1)
+
+    out = separate(DependsOnPosition(), torch.ones(2, 4410), 44100, shifts=2)
+    torch.testing.assert_close(out[0, 0], torch.arange(4410) / 44100 + 0.125)
+    same = separate(KnownGains(), torch.from_numpy(noise()), 44100, shifts=3)
+    torch.testing.assert_close(same[0], 0.25 * torch.from_numpy(noise()))
+
+
+# ---------------------------------------------------------------------------------------------------- from Python
+
+
+def test_arrays_come_back_as_they_went_in():
+    wav = noise()
+    for given in (wav, wav.astype("f8"), torch.from_numpy(wav), torch.from_numpy(wav).double()):
+        out = separate(KnownGains(), given, 44100)
+        assert type(out) is type(given) and out.dtype == given.dtype and out.shape == (2, *wav.shape)
+        np.testing.assert_allclose(out[1], 0.75 * wav, atol=1e-6)
+    assert separate(KnownGains(), wav[0], 44100).shape == (2, wav.shape[1])
+    assert separate(KnownGains(), wav, 22050).shape == (2, *wav.shape)
+
+
+def test_arrays_and_files_go_the_same_way(tmp_path):
+    wav, model = noise(60000), tiny_bsrnn()
+    done = separate_file(model, write(tmp_path / "s.wav", wav, 32000, subtype="FLOAT"), tmp_path, segment=0.5)
+    expected = separate(model, wav, 32000, segment=0.5)
+    np.testing.assert_allclose(np.stack([read(path) for path in done["stems"].values()]), expected, atol=1e-6)
+
+
+def test_consistent_arrays_sum_to_the_recording():
+    wav = noise()
+    np.testing.assert_allclose(separate(KnownGains(gains=(0.1, 0.2)), wav, 44100, consistent=True).sum(0), wav, atol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["fader", "fader_reference", "ola"])
+def test_batch_size_changes_nothing(scheme):
+    wav, model = noise(70000), tiny_bsrnn(stereo="tac")
+    options = {"segment": 0.3, "scheme": scheme, "window": "hann" if scheme == "ola" else "rect", "overlap": 0.2}
+    expected = separate(model, wav, 44100, **options)
+    for batch in (3, 8):
+        assert snr(expected, separate(model, wav, 44100, batch=batch, **options)) > 90
+
+
+def test_progress_is_told():
+    seen = []
+    separate(KnownGains(), noise(90000), 48000, segment=0.5, progress=lambda done, total: seen.append((done, total)))
+    assert len(seen) > 2 and seen[-1] == (90000, 90000)
+
+
+def test_channels_of_a_stereo_model():
+    """Mono is heard as two equal channels; more channels go in pairs; a channel-wise model needs neither."""
+    model, wav = tiny_bsrnn(stereo="tac"), noise(9000, 5)
+    pair = separate(model, wav[:2], 44100)
+    out = separate(model, wav, 44100)
+    np.testing.assert_allclose(out[:, :2], pair, atol=1e-5)
+    mono = separate(model, wav[4:], 44100)
+    np.testing.assert_allclose(out[:, 4:], mono, atol=1e-5)
+    np.testing.assert_allclose(mono, separate(model, wav[[4, 4]], 44100)[:, :1], atol=1e-5)
+    single = tiny_bsrnn()
+    np.testing.assert_allclose(separate(single, wav, 44100)[:, 3:4], separate(single, wav[3:4], 44100), atol=1e-5)
+
+
+def test_models_are_put_in_evaluation_mode():
+    model = tiny_bsrnn().train()
+    separate(model, noise(1000), 44100)
+    assert not model.training
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_half_precision_stays_near(precision):
+    """The difference to fp32 stays under -40 dB on a model with normalisations, LSTMs and masks."""
+    wav, model = noise(30000), tiny_bsrnn(feature_dim=16, n_repeats=2)
+    expected = separate(model, wav, 44100)
+    found = separate(model, wav, 44100, precision=precision)
+    assert 40 < snr(expected, found) < 90
+
+
+# ------------------------------------------------------------------------------------------------------ speech
+
+
+def speech(seconds=3.0, channels=1):
+    """A low and a high tone, (sources, channels, time), 8 kHz."""
+    t = np.arange(round(8000 * seconds)) / 8000
+    shape = np.stack([0.3 * np.sin(2 * np.pi * 440 * t), 0.1 * np.sin(2 * np.pi * 3000 * t)])
+    return (shape[:, None] * (1 - 0.2 * np.arange(channels))[:, None]).astype("f4")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_speech_keeps_order_level_and_sign(tmp_path, channels, rate):
+    """The model changes its order in every segment and gives 0.1 and -7 times the sources; the result has neither."""
+    truth = speech(channels=channels)
+    wav = truth.sum(0) if rate == 8000 else np.repeat(truth.sum(0), 6, axis=-1)
+    model = save(KnownSpeech(), tmp_path / "m.pth")
+    song = write(tmp_path / "talk.wav", wav, rate, subtype="FLOAT")
+    assert main(["separate", song, "-o", str(tmp_path), "--model", model, "--segment", "0.5", "--overlap", "0.2"]) == 0
+    assert {"talk/s1.wav", "talk/s2.wav"} < set(files_in(tmp_path))
+    if rate == 8000:
+        stems = np.stack([read(tmp_path / "talk" / f"s{index}.wav") for index in (1, 2)])
+        order = [0, 1] if snr(truth[0], stems[0]) > 10 else [1, 0]
+        assert snr(truth[0], stems[order[0]]) > 60 and snr(truth[1], stems[order[1]]) > 60
+
+
+def test_a_real_speech_model(tmp_path):
+    torch.manual_seed(0)
+    model = AFRCNN(n_filters=8, bn_chan=8, hid_chan=8, n_scales=2, num_iters=2)
+    wav = speech(0.5).sum(0)
+    out = separate(model, wav, 8000, segment=0.2)
+    assert out.shape == (2, *wav.shape) and np.isfinite(out).all()
+    assert Separator(model).sources == ("s1", "s2") and not Separator(model).ordered
+
+
+# ------------------------------------------------------------------------------------------------ wrong arguments
+
+
+@pytest.mark.parametrize(
+    "wav, sentence",
+    [
+        (np.zeros((2, 0), "f4"), "floats of shape"),
+        (np.zeros((1, 2, 3), "f4"), "floats of shape"),
+        (np.zeros((2, 30), "i2"), "floats of shape"),
+        (np.full((2, 30), np.nan, "f4"), "NaN or infinite"),
+    ],
+)
+def test_unusable_arrays_are_refused(wav, sentence):
+    with pytest.raises(UserError, match=sentence):
+        separate(KnownGains(), wav, 44100)
+
+
+@pytest.mark.parametrize(
+    "models, options, sentence",
+    [
+        ([], {}, "no model given"),
+        ([torch.nn.Linear(3, 3)], {}, "Linear does not separate waveforms: it has no sample rate"),
+        ([KnownGains()], {"precision": "fp8"}, "unknown precision 'fp8'"),
+        ([KnownGains()], {"shifts": 0}, "shifts is a number of passes"),
+        ([KnownGains()], {"device": "tpu:0"}, "device 'tpu:0' cannot be used"),
+        ([KnownGains()], {"weights": [1, 2]}, "as many weights"),
+        ([KnownGains()], {"weights": [0]}, "not all 0"),
+        ([KnownGains(), KnownGains(("vocals", "bass"))], {}, "need the same sources"),
+        ([KnownGains(), KnownGains(sample_rate=48000)], {}, "need the same rate"),
+        ([KnownGains(("a", "b", "c"))], {}, "sources .*'c'.* and returns 2"),
+        ([KnownGains(("a", "a"))], {}, "and returns 2"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(models, options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Separator(models, **options)
+
+
+def test_values_that_are_not_finite_are_refused():
+    model = KnownGains()
+    separator = Separator(model)
+    model.factor.data[0] = float("nan")
+    with pytest.raises(UserError, match="values that are not finite"):
+        separate(separator, noise(), 44100)
