@@ -11,6 +11,7 @@ from .corpora import CORPUS_FILE, SOURCES, check_corpus, find_tracks
 from .excerpt import make_excerpt
 from .musdb18hq import MUSDB18HQ, MUSDB18HQTracks
 from .sad import MODES, window_samples, write_segments
+from .synth import make_synth
 
 SAMPLE_RATE = 44100
 
@@ -24,7 +25,8 @@ class MusicData:
         root (str): the corpus' folder.
         lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.
         valid_tracks (list, optional): names in train/ that validate; default musdb's 14, or all of valid/ if it exists.
-        n_train_tracks, n_valid_tracks, n_test_tracks (int, optional): use the first so many only, and render so many.
+        n_train_tracks, n_valid_tracks, n_test_tracks (int, optional): use the first so many only; ``synth`` renders
+            so many (by default 8, 2 and 2).
         segment (float): length of a training item in seconds.
         n_items (int): training items per epoch.
         sad (str, optional): ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.sad``.
@@ -130,7 +132,13 @@ def _excerpt(data, download):
     _make(data, {}, make_excerpt)
 
 
-CORPORA = {"musdb18hq": _musdb18hq, "excerpt": _excerpt}
+def _synth(data, download):
+    sizes = {"train": data.n_train_tracks or 8, "valid": data.n_valid_tracks or 2, "test": data.n_test_tracks or 2}
+    settings = {"sizes": sizes, "duration": data.synth_duration, "seed": data.synth_seed}
+    _make(data, settings, lambda root: make_synth(root, **settings))
+
+
+CORPORA = {"musdb18hq": _musdb18hq, "excerpt": _excerpt, "synth": _synth}
 
 
 def _make(data, settings, make):
