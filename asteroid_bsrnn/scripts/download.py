@@ -17,10 +17,10 @@ def run(args):
     suffix = args.out.rpartition(".")[2] if args.out else None
     if suffix not in (None, "safetensors", "pth"):
         raise UserError(f"{args.out}: the name must end in .safetensors or .pth")
-    manifest = zoo.download(args.name)
-    print(f"{args.name}: {manifest['title']} ({manifest['url']})")
-    print(f"licence: {manifest['licence']}")
-    for part in manifest["checkpoints"]:
+    found = zoo.download(args.name)
+    print(f"{args.name}: {found['title']} ({found['url']})")
+    print(f"licence: {found['licence']}")
+    for part in found["checkpoints"]:
         print(f"  {', '.join(part['sources'])}: {part['member']} (SHA-256 {part['sha256'][:16]}...)")
     if args.out:
         _write(zoo.load_conf(args.name), args.out, suffix)

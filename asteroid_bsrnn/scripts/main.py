@@ -5,6 +5,11 @@ import os
 import sys
 
 COMMANDS = {  # name of the subcommand -> its module in this package
+    "download": "download",
+    "evaluate": "evaluate",
+    "models": "models",
+    "convert": "convert",
+    "params": "params",
     "publish": "publish",
     "report": "report",
     "separate": "separate",

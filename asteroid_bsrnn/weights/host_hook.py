@@ -1,5 +1,6 @@
 """``BaseModel.from_pretrained`` of the host, taught our sources and file formats."""
 import functools
+import inspect
 import os
 
 import torch
@@ -43,9 +44,10 @@ def _from_source(original, cls, source, args, kwargs):
 
     conf = dict(read_conf(source))
     _check_types(conf, source)
-    _check_name(cls, conf["model_name"], source)
+    model_class = _model_class(cls, conf["model_name"], source)
     conf["model_args"] = dict(conf["model_args"])
-    if "sample_rate" not in {**conf["model_args"], **kwargs}:
+    takes_rate = "sample_rate" in inspect.signature(model_class).parameters
+    if takes_rate and "sample_rate" not in {**conf["model_args"], **kwargs}:  # as the host does, for its oldest files
         conf["model_args"]["sample_rate"] = SR_HASHTABLE.get(source)
     try:
         return original(cls, conf, *args, **kwargs)
@@ -67,8 +69,8 @@ def _check_types(conf, source):
         raise UserError(f"{source} is no model: its {wrong[0]!r} is a {type(conf[wrong[0]]).__name__} of another kind than expected")
 
 
-def _check_name(cls, name, source):
-    """The file's model is a class that is known here; the host would take any name of its module, functions included."""
+def _model_class(cls, name, source):
+    """The class of the file's model; the host would take any name of its module, functions included."""
     import asteroid.models
     from asteroid.models import BaseModel
 
@@ -78,6 +80,7 @@ def _check_name(cls, name, source):
         known = None if cls is BaseModel else cls
     if not (isinstance(known, type) and issubclass(known, torch.nn.Module)):
         raise UserError(f"{source} holds a model called {name!r}, which neither Asteroid nor this package has")
+    return known
 
 
 def _culprit(error):

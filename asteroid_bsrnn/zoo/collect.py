@@ -7,7 +7,7 @@ from pathlib import Path
 from ..download import fetch, zenodo_record
 from ..errors import UserError
 from ..files import read_json, write_json
-from ..weights.tensors import read_safetensors
+from ..weights.loading import load_model
 from .contents import convert_all, may_hold_weights
 from .entries import find
 
@@ -32,13 +32,14 @@ def load_conf(name):
     Returns:
         dict: ``model_name``, ``model_args``, ``state_dict``, ``infos``.
     """
-    from ..convert import join
+    from ..models import StemSeparator
 
-    manifest = download(name)
-    confs = [read_safetensors(_converted(part["sha256"])) for part in manifest["checkpoints"]]
-    conf = confs[0] if len(confs) == 1 else join(confs)
-    card = {key: manifest[key] for key in ("name", "record", "title", "url", "licence")}
-    return {**{key: conf[key] for key in ("model_name", "model_args", "state_dict")}, "infos": {"card": card}}
+    found = download(name)
+    parts = [load_model(_converted(part["sha256"])) for part in found["checkpoints"]]
+    model = parts[0] if len(parts) == 1 else StemSeparator(parts, find(name).sources)
+    conf = model.serialize()
+    conf["infos"]["card"] = {key: found[key] for key in ("name", "record", "title", "url", "licence")}
+    return conf
 
 
 def download(name, api=None, progress=True):
@@ -132,11 +133,11 @@ def _training_length(part):
 
 
 def _remember(entry, record, parts, progress):
-    manifest = {"name": entry.name, **{key: record[key] for key in ("record", "title", "url", "licence")}, "checkpoints": parts}
-    write_json(cache_dir() / "models" / f"{entry.name}.json", manifest)
+    found = {"name": entry.name, **{key: record[key] for key in ("record", "title", "url", "licence")}, "checkpoints": parts}
+    write_json(cache_dir() / "models" / f"{entry.name}.json", found)
     if progress:
         print(f"{entry.name}: {record['title']}, {record['url']}; licence: {record['licence']}", file=sys.stderr)
-    return manifest
+    return found
 
 
 def _converted(digest):

@@ -31,7 +31,7 @@ def convert_all(path, folder, workspace, origin):
     """
     checkpoints, skipped = [], []
     try:
-        for member, file in _members(path, path.name, workspace, skipped, _DEPTH):
+        for member, file in _members(path, origin["file"], workspace, skipped, _DEPTH):
             try:
                 checkpoints.append(_convert(file, member, folder, origin))
             except ValueError as error:
