@@ -1,6 +1,7 @@
 """``fit``: protocol, files, draws, precision, averages; small models on one CPU."""
 import csv
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from asteroid_bsrnn.engine.ema import WeightAverage
 from asteroid_bsrnn.engine.optimization import make_optim, scale_lr
 from asteroid_bsrnn.engine.precision import Precision
 from asteroid_bsrnn.engine.progress import Progress
+from asteroid_bsrnn.engine.resume import exclusive
 from asteroid_bsrnn.engine.sampling import StepSampler, TolerantDataset, make_loader
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
@@ -86,10 +88,19 @@ def test_same_seed_same_weights_other_seed_others(tmp_path):
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
-    from asteroid_bsrnn.engine.resume import exclusive
+    context = multiprocessing.get_context("fork")
+    held, done = context.Event(), context.Event()
 
-    with exclusive(tmp_path / "checkpoints"), pytest.raises(UserError, match="another process is training"):
+    def other():
+        with exclusive(tmp_path / "checkpoints"):
+            held.set(), done.wait(60)
+
+    process = context.Process(target=other)
+    process.start(), held.wait(60)
+    with pytest.raises(UserError, match="another process is training"):
         train(tmp_path, conf())
+    done.set(), process.join()
+    assert train(tmp_path, conf())[0]["status"] == "finished"
 
 
 @pytest.mark.parametrize(

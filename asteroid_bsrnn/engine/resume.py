@@ -106,19 +106,21 @@ def load(path):
 def exclusive(folder):
     """Hold ``folder`` for one training run; the lock ends with the process, however that ends.
 
+    A record lock: unlike ``flock`` it is not inherited by worker processes, which outlive a killed parent for seconds.
+    File systems that know no locks are not guarded.
+
     Raises:
         UserError: if another process holds it.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with open(Path(folder) / ".lock", "a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             raise UserError(f"another process is training in {folder}: wait for it or choose another folder") from None
+        except OSError:
+            pass
         yield
-    finally:
-        os.close(handle)
 
 
 def _sync_folder(folder):
