@@ -298,6 +298,12 @@ def test_unreadable_folder(tmp_path):
         (root / "train").chmod(0o755)
 
 
+def test_file_in_place_of_a_folder(tmp_path):
+    (tmp_path / "train").write_text("no folder")
+    with pytest.raises(UserError, match="train cannot be read"):
+        check_corpus(tmp_path)
+
+
 def test_bad_corpora_and_options(corpus, lists, tmp_path):
     with pytest.raises(UserError, match="train is missing"):
         MUSDB18HQ(tmp_path / "nowhere", **PLAIN)
