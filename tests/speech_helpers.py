@@ -73,19 +73,23 @@ def overfit_gain(model, sources, steps=30, lr=1e-3):
     return after - mean_si_sdr(mixture.unsqueeze(1).expand_as(sources), sources)
 
 
-def own_loss_ratio(model, sources, steps, lr=1e-3):
-    """The model's own loss after ``steps`` of Adam over the loss before, both without dropout."""
+def steps_to_halve_own_loss(model, sources, at_most=100, lr=1e-3):
+    """Steps of Adam (a multiple of 10) until the model's own loss, without dropout, is half of what it was, or None."""
     mixture, optimizer = sources.sum(1), torch.optim.Adam(model.parameters(), lr=lr)
     model.fit_normalisation([mixture])
-    with torch.no_grad():
-        before = model.eval().training_loss(mixture, sources).item()
-    model.train()
-    for _ in range(steps):
+    before = _own_loss(model, mixture, sources)
+    for step in range(1, at_most + 1):
         optimizer.zero_grad()
-        model.training_loss(mixture, sources).backward()
+        model.train().training_loss(mixture, sources).backward()
         optimizer.step()
-    with torch.no_grad():
-        return model.eval().training_loss(mixture, sources).item() / before
+        if step % 10 == 0 and _own_loss(model, mixture, sources) < before / 2:
+            return step
+    return None
+
+
+@torch.no_grad()
+def _own_loss(model, mixture, sources):
+    return model.eval().training_loss(mixture, sources).item()
 
 
 def assert_same_function(module, reference, *inputs, tol=1e-5):

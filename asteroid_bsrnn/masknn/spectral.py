@@ -44,7 +44,7 @@ class SpectralFrontEnd(nn.Module):
         spectra = torch.stft(
             flat, self.n_fft, self.n_hop, window=self.window, center=True, pad_mode="constant", return_complex=True
         )
-        return spectra.unflatten(0, wav.shape[:-1])
+        return spectra.reshape(wav.shape[:-1] + spectra.shape[-2:])
 
     def synthesise(self, spectra, length):
         """complex (..., F, T) -> (..., length)."""
