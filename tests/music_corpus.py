@@ -1,4 +1,5 @@
 """A small corpus in MUSDB18-HQ's layout, made of seeded noise bursts."""
+
 import numpy as np
 import soundfile
 

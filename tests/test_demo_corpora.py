@@ -1,4 +1,5 @@
 """The demonstration corpora: the excerpt cut in time, the rendered songs, both in the layout of MUSDB18-HQ."""
+
 import hashlib
 import shutil
 
@@ -41,7 +42,10 @@ def test_excerpt_is_real_music_in_the_layout(excerpt_root):
 
 def test_excerpt_has_no_second_in_two_splits(excerpt_root):
     """By the table of cuts, and by the samples themselves: no run of a held-out stem occurs in a training stem."""
-    spans = {split: [span for (name, _), span in excerpt.CUTS.items() if name == split] for split in ("train", "valid", "test")}
+    spans = {
+        split: [span for (name, _), span in excerpt.CUTS.items() if name == split]
+        for split in ("train", "valid", "test")
+    }
     assert max(end for _, end in spans["train"]) <= min(begin for begin, _ in spans["valid"])
     assert max(end for _, end in spans["valid"]) <= min(begin for begin, _ in spans["test"])
     for split in ("valid", "test"):
@@ -53,7 +57,11 @@ def test_excerpt_has_no_second_in_two_splits(excerpt_root):
 
 def test_excerpt_pieces_join_to_the_whole(excerpt_root):
     """Training, validation and test seconds in a row are the decoded excerpt."""
-    parts = [read(path) for path in ("train/Falcon 69 - 1", "train/Falcon 69 - 3", "valid/Falcon 69 - 4", "test/Falcon 69 - 5") for path in [excerpt_root / path / "drums.wav"]]
+    parts = [
+        read(path)
+        for path in ("train/Falcon 69 - 1", "train/Falcon 69 - 3", "valid/Falcon 69 - 4", "test/Falcon 69 - 5")
+        for path in [excerpt_root / path / "drums.wav"]
+    ]
     overlap = int(1.2 * RATE)
     whole = np.concatenate([parts[0], parts[1][:, overlap:], *parts[2:]], 1)
     assert np.abs(whole - excerpt.decode_excerpt()["drums"]).max() < 1.01 / 32768 and whole.shape == (2, 6 * RATE)
@@ -96,7 +104,10 @@ def test_synth_stems_rest_so_that_activity_detection_matters(synth_root):
 
 
 def _digest(root):
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*.wav"))}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*.wav"))
+    }
 
 
 def test_synth_depends_on_its_seed_alone(synth_root, tmp_path):
@@ -111,7 +122,9 @@ def test_synth_depends_on_its_seed_alone(synth_root, tmp_path):
 def test_songs_share_key_and_beat_over_their_stems():
     song = synth.compose(30.0, np.random.default_rng(0))
     assert len(song.playing) == int(np.ceil(30 / (4 * song.beat)))
-    assert song.frequency(7) == pytest.approx(2 * song.frequency(0)) and song.frequency(0, 1) == pytest.approx(2 * song.frequency(0))
+    assert song.frequency(7) == pytest.approx(2 * song.frequency(0)) and song.frequency(0, 1) == pytest.approx(
+        2 * song.frequency(0)
+    )
     starts = {source: {start for start, _ in song.bars(source)} for source in SOURCES}
     assert all(any(start in others for others in starts.values()) for start in starts["vocals"])
     assert {chord for source in SOURCES for _, chord in song.bars(source)} <= set(song.chords)
@@ -133,7 +146,10 @@ def test_voices_play_the_pitch_they_are_given():
     generator = np.random.default_rng(0)
     assert _pitch(synth_voices.bass(82.4, 1.0)) == pytest.approx(82.4, rel=0.01)
     assert _pitch(synth_voices.pad([440.0], 1.0, generator)[0]) == pytest.approx(440, rel=0.01)
-    assert _pitch(synth_voices.pluck(220.0, 1.0, generator)) % 220 == pytest.approx(0, abs=4) or _pitch(synth_voices.pluck(220.0, 1.0, generator)) % 220 > 216
+    assert (
+        _pitch(synth_voices.pluck(220.0, 1.0, generator)) % 220 == pytest.approx(0, abs=4)
+        or _pitch(synth_voices.pluck(220.0, 1.0, generator)) % 220 > 216
+    )
 
 
 def test_voice_sings_harmonics_of_its_note():

@@ -1,4 +1,5 @@
 """Augmentations draw from their generator alone, within their ranges, and compose in the order of the list."""
+
 import pickle
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Training items are sums of chunks that (seed, epoch, index) alone decide; whole tracks are whole; bad corpora are named."""
+
 import pickle
 import sys
 
@@ -47,7 +48,9 @@ def locate(corpus, chunk, source):
 
 
 def places(corpus, dataset, items):
-    return [tuple(locate(corpus, stem.numpy(), source) for stem, source in zip(dataset[item][1], SOURCES)) for item in items]
+    return [
+        tuple(locate(corpus, stem.numpy(), source) for stem, source in zip(dataset[item][1], SOURCES)) for item in items
+    ]
 
 
 def test_registered():
@@ -56,10 +59,16 @@ def test_registered():
 
 @pytest.mark.parametrize("with_lists", [True, False])
 def test_mixture_is_the_sum_of_its_stems(corpus, lists, with_lists):
-    dataset = all_sources(corpus, lists=lists if with_lists else None, augmentations=("rescale_db", "silent_source", "channel_swap"))
+    dataset = all_sources(
+        corpus, lists=lists if with_lists else None, augmentations=("rescale_db", "silent_source", "channel_swap")
+    )
     for item in range(20):
         mixture, sources = dataset[item]
-        assert mixture.shape == (2, LENGTH) and sources.shape == (4, 2, LENGTH) and mixture.dtype == sources.dtype == torch.float32
+        assert (
+            mixture.shape == (2, LENGTH)
+            and sources.shape == (4, 2, LENGTH)
+            and mixture.dtype == sources.dtype == torch.float32
+        )
         assert torch.allclose(mixture, sources.sum(0), atol=1e-6)
 
 
@@ -128,7 +137,9 @@ def test_peak_normalisation(corpus):
         (mixture, sources), (mixture_n, sources_n) = plain[item], normal[item]
         peak = max(mixture.abs().max(), sources.abs().max())
         assert peak > 1
-        assert torch.allclose(mixture_n, mixture / peak, atol=1e-6) and torch.allclose(sources_n, sources / peak, atol=1e-6)
+        assert torch.allclose(mixture_n, mixture / peak, atol=1e-6) and torch.allclose(
+            sources_n, sources / peak, atol=1e-6
+        )
 
 
 def test_silent_target_mixture_is_the_rest(corpus):
@@ -175,7 +186,9 @@ def test_ends_like_a_list(corpus):
         dataset[20]
 
 
-@pytest.mark.parametrize("split, names", [("valid", ["Valid A"]), ("test", ["Test A"]), ("train", ["Song 0", "Song 1", "Song 2"])])
+@pytest.mark.parametrize(
+    "split, names", [("valid", ["Valid A"]), ("test", ["Test A"]), ("train", ["Song 0", "Song 1", "Song 2"])]
+)
 def test_whole_tracks(corpus, split, names):
     dataset = MUSDB18HQTracks(corpus, split=split, targets=("drums", "vocals"), valid_tracks=["Valid A"])
     assert dataset.names == names and len(dataset) == len(names)
@@ -194,9 +207,22 @@ def test_licence_is_complete(corpus):
     """Asteroid's sharing tools read these keys; the host's own MUSDB18 set has an empty licence and fails there."""
     for dataset in (MUSDB18HQ(corpus, **PLAIN), MUSDB18HQTracks(corpus, valid_tracks=["Valid A"])):
         infos = dataset.get_infos()
-        assert infos["dataset"] == "MUSDB18-HQ" and infos["task"] and dataset.dataset_name == "MUSDB18HQ" and dataset.sample_rate == 44100
+        assert (
+            infos["dataset"] == "MUSDB18-HQ"
+            and infos["task"]
+            and dataset.dataset_name == "MUSDB18HQ"
+            and dataset.sample_rate == 44100
+        )
         for licence in infos["licenses"]:
-            assert set(licence) == {"title", "title_link", "author", "author_link", "license", "license_link", "non_commercial"}
+            assert set(licence) == {
+                "title",
+                "title_link",
+                "author",
+                "author_link",
+                "license",
+                "license_link",
+                "non_commercial",
+            }
             assert all(licence.values())
 
 
@@ -283,7 +309,9 @@ def test_file_that_vanishes_later_is_named(tmp_path):
         dataset[0]
 
 
-@pytest.mark.skipif(sys.platform == "win32" or not hasattr(__import__("os"), "geteuid"), reason="needs POSIX permissions")
+@pytest.mark.skipif(
+    sys.platform == "win32" or not hasattr(__import__("os"), "geteuid"), reason="needs POSIX permissions"
+)
 def test_unreadable_folder(tmp_path):
     import os
 

@@ -1,4 +1,5 @@
 """Stages 0 and 1 of the music recipe: they provide, check and index a corpus once, and explain what they cannot do."""
+
 import hashlib
 import io
 import os
@@ -27,7 +28,9 @@ def test_synth_from_nothing_to_items(tmp_path):
     conf = {"data": SYNTH, "task": {"sources": ["bass"]}}
     assert prepare_music(conf, tmp_path) == {"train": 2, "valid": 1, "test": 1}
     lists = index_music(conf, tmp_path, n_jobs=2)
-    assert [path.relative_to(tmp_path).as_posix() for path in lists] == [f"data/segments/synth/reference/{s}_train.csv" for s in SOURCES]
+    assert [path.relative_to(tmp_path).as_posix() for path in lists] == [
+        f"data/segments/synth/reference/{s}_train.csv" for s in SOURCES
+    ]
     before = state(tmp_path)
     prepare_music(conf, tmp_path)
     index_music(conf, tmp_path)
@@ -35,12 +38,22 @@ def test_synth_from_nothing_to_items(tmp_path):
     data = music_data(conf, tmp_path)
     train_set = data.train_set(("bass",), seed=1)
     assert len(train_set) == 6 and train_set[0][1].shape == (1, 2, 13230) and train_set.seed == 1
-    assert data.valid_set().names == ["Synthetic valid 000"] and data.test_set(("bass", "drums"))[0][1].shape == (2, 2, 4 * 44100)
+    assert data.valid_set().names == ["Synthetic valid 000"] and data.test_set(("bass", "drums"))[0][1].shape == (
+        2,
+        2,
+        4 * 44100,
+    )
 
 
 def test_defaults_are_the_published_protocol(tmp_path):
     data = music_data({"data": {}}, tmp_path)
-    assert (data.segment, data.n_items, data.sad, data.sad_window, data.pairing) == (3.0, 20000, "reference", 6.0, "fixed")
+    assert (data.segment, data.n_items, data.sad, data.sad_window, data.pairing) == (
+        3.0,
+        20000,
+        "reference",
+        6.0,
+        "fixed",
+    )
     assert data.random_chunk and data.peak_normalise and data.augmentations == ("rescale_db", "silent_source")
     assert data.root == str(tmp_path / "data/musdb18hq")
 
@@ -66,7 +79,9 @@ def test_fewer_tracks(tmp_path):
     write_corpus(tmp_path / "data" / "own")
     conf = {"data": {**OWN, "n_train_tracks": 1}}
     index_music(conf, tmp_path)
-    assert {path.split("/")[-2] for paths, _, _ in music_data(conf, tmp_path).train_set().rows for path in paths} == {"Song 0"}
+    assert {path.split("/")[-2] for paths, _, _ in music_data(conf, tmp_path).train_set().rows for path in paths} == {
+        "Song 0"
+    }
 
 
 def test_training_before_stage_1_says_so(tmp_path):
@@ -129,7 +144,14 @@ def test_another_corpus_in_the_way(tmp_path):
 def test_without_data_it_says_where_they_come_from(tmp_path):
     with pytest.raises(UserError) as caught:
         prepare_music({"data": {}}, tmp_path)
-    for fact in ("22.7 GB", "zenodo.3338373", "musdb18hq.zip", "--musdb_root", "--download true", str(tmp_path / "data/musdb18hq")):
+    for fact in (
+        "22.7 GB",
+        "zenodo.3338373",
+        "musdb18hq.zip",
+        "--musdb_root",
+        "--download true",
+        str(tmp_path / "data/musdb18hq"),
+    ):
         assert fact in str(caught.value)
     assert not list(tmp_path.iterdir())
 

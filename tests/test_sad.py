@@ -1,4 +1,5 @@
 """Activity detection: the published rule in its literal form, the corrected one, lists that survive interruption."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,7 +112,9 @@ def test_finished_lists_stay_untouched(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in _write(root, tmp_path)}
     (root / "train" / "Song 0" / "bass.wav").unlink()  # would fail if it were read
     assert {path: path.stat().st_mtime_ns for path in _write(root, tmp_path)} == before
-    assert sorted(path.name for path in (tmp_path / "lists").iterdir()) == sorted([*(path.name for path in before), "train.json"])
+    assert sorted(path.name for path in (tmp_path / "lists").iterdir()) == sorted(
+        [*(path.name for path in before), "train.json"]
+    )
 
 
 def test_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
@@ -123,7 +126,9 @@ def test_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not list((tmp_path / "lists").glob("*.csv"))
     (tmp_path / "away.wav").rename(root / "train" / "Song 2" / "bass.wav")
     detected, original = [], sad.detect_track
-    monkeypatch.setattr(sad, "detect_track", lambda folder, *rest: detected.append(folder.name) or original(folder, *rest))
+    monkeypatch.setattr(
+        sad, "detect_track", lambda folder, *rest: detected.append(folder.name) or original(folder, *rest)
+    )
     assert [path.read_bytes() for path in _write(root, tmp_path)] == whole
     assert "Song 2" in detected and "Song 0" not in detected
 

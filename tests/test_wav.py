@@ -1,4 +1,5 @@
 """Chunks of WAV files are the samples that soundfile reads, and broken files are named."""
+
 import os
 import pickle
 import struct
@@ -46,7 +47,9 @@ def test_chunks_before_the_audio_and_unknown_size(tmp_path):
     path, samples = tmp_path / "a.wav", np.arange(8, dtype="<i2").tobytes()
     form = struct.pack("<HHIIHH", 1, 2, 8000, 32000, 4, 16)
     odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"
-    path.write_bytes(b"RIFF\xff\xff\xff\xffWAVE" + odd + b"fmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff" + samples)
+    path.write_bytes(
+        b"RIFF\xff\xff\xff\xffWAVE" + odd + b"fmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff" + samples
+    )
     assert np.array_equal(WavReader().read(path) * 32768, [[0, 2, 4, 6], [1, 3, 5, 7]])
 
 

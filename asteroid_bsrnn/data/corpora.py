@@ -1,4 +1,5 @@
 """The layout of MUSDB18-HQ on disk, ``root/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav``, and its checks."""
+
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,11 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
     else:
         tracks = [folder for folder in _folders(root / "train") if (folder.name in names) == (split == "valid")]
     if not tracks:
-        wanted = f"none of the {len(names)} validation tracks is in {root / 'train'}" if split == "valid" else "it holds no track"
+        wanted = (
+            f"none of the {len(names)} validation tracks is in {root / 'train'}"
+            if split == "valid"
+            else "it holds no track"
+        )
         raise UserError(f"{root}: no {split} tracks; {wanted}")
     return tracks[:limit]
 
@@ -88,7 +93,9 @@ def _folders(path):
     try:
         return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; the corpus is expected as {path.parent}/{{train,test}}/<track>/<stem>.wav") from None
+        raise UserError(
+            f"{path} is missing; the corpus is expected as {path.parent}/{{train,test}}/<track>/<stem>.wav"
+        ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
@@ -118,7 +125,9 @@ def check_track(folder, reader, sources=SOURCES, sample_rate=44100, channels=2):
         if info.channels != channels:
             raise AudioError(path, f"has {info.channels} channel{'s' * (info.channels > 1)}; {channels} were expected")
         if info.frames != frames:
-            raise AudioError(path, f"has {info.frames} samples and {names[0]}.wav {frames}; stems of a track must be equally long")
+            raise AudioError(
+                path, f"has {info.frames} samples and {names[0]}.wav {frames}; stems of a track must be equally long"
+            )
     return frames
 
 

@@ -1,4 +1,5 @@
 """Where MUSDB18-HQ comes from, in words and, if the user says so, by download."""
+
 import os
 import shutil
 from pathlib import Path
@@ -37,7 +38,9 @@ def provide_musdb18hq(root, download=False, api=None):
     if not download:
         raise UserError(_WHERE.format(root=root))
     if root.exists() and any(root.iterdir()):
-        raise UserError(f"{root} is not empty and is not MUSDB18-HQ (no train and test in it); give an empty or new folder")
+        raise UserError(
+            f"{root} is not empty and is not MUSDB18-HQ (no train and test in it); give an empty or new folder"
+        )
     _download(root, api)
 
 
@@ -66,4 +69,6 @@ def _check_room(folder, size, already):
     there = sum(path.stat().st_size for path in already if path.exists())
     needed, free = ROOM * size - there, shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{folder}: {needed / 1e9:.1f} GB of disk are needed to download and unpack, {free / 1e9:.1f} GB are free")
+        raise UserError(
+            f"{folder}: {needed / 1e9:.1f} GB of disk are needed to download and unpack, {free / 1e9:.1f} GB are free"
+        )

@@ -3,6 +3,7 @@
 The excerpt is cut in time: the first seconds train, the next validate, the last test; no second is in two splits.
 Scores on it show that everything works, and say nothing about other music.
 """
+
 from pathlib import Path
 
 from ..errors import UserError
@@ -51,7 +52,9 @@ def decode_excerpt():
         raise UserError(f"the excerpt corpus needs the package stempeg and the program ffmpeg: {error}") from None
     audio, sample_rate = stempeg.read_stems(stempeg.example_stem_path())
     if sample_rate != SAMPLE_RATE or len(audio) != len(STREAMS):
-        raise UserError(f"stempeg's example has {len(audio)} streams at {sample_rate} Hz; {len(STREAMS)} at {SAMPLE_RATE} Hz were expected")
+        raise UserError(
+            f"stempeg's example has {len(audio)} streams at {sample_rate} Hz; {len(STREAMS)} at {SAMPLE_RATE} Hz were expected"
+        )
     audio = audio[:, -int(LENGTH * SAMPLE_RATE) :].swapaxes(1, 2)
     stems = dict(zip(STREAMS[1:], audio[1:]))
     stems["mixture"] = sum(stems.values())

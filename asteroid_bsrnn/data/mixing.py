@@ -8,6 +8,7 @@ References:
     [2] Stöter et al., "Open-Unmix - A Reference Implementation for Music Source Separation", JOSS 2019 (``rescale``
         and ``channel_swap``; Uhlich et al., ICASSP 2017, gives their ranges).
 """
+
 import functools
 import inspect
 
@@ -77,7 +78,9 @@ def build_augmentations(entries, target=None):
         function = _AUGMENTATIONS.get(name)
         allowed = set(inspect.signature(function).parameters) - {"stems", "generator", "target"}
         if unknown := set(options or {}) - allowed:
-            raise ValueError(f"augmentation {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(allowed))}")
+            raise ValueError(
+                f"augmentation {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(allowed))}"
+            )
         if function is silent_target:
             if target is None:
                 raise ValueError("augmentation 'silent_target' needs a single target; with several use 'silent_source'")

@@ -1,4 +1,5 @@
 """MUSDB18-HQ, or any corpus in its layout, for training (random mixes of chunks) and for validation (whole tracks)."""
+
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ class MUSDB18HQ(Dataset):
         self.segment_len, self.n_items = int(round(segment * sample_rate)), n_items
         self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
         self.target_index = target_index(targets)
-        self.augmentations = build_augmentations(augmentations, self.target_index[0] if len(self.targets) == 1 else None)
+        self.augmentations = build_augmentations(
+            augmentations, self.target_index[0] if len(self.targets) == 1 else None
+        )
         self.reader, self._stems = WavReader(), None
         folders = find_tracks(root, "train", valid_tracks, n_tracks)
         frames = {folder.name: check_track(folder, self.reader, SOURCES, sample_rate) for folder in folders}
@@ -83,19 +86,27 @@ class MUSDB18HQ(Dataset):
     def _rows(self, source, frames, lists):
         """Rows of a source that chunks are drawn from: (paths, first samples, last samples + 1)."""
         if lists is None:
-            names, begins, ends = list(frames), np.zeros(len(frames), np.int64), np.array(list(frames.values()), np.int64)
+            names, begins, ends = (
+                list(frames),
+                np.zeros(len(frames), np.int64),
+                np.array(list(frames.values()), np.int64),
+            )
         else:
             names, begins, ends = read_segments(Path(lists) / f"{source}_train.csv")
             unknown = sorted(set(names) - set(frames))
             if unknown:
-                raise UserError(f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}")
+                raise UserError(
+                    f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}"
+                )
         paths = [str(self.root / "train" / name / f"{source}.wav") for name in names]
         lengths = [self.reader.info(path).frames for path in paths]
         for path, begin, end, length in zip(paths, begins, ends, lengths):
             if not 0 <= begin < end <= length:
                 raise AudioError(path, f"has {length} samples; its segment list says {begin} to {end}")
             if end - begin < self.segment_len:
-                raise AudioError(path, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)")
+                raise AudioError(
+                    path, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)"
+                )
         return paths, begins, ends
 
     def __len__(self):
@@ -147,7 +158,9 @@ class MUSDB18HQTracks(Dataset):
 
     dataset_name = "MUSDB18HQ"
 
-    def __init__(self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, sample_rate=44100):
+    def __init__(
+        self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, sample_rate=44100
+    ):
         self.root, self.split, self.targets, self.sample_rate = Path(root), split, tuple(targets), sample_rate
         self.target_index = target_index(targets)
         self.reader = WavReader(max_open=2 * len(SOURCES))

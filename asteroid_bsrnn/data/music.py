@@ -1,4 +1,5 @@
 """The section ``data`` of a music configuration: which corpus, its lists, and the three data sets made of it."""
+
 import os
 import shutil
 from dataclasses import dataclass, fields
@@ -62,7 +63,9 @@ class MusicData:
         if not self.segment > 0 or not self.n_items > 0:
             raise UserError(f"data.segment and data.n_items must be positive, got {self.segment} and {self.n_items}")
         if self.sad is not None and round(self.segment * SAMPLE_RATE) > window_samples(self.sad_window, SAMPLE_RATE):
-            raise UserError(f"data.segment ({self.segment:g} s) must not exceed data.sad_window ({self.sad_window:g} s)")
+            raise UserError(
+                f"data.segment ({self.segment:g} s) must not exceed data.sad_window ({self.sad_window:g} s)"
+            )
 
     @property
     def lists_dir(self):
@@ -115,7 +118,9 @@ class MusicData:
 
     def valid_set(self, targets=("vocals",)):
         """Whole validation tracks."""
-        return MUSDB18HQTracks(self.root, split="valid", targets=targets, valid_tracks=self.valid_tracks, n_tracks=self.n_valid_tracks)
+        return MUSDB18HQTracks(
+            self.root, split="valid", targets=targets, valid_tracks=self.valid_tracks, n_tracks=self.n_valid_tracks
+        )
 
     def test_set(self, targets=("vocals",)):
         """Whole test tracks."""
@@ -145,9 +150,15 @@ def _make(data, settings, make):
     """Render a demonstration corpus into ``data.root``, whole or not at all, unless it is there already."""
     root, partial = Path(data.root), Path(data.root).with_name(f".{Path(data.root).name}.partial")
     if root.exists() and any(root.iterdir()):
-        found = read_json(root / CORPUS_FILE) if (root / CORPUS_FILE).exists() else {"corpus": "something else", "settings": {}}
+        found = (
+            read_json(root / CORPUS_FILE)
+            if (root / CORPUS_FILE).exists()
+            else {"corpus": "something else", "settings": {}}
+        )
         if (found["corpus"], found["settings"]) != (data.corpus, settings):
-            raise UserError(f"{root} holds {found['corpus']} {found['settings']}, not {data.corpus} {settings}; remove it or change data.root")
+            raise UserError(
+                f"{root} holds {found['corpus']} {found['settings']}, not {data.corpus} {settings}; remove it or change data.root"
+            )
         return
     shutil.rmtree(partial, ignore_errors=True)
     make(partial)

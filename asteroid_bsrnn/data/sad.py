@@ -9,6 +9,7 @@ References:
     [1] Magron et al., "The Costs of Reproducibility in Music Separation Research", arXiv 2603.09187.
     [2] Luo and Yu, "Music Source Separation with Band-split RNN", IEEE/ACM TASLP 2023.
 """
+
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,7 +96,9 @@ def detect_track(folder, sources, mode, window, reader=None):
     return found
 
 
-def write_segments(root, tracks, sources, out_dir, mode="reference", window=6.0, sample_rate=44100, n_jobs=1, split="train"):
+def write_segments(
+    root, tracks, sources, out_dir, mode="reference", window=6.0, sample_rate=44100, n_jobs=1, split="train"
+):
     """Write ``<source>_<split>.csv`` for each source: row number, ``track``, ``ind_beg``, ``ind_end`` (samples).
 
     Tracks that an interrupted run finished are not read again, and lists that are complete stay untouched.
@@ -117,7 +120,12 @@ def write_segments(root, tracks, sources, out_dir, mode="reference", window=6.0,
     """
     if mode not in MODES:
         raise ValueError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
-    out_dir, made_from = Path(out_dir), {"mode": mode, "window": window, "sample_rate": sample_rate, "tracks": sorted(tracks)}
+    out_dir, made_from = Path(out_dir), {
+        "mode": mode,
+        "window": window,
+        "sample_rate": sample_rate,
+        "tracks": sorted(tracks),
+    }
     lists = [out_dir / f"{source}_{split}.csv" for source in sources]
     _check_settings(out_dir / f"{split}.json", made_from)
     if all(path.exists() for path in lists):
@@ -127,7 +135,9 @@ def write_segments(root, tracks, sources, out_dir, mode="reference", window=6.0,
     for source, path in zip(sources, lists):
         rows = [(track, begin, begin + length) for track in sorted(tracks) for begin in found[track][source]]
         if not rows:
-            raise UserError(f"{root}: {source} is active in no window of {window:g} s in {len(tracks)} tracks; use a shorter window")
+            raise UserError(
+                f"{root}: {source} is active in no window of {window:g} s in {len(tracks)} tracks; use a shorter window"
+            )
         with atomic_path(path) as partial:
             pd.DataFrame(rows, columns=["track", "ind_beg", "ind_end"]).to_csv(partial)
     shutil.rmtree(out_dir / f".{split}_tracks")
@@ -136,7 +146,9 @@ def write_segments(root, tracks, sources, out_dir, mode="reference", window=6.0,
 
 def _check_settings(path, made_from):
     if path.exists() and read_json(path) != made_from:
-        raise UserError(f"{path.parent} holds segment lists that were made with other settings or tracks; remove that folder to make them anew")
+        raise UserError(
+            f"{path.parent} holds segment lists that were made with other settings or tracks; remove that folder to make them anew"
+        )
     if not path.exists():
         write_json(path, made_from)
 
@@ -168,7 +180,9 @@ def read_segments(path):
     except FileNotFoundError:
         raise UserError(f"{path} is missing: stage 1 of the recipe writes the segment lists") from None
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a segment list (columns: row number, track, ind_beg, ind_end): {error}") from None
+        raise UserError(
+            f"{path} is not a segment list (columns: row number, track, ind_beg, ind_end): {error}"
+        ) from None
     if not columns[0]:
         raise UserError(f"{path} lists no segment")
     return columns

@@ -4,6 +4,7 @@ Every song has the same eight sections (intro, verse, chorus, ...), in which som
 detection has something to find, and random mixing something to mix. It is no music to learn from: scores on it show
 that everything works at a realistic size, nothing else.
 """
+
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,7 +64,11 @@ class Song(NamedTuple):
 
     def bars(self, stem):
         """(start in seconds, chord degree) of the bars in which ``stem`` plays."""
-        return [(4 * self.beat * k, self.chords[k % len(self.chords)]) for k, names in enumerate(self.playing) if stem in names]
+        return [
+            (4 * self.beat * k, self.chords[k % len(self.chords)])
+            for k, names in enumerate(self.playing)
+            if stem in names
+        ]
 
 
 def compose(duration, generator):
@@ -103,10 +108,17 @@ def _add(out, sound, start, left=1.0, right=1.0):
 
 
 def _drums(song, out, generator):
-    hits = {kind: [voices.drum(kind, generator) for _ in range(4)] for kind in ("kick", "snare", "hat", "open_hat", "tom")}
+    hits = {
+        kind: [voices.drum(kind, generator) for _ in range(4)] for kind in ("kick", "snare", "hat", "open_hat", "tom")
+    }
     kicks = ((0, 2, 2.5), (0, 1.5, 2), (0, 1, 2, 3))[generator.integers(3)]
     for k, (start, _) in enumerate(song.bars("drums")):
-        pattern = [("kick", beat) for beat in kicks] + [("snare", 1), ("snare", 3)] + [("hat", b / 2) for b in range(7)] + [("open_hat", 3.5)]
+        pattern = (
+            [("kick", beat) for beat in kicks]
+            + [("snare", 1), ("snare", 3)]
+            + [("hat", b / 2) for b in range(7)]
+            + [("open_hat", 3.5)]
+        )
         pattern += [("tom", 3 + b / 4) for b in range(4)] if k % 4 == 3 else []
         for kind, beat in pattern:
             gain, pan = generator.uniform(0.7, 1), {"hat": 0.4, "open_hat": 0.4, "tom": -0.4}.get(kind, 0.0)
@@ -119,7 +131,11 @@ def _bass(song, out, generator):
     for start, chord in song.bars("bass"):
         for beat, after in zip(rhythm, (*rhythm[1:], 4)):
             degree = chord + int(generator.choice([0, 0, 0, 4, 7]))
-            _add(out, voices.bass(song.frequency(degree, -1), 0.92 * (after - beat) * song.beat), start + beat * song.beat)
+            _add(
+                out,
+                voices.bass(song.frequency(degree, -1), 0.92 * (after - beat) * song.beat),
+                start + beat * song.beat,
+            )
 
 
 def _other(song, out, generator):
@@ -138,7 +154,9 @@ def _vocals(song, out, generator):
     """One phrase per bar: a walk along the scale that begins on a note of the chord, with a breath at the end."""
     octave = int(generator.integers(1, 3)) if song.key < 50 else 1
     for start, chord in song.bars("vocals"):
-        lengths = [(1, 0.5, 0.5, 1.5), (0.5, 0.5, 1, 1), (1.5, 0.5, 1.5), (0.5, 0.5, 0.5, 0.5, 1)][generator.integers(4)]
+        lengths = [(1, 0.5, 0.5, 1.5), (0.5, 0.5, 1, 1), (1.5, 0.5, 1.5), (0.5, 0.5, 0.5, 0.5, 1)][
+            generator.integers(4)
+        ]
         degree, beat, notes = chord % 7 + 2 * int(generator.integers(2)), 0.0, []
         for length in lengths:
             notes.append((start + beat * song.beat, 0.95 * length * song.beat, song.frequency(degree, octave)))
@@ -169,4 +187,7 @@ def make_synth(root, sizes, duration=30.0, seed=0, n_jobs=None):
     songs = [(split, k) for split in SPLITS for k in range(sizes[split])]
     with ThreadPoolExecutor(n_jobs or os.cpu_count()) as pool:
         list(tqdm(pool.map(make, songs), total=len(songs), desc="rendering", unit="song"))
-    write_json(Path(root) / CORPUS_FILE, {"corpus": "synth", "settings": {"sizes": sizes, "duration": duration, "seed": seed}, "infos": INFOS})
+    write_json(
+        Path(root) / CORPUS_FILE,
+        {"corpus": "synth", "settings": {"sizes": sizes, "duration": duration, "seed": seed}, "infos": INFOS},
+    )

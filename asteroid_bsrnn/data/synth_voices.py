@@ -9,6 +9,7 @@ References:
     [1] Karplus and Strong, "Digital Synthesis of Plucked-String and Drum Timbres", Computer Music Journal 1983.
     [2] Peterson and Barney, "Control Methods Used in a Study of the Vowels", JASA 1952 (formants of women's vowels).
 """
+
 import numpy as np
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 

@@ -1,4 +1,5 @@
 """Chunks of WAV files, fast: each header is parsed once, chunks come by ``pread`` on descriptors that stay open."""
+
 import os
 import struct
 import sys
@@ -83,7 +84,9 @@ def _with_data(path, form, offset, length, size):
     encoding = ENCODINGS.get((tag, bits))
     length = size - offset if length == _UNKNOWN_SIZE else length
     if length > size - offset:
-        raise AudioError(path, f"is truncated: its header promises {length} bytes of audio, {max(size - offset, 0)} are there")
+        raise AudioError(
+            path, f"is truncated: its header promises {length} bytes of audio, {max(size - offset, 0)} are there"
+        )
     if encoding is None or not channels:
         return _soundfile_info(path)
     frames = length // (channels * bits // 8)
@@ -191,7 +194,9 @@ class WavReader:
 def _decode(data, info, out):
     """Interleaved bytes -> ``out``, (channels, frames) float32 in [-1, 1)."""
     if info.encoding == "<i2" and info.channels == 2 and sys.byteorder == "little":
-        frames = np.frombuffer(data, np.int32)  # left in the low half, right in the high: twice as fast as a strided copy
+        frames = np.frombuffer(
+            data, np.int32
+        )  # left in the low half, right in the high: twice as fast as a strided copy
         np.copyto(out[0], frames.astype(np.int16))
         np.copyto(out[1], frames >> 16, casting="unsafe")
         out *= np.float32(2.0**-15)
@@ -223,6 +228,8 @@ def write_wav(path, audio, sample_rate, subtype="PCM_16"):
 
     audio = np.asarray(audio)
     if subtype.startswith("PCM") and np.abs(audio).max(initial=0) > 1:
-        raise ValueError(f"{Path(path).name}: samples beyond full scale ({np.abs(audio).max():.3f}) do not fit {subtype}")
+        raise ValueError(
+            f"{Path(path).name}: samples beyond full scale ({np.abs(audio).max():.3f}) do not fit {subtype}"
+        )
     with atomic_path(path) as partial:
         soundfile.write(str(partial), audio.T, sample_rate, subtype=subtype)
