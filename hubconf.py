@@ -1,4 +1,5 @@
 """Entries for ``torch.hub.load``: each builds a model, or loads one when it is told a name, address or file."""
+
 dependencies = ["asteroid", "torch", "pytorch_lightning", "safetensors", "requests", "huggingface_hub"]
 
 

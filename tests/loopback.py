@@ -1,4 +1,5 @@
 """HTTP servers on 127.0.0.1 for tests: they serve bytes with ranges, redirect, and break off on demand."""
+
 import hashlib
 import json
 import threading

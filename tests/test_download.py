@@ -1,4 +1,5 @@
 """Downloads resume, are verified, fail in one sentence, and leave nothing half-done."""
+
 import errno
 import hashlib
 import io
@@ -131,7 +132,9 @@ def test_other_content_than_expected_is_refused_and_removed(server, tmp_path, ch
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("status, message", [(404, "there is no such file"), (403, "access is refused"), (401, "login"), (418, "refuses")])
+@pytest.mark.parametrize(
+    "status, message", [(404, "there is no such file"), (403, "access is refused"), (401, "login"), (418, "refuses")]
+)
 def test_a_refusal_is_final(server, tmp_path, status, message):
     server.answers["/a.bin"] = (status, {}, b"")
     with pytest.raises(UserError, match=rf"{message} \(HTTP {status}\)"):
@@ -299,9 +302,28 @@ FILE = {"name": "a.zip", "size": 12, "checksum": "md5:" + "1" * 32, "url": "http
     "files",
     [
         [{"key": "a.zip", "size": 12, "checksum": "md5:" + "1" * 32, "links": {"self": "http://x/content"}}],
-        [{"filename": "a.zip", "filesize": 12, "checksum": "1" * 32, "links": {"download": "http://x/content", "self": "http://x/meta"}}],
-        {"entries": {"a.zip": {"size": 12, "checksum": "md5:" + "1" * 32, "links": {"self": "http://x/meta", "content": "http://x/content"}}}},
-        {"entries": [{"key": "a.zip", "size": 12, "checksum": "md5:" + "1" * 32, "links": {"content": "http://x/content"}}]},
+        [
+            {
+                "filename": "a.zip",
+                "filesize": 12,
+                "checksum": "1" * 32,
+                "links": {"download": "http://x/content", "self": "http://x/meta"},
+            }
+        ],
+        {
+            "entries": {
+                "a.zip": {
+                    "size": 12,
+                    "checksum": "md5:" + "1" * 32,
+                    "links": {"self": "http://x/meta", "content": "http://x/content"},
+                }
+            }
+        },
+        {
+            "entries": [
+                {"key": "a.zip", "size": 12, "checksum": "md5:" + "1" * 32, "links": {"content": "http://x/content"}}
+            ]
+        },
     ],
 )
 def test_every_form_of_the_records_api(server, files):

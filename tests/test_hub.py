@@ -1,4 +1,5 @@
 """Hub ids through the real huggingface_hub client, against servers on loopback that speak the hub's protocol."""
+
 import hashlib
 
 import huggingface_hub
@@ -24,18 +25,29 @@ class Hub:
         """A large file: the hub states its SHA-256 and redirects to the store."""
         sha256 = sha256 or hashlib.sha256(content).hexdigest()
         location = self.store.add(f"/blobs/{repo}/{revision}/{name}", content)
-        headers = {"X-Repo-Commit": commit, "X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content)), "Location": location}
+        headers = {
+            "X-Repo-Commit": commit,
+            "X-Linked-Etag": f'"{sha256}"',
+            "X-Linked-Size": str(len(content)),
+            "Location": location,
+        }
         self.front.answers[f"/{repo}/resolve/{revision}/{name}"] = (302, headers, b"")
         return f"/blobs/{repo}/{revision}/{name}"
 
     def add_small(self, repo, name, content):
         """A file in git itself: answered at once, its tag is git's hash of the blob."""
         self.front.files[f"/{repo}/resolve/main/{name}"] = content
-        self.front.etags[f"/{repo}/resolve/main/{name}"] = f'"{hashlib.sha1(b"blob %d" % len(content) + bytes(1) + content).hexdigest()}"'
+        self.front.etags[f"/{repo}/resolve/main/{name}"] = (
+            f'"{hashlib.sha1(b"blob %d" % len(content) + bytes(1) + content).hexdigest()}"'
+        )
         self.front.extra[f"/{repo}/resolve/main/{name}"] = {"X-Repo-Commit": COMMIT}
 
     def error(self, repo, name, code, status=404, revision="main"):
-        self.front.answers[f"/{repo}/resolve/{revision}/{name}"] = (status, {"X-Error-Code": code, "X-Repo-Commit": COMMIT}, b"")
+        self.front.answers[f"/{repo}/resolve/{revision}/{name}"] = (
+            status,
+            {"X-Error-Code": code, "X-Repo-Commit": COMMIT},
+            b"",
+        )
 
 
 @pytest.fixture
@@ -45,14 +57,20 @@ def repo(tmp_path, monkeypatch):
     with serve() as front, serve() as store:
         front.answers["/"] = (200, {}, b"")
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", front.url)
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", front.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            huggingface_hub.constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            front.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         yield Hub(front, store)
 
 
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return ConvTasNet(n_src=2, n_filters=8, kernel_size=4, n_repeats=1, n_blocks=1, bn_chan=4, hid_chan=4, skip_chan=4).eval()
+    return ConvTasNet(
+        n_src=2, n_filters=8, kernel_size=4, n_repeats=1, n_blocks=1, bn_chan=4, hid_chan=4, skip_chan=4
+    ).eval()
 
 
 @pytest.fixture
@@ -151,7 +169,9 @@ def test_without_network_the_cache_serves_and_the_rest_is_refused_at_once(repo, 
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(hub, "_client_download", _without_requests(hub._client_download))
     assert_same(load_model("org/net"), net)
-    with pytest.raises(UserError, match="no connection to http://127.0.0.1:9 and nothing in the cache; is there a network"):
+    with pytest.raises(
+        UserError, match="no connection to http://127.0.0.1:9 and nothing in the cache; is there a network"
+    ):
         load_model("org/other")
 
 

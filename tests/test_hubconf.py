@@ -1,4 +1,5 @@
 """``torch.hub.load`` finds every model in ``hubconf.py``, new and pretrained."""
+
 import importlib.util
 import inspect
 
@@ -15,7 +16,9 @@ def entries():
     spec = importlib.util.spec_from_file_location("hubconf_under_test", ROOT / "hubconf.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {name: entry for name, entry in vars(module).items() if inspect.isfunction(entry) and not name.startswith("_")}
+    return {
+        name: entry for name, entry in vars(module).items() if inspect.isfunction(entry) and not name.startswith("_")
+    }
 
 
 def hub(entry, *args, **kwargs):

@@ -1,4 +1,5 @@
 """The folder to upload is complete, loads by either file, and states only what the experiment wrote down."""
+
 import hashlib
 import json
 import os
@@ -22,7 +23,9 @@ LICENCES = [{"title": "LibriSpeech", "author": "Panayotov", "license": "CC BY 4.
 def net():
     weights.install()
     torch.manual_seed(0)
-    return ConvTasNet(n_src=2, n_filters=8, kernel_size=4, n_repeats=1, n_blocks=1, bn_chan=4, hid_chan=4, skip_chan=4).eval()
+    return ConvTasNet(
+        n_src=2, n_filters=8, kernel_size=4, n_repeats=1, n_blocks=1, bn_chan=4, hid_chan=4, skip_chan=4
+    ).eval()
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def exp(net, tmp_path):
     torch.save({**net.serialize(), "dataset": "LibriMix", "licenses": LICENCES}, exp / "best_model.pth")
     (exp / "conf.yml").write_text("model:\n  n_src: 2\n")
     (exp / "final_metrics.json").write_text('{"si_sdr": 14.25, "note": "text"}')
-    (exp / "run.json").write_text(json.dumps({"commit": "abc123", "corpus": "Libri2Mix", "seed": 7, "command": ["run.sh", "--seed", "7"]}))
+    (exp / "run.json").write_text(
+        json.dumps({"commit": "abc123", "corpus": "Libri2Mix", "seed": 7, "command": ["run.sh", "--seed", "7"]})
+    )
     (exp / "evaluation.json").write_text('{"subset": "test", "n_tracks": 3000}')
     (exp / "energy.json").write_text('{"entries": [{"kwh": 1.5}, {"kwh": 0.25}]}')
     return exp
@@ -46,7 +51,9 @@ def test_the_folder_loads_by_either_file_and_as_a_whole(exp, net):
     folder = publish(exp, licence="cc-by-4.0")
     assert folder == exp / "publish_dir" and sorted(os.listdir(folder)) == FILES
     for source in (folder, folder / "pytorch_model.bin", folder / "model.safetensors"):
-        assert all(torch.equal(value, net.state_dict()[name]) for name, value in load_model(source).state_dict().items())
+        assert all(
+            torch.equal(value, net.state_dict()[name]) for name, value in load_model(source).state_dict().items()
+        )
     assert BaseModel.from_pretrained(str(folder / "pytorch_model.bin")).sample_rate == net.sample_rate
     torch.load(folder / "pytorch_model.bin", weights_only=True)
 
@@ -57,12 +64,25 @@ def test_the_card_says_what_the_experiment_wrote(exp, tmp_path):
     assert "asteroid" in tags["tags"] and tags["library_name"] == "asteroid"
     assert tags["license"] == "cc-by-4.0" and tags["datasets"] == ["Libri2Mix"]
     assert tags["model-index"][0]["results"][0]["metrics"] == [{"type": "si_sdr", "name": "si_sdr", "value": 14.25}]
-    for said in ("abc123", "run.sh --seed 7", "| si_sdr | 14.250 |", "n_src: 2", "1.75", "subset test, n_tracks 3000", "LibriSpeech by Panayotov: CC BY 4.0"):
+    for said in (
+        "abc123",
+        "run.sh --seed 7",
+        "| si_sdr | 14.250 |",
+        "n_src: 2",
+        "1.75",
+        "subset test, n_tracks 3000",
+        "LibriSpeech by Panayotov: CC BY 4.0",
+    ):
         assert said in text
     for name in ("pytorch_model.bin", "model.safetensors"):
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() in text
     card = read_safetensors(folder / "model.safetensors")["card"]
-    assert (card["commit"], card["data"], card["licence"], card["scores"]) == ("abc123", "Libri2Mix", "cc-by-4.0", {"si_sdr": 14.25})
+    assert (card["commit"], card["data"], card["licence"], card["scores"]) == (
+        "abc123",
+        "Libri2Mix",
+        "cc-by-4.0",
+        {"si_sdr": 14.25},
+    )
 
 
 def test_nothing_is_invented(net, tmp_path):

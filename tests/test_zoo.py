@@ -1,4 +1,5 @@
-"""Published models by name, against a loopback server that speaks the records API, in every layout we could think of."""
+"""Published models by name, against a loopback server that speaks the records API, in many layouts."""
+
 import hashlib
 import io
 import json
@@ -14,13 +15,21 @@ from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.scripts import main
 from asteroid_bsrnn.weights import load_model, read_safetensors
-from asteroid_bsrnn.zoo import entries
+from asteroid_bsrnn.zoo import contents, entries
 from helpers import SHARED
 from loopback import serve
 
 SOURCES = ("vocals", "bass", "drums", "other")
 SIZE = {"feature_dim": 4, "n_repeats": 1, "mask_ratio": 1}
-HYPER = {"feature_dim": 4, "num_repeat": 1, "fac_mask": 1, "n_fft": 2048, "n_hop": 512, "sample_rate": 44100, "nb_channels": 2}
+HYPER = {
+    "feature_dim": 4,
+    "num_repeat": 1,
+    "fac_mask": 1,
+    "n_fft": 2048,
+    "n_hop": 512,
+    "sample_rate": 44100,
+    "nb_channels": 2,
+}
 WANTED = {**SIZE, "n_fft": 2048, "bands": None, "stereo": None, "n_attn_heads": 0}
 TINY = entries.Published("tiny", "for tests", WANTED, SOURCES, False, 1, records=(1, 2))
 TINY_SIMO = entries.Published("tiny-simo", "for tests", WANTED, SOURCES, True, 1, records=(1, 2))
@@ -31,13 +40,21 @@ def originals():
     """The models behind the checkpoints, by name."""
     torch.manual_seed(0)
     singles = {source: BSRNN(sources=(source,), **SIZE).eval() for source in SOURCES}
-    return {**singles, "simo": BSRNN(sources=SOURCES, **SIZE).eval(), "wider": BSRNN(sources=("bass",), **{**SIZE, "feature_dim": 8}).eval()}
+    return {
+        **singles,
+        "simo": BSRNN(sources=SOURCES, **SIZE).eval(),
+        "wider": BSRNN(sources=("bass",), **{**SIZE, "feature_dim": 8}).eval(),
+    }
 
 
 @pytest.fixture(scope="module")
 def checkpoints(originals):
     """The same as files of the reference, new style."""
-    made = {name: checkpoint(model, {**HYPER, "targets": list(model.sources)}) for name, model in originals.items() if name != "wider"}
+    made = {
+        name: checkpoint(model, {**HYPER, "targets": list(model.sources)})
+        for name, model in originals.items()
+        if name != "wider"
+    }
     return {**made, "wider": checkpoint(originals["wider"], None)}
 
 
@@ -86,7 +103,10 @@ class Zenodo:
             listed[name] = {"key": name, "size": len(content), "checksum": checksum, "links": link}
         metadata = {"title": "Weights", **({"license": {"id": licence}} if licence else {})}
         files = {"entries": listed} if entries_style else list(listed.values())
-        self.server.add(f"/api/records/{record}", {"metadata": metadata, "files": files, "links": {"self_html": f"https://zenodo.org/records/{record}"}})
+        self.server.add(
+            f"/api/records/{record}",
+            {"metadata": metadata, "files": files, "links": {"self_html": f"https://zenodo.org/records/{record}"}},
+        )
 
     def fetched(self):
         """Names of the files that were asked for, in order."""
@@ -115,11 +135,19 @@ def assert_is(model, originals):
 
 
 LAYOUTS = {
-    "a zip of folders": lambda made: {"models.zip": as_zip({f"weights/{source}/epoch=1.ckpt": made[source] for source in SOURCES})},
-    "a tar of misleading names": lambda made: {"a.tar.gz": as_tar({f"{i}/last.bin": made[source] for i, source in enumerate(SOURCES)})},
+    "a zip of folders": lambda made: {
+        "models.zip": as_zip({f"weights/{source}/epoch=1.ckpt": made[source] for source in SOURCES})
+    },
+    "a tar of misleading names": lambda made: {
+        "a.tar.gz": as_tar({f"{i}/last.bin": made[source] for i, source in enumerate(SOURCES)})
+    },
     "loose files": lambda made: {f"{source}.ckpt": made[source] for source in SOURCES},
-    "a zip for each": lambda made: {f"{source}.zip": as_zip({"model.ckpt": made[source], "conf.yaml": b"a: 1"}) for source in SOURCES},
-    "zips in a zip": lambda made: {"all.zip": as_zip({f"{source}.zip": as_zip({"m.ckpt": made[source]}) for source in SOURCES})},
+    "a zip for each": lambda made: {
+        f"{source}.zip": as_zip({"model.ckpt": made[source], "conf.yaml": b"a: 1"}) for source in SOURCES
+    },
+    "zips in a zip": lambda made: {
+        "all.zip": as_zip({f"{source}.zip": as_zip({"m.ckpt": made[source]}) for source in SOURCES})
+    },
     "wrong names": lambda made: {f"{name}.ckpt": made[source] for name, source in zip(reversed(SOURCES), SOURCES)},
     "no suffixes, beside other things": lambda made: {
         "readme.md": b"# hello",
@@ -174,11 +202,18 @@ def test_a_second_load_needs_no_network_and_a_second_model_no_second_download(ze
 def test_the_cache_holds_converted_weights_alone(zenodo, checkpoints, tmp_path):
     zenodo.add(1, {"all.zip": as_zip({f"{source}.ckpt": checkpoints[source] for source in SOURCES})})
     zoo.download("tiny", progress=False)
-    files = {path.relative_to(tmp_path / "cache").parts[0] for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(tmp_path / "cache").parts[0] for path in (tmp_path / "cache").rglob("*") if path.is_file()
+    }
     assert files == {"checkpoints", "files", "models"}
     digest = hashlib.sha256(checkpoints["bass"]).hexdigest()
     card = read_safetensors(tmp_path / "cache" / "checkpoints" / f"{digest}.safetensors")["card"]
-    assert (card["sources"], card["licence"], card["converted_from"], card["member"]) == (["bass"], "cc-by-4.0", digest, "bass.ckpt")
+    assert (card["sources"], card["licence"], card["converted_from"], card["member"]) == (
+        ["bass"],
+        "cc-by-4.0",
+        digest,
+        "bass.ckpt",
+    )
 
 
 def test_a_damaged_cache_is_refused_and_a_deleted_one_fetched_again(zenodo, originals, checkpoints, tmp_path):
@@ -197,7 +232,9 @@ def test_the_longest_trained_of_two_is_taken(zenodo, originals, checkpoints):
     torch.manual_seed(7)
     early = BSRNN(sources=("bass",), **SIZE)
     files = {f"{source}.ckpt": checkpoints[source] for source in SOURCES}
-    zenodo.add(1, {"all.zip": as_zip({**files, "a.ckpt": checkpoint(early, {**HYPER, "targets": ["bass"]}, global_step=50)})})
+    zenodo.add(
+        1, {"all.zip": as_zip({**files, "a.ckpt": checkpoint(early, {**HYPER, "targets": ["bass"]}, global_step=50)})}
+    )
     assert_is(load_model("tiny"), originals)
 
 
@@ -206,7 +243,10 @@ def test_two_that_cannot_be_told_apart_are_refused(zenodo, checkpoints):
     twin = checkpoint(BSRNN(sources=("bass",), **SIZE), {**HYPER, "targets": ["bass"]})
     files = {f"{source}.ckpt": checkpoints[source] for source in SOURCES}
     zenodo.add(1, {"all.zip": as_zip({**files, "twin.ckpt": twin})})
-    with pytest.raises(UserError, match="two different checkpoints of bass fit, .*bass.ckpt.* and .*twin.ckpt|.*twin.ckpt.* and .*bass.ckpt"):
+    with pytest.raises(
+        UserError,
+        match="two different checkpoints of bass fit, .*bass.ckpt.* and .*twin.ckpt|.*twin.ckpt.* and .*bass.ckpt",
+    ):
         zoo.download("tiny")
 
 
@@ -219,7 +259,9 @@ def test_copies_of_one_checkpoint_are_no_ambiguity(zenodo, originals, checkpoint
 def test_without_settings_vocals_and_other_are_not_guessed(zenodo, originals):
     zenodo.add(1, {f"{source}.ckpt": checkpoint(originals[source], None) for source in SOURCES})
     zenodo.add(2, {"readme.md": b"text"})
-    with pytest.warns(UserWarning, match="assuming n_fft / 4"), pytest.raises(UserError, match="vocals or other, it does not say"):
+    with pytest.warns(UserWarning, match="assuming n_fft / 4"), pytest.raises(
+        UserError, match="vocals or other, it does not say"
+    ):
         zoo.download("tiny")
 
 
@@ -301,7 +343,10 @@ def test_entries_describe_models_with_the_published_number_of_parameters(name):
     entry = zoo.MODELS[name]
     known = {key: value for key, value in entry.wanted.items() if key != "bands"}
     with torch.device("meta"):
-        parts = [BSRNN(sources=sources, **known) for sources in ([entry.sources] if entry.joint else [(source,) for source in entry.sources])]
+        parts = [
+            BSRNN(sources=sources, **known)
+            for sources in ([entry.sources] if entry.joint else [(source,) for source in entry.sources])
+        ]
     assert sum(parameter.numel() for part in parts for parameter in part.parameters()) == entry.parameters
     assert all(entry.fits(part.get_model_args()) for part in parts)
     others = [other for other in zoo.names() if other != name and "tiny" not in other]
@@ -320,7 +365,14 @@ def test_published_scores_average_to_the_published_mean():
 def test_models_lists_everything(zenodo, checkpoints, capsys):
     assert main.main(["models"]) == 0
     said = capsys.readouterr().out
-    for word in ("obsrnn-simo", "164.1 M parameters, 656 MB", "mean 9.79", "as the record states it", "17516442", "not published"):
+    for word in (
+        "obsrnn-simo",
+        "164.1 M parameters, 656 MB",
+        "mean 9.79",
+        "as the record states it",
+        "17516442",
+        "not published",
+    ):
         assert word in said
     zenodo.add(1, {"simo.ckpt": checkpoints["simo"]})
     zoo.download("tiny-simo", progress=False)
@@ -361,3 +413,9 @@ def test_a_real_lightning_file_of_the_reference_is_recognised(zenodo):
     zenodo.add(2, {"readme.md": b"text"})
     with pytest.raises(UserError, match=r"recognised were vocals.ckpt \(vocals, \d+ features"):
         zoo.download("tiny")
+
+
+def test_the_length_of_training_is_read_from_a_real_lightning_file():
+    if SHARED is None:
+        pytest.skip("needs the reference checkpoint of the shared folder")
+    assert contents._training_length(SHARED / "golden" / "vocals.ckpt") == {"epoch": 0, "global_step": 2}

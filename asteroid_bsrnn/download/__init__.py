@@ -1,4 +1,5 @@
-"""Downloads that resume, are checked, and appear whole or not at all; archives that cannot write outside their folder."""
+"""Downloads that resume, are checked, and appear whole or not at all; safe archives."""
+
 from .archive import is_archive, unpack, unzip
 from .http import fetch, get_json
 from .zenodo import zenodo_files, zenodo_record

@@ -1,4 +1,5 @@
 """Archives (zip, tar) are unpacked whole or not at all, and never outside their folder."""
+
 import os
 import shutil
 import tarfile
@@ -13,7 +14,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueErro
 
 
 def is_archive(path):
-    """Whether the file is a zip or tar archive that we would unpack; torch's own zip files are weights, not archives."""
+    """Whether the file is a zip or tar archive to unpack; torch's own zip files are weights, not archives."""
     path = Path(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as content:

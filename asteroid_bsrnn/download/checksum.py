@@ -1,4 +1,5 @@
 """Checksums written as ``algorithm:hexadecimal``, as Zenodo does."""
+
 import hashlib
 import re
 

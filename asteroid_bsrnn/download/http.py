@@ -1,4 +1,5 @@
 """``fetch``: one file over HTTP, resumed where it broke off, checked, and renamed into place when it is whole."""
+
 import errno
 import json
 import os
@@ -28,8 +29,8 @@ def fetch(url, path, checksum=None, size=None, progress=True, attempts=5, pause=
     """Download ``url`` to ``path``; an earlier attempt that broke off is continued.
 
     What has arrived lies in ``<path>.part`` until it is complete and verified, so that a later call resumes it
-    (with an HTTP range, guarded by the server's entity tag). A file already in place is kept when its checksum (or, without one, its size)
-    is the expected one, and replaced otherwise.
+    (with an HTTP range, guarded by the server's entity tag). A file already in place is kept when its checksum (or,
+    without one, its size) is the expected one, and replaced otherwise.
 
     Args:
         url (str): http or https address.
@@ -173,7 +174,11 @@ def _persist(transfer, attempts, pause, progress):
         before = transfer.done
         try:
             return _attempt(transfer, progress)
-        except (_BrokenOff, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+        except (
+            _BrokenOff,
+            requests.exceptions.ChunkedEncodingError,
+            requests.exceptions.ContentDecodingError,
+        ) as error:
             failure, reached = error, True
         except (requests.ConnectionError, requests.Timeout) as error:
             failure = error
@@ -222,11 +227,15 @@ def _verify(transfer, checksum):
     size = transfer.done
     if transfer.size not in (None, size):
         transfer.discard()
-        raise UserError(f"{transfer.url} is refused: it has {size} bytes, expected are {transfer.size}; the download was removed")
+        raise UserError(
+            f"{transfer.url} is refused: it has {size} bytes, expected are {transfer.size}; the download was removed"
+        )
     if checksum is not None and not checksums.matches(transfer.part, checksum):
         found = checksums.of_file(transfer.part, checksums.parse(checksum)[0])
         transfer.discard()
-        raise UserError(f"{transfer.url} is refused: its checksum is {found}, expected is {checksum}; the download was removed")
+        raise UserError(
+            f"{transfer.url} is refused: its checksum is {found}, expected is {checksum}; the download was removed"
+        )
 
 
 def _is_there(path, checksum, size):
@@ -237,14 +246,18 @@ def _is_there(path, checksum, size):
 
 def _gave_up(url, failure, attempts):
     host = urlsplit(url).netloc
-    if isinstance(failure, (requests.ConnectionError, requests.Timeout)) and not isinstance(failure, requests.exceptions.ReadTimeout):
+    if isinstance(failure, (requests.ConnectionError, requests.Timeout)) and not isinstance(
+        failure, requests.exceptions.ReadTimeout
+    ):
         return f"cannot download {url}: no connection to {host}; is there a network?"
     return f"cannot download {url}: {host} broke off {attempts} times, last: {failure}"
 
 
 def _disk_trouble(url, path, error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no room for {path}: the disk is full ({error.strerror}); free some and call again, the download continues"
+        return (
+            f"no room for {path}: the disk is full ({error.strerror}); free some and call again, the download continues"
+        )
     return f"cannot write {path} (from {url}): {error.strerror or error}"
 
 
@@ -252,7 +265,12 @@ def _bar(transfer, progress):
     from tqdm import tqdm
 
     return tqdm(
-        desc=transfer.path.name, total=transfer.total, initial=transfer.done, unit="B", unit_scale=True, disable=None if progress else True
+        desc=transfer.path.name,
+        total=transfer.total,
+        initial=transfer.done,
+        unit="B",
+        unit_scale=True,
+        disable=None if progress else True,
     )
 
 

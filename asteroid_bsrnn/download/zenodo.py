@@ -1,4 +1,5 @@
 """What a public Zenodo record holds, from its records API: names, sizes, checksums, addresses and the licence."""
+
 import os
 
 from ..errors import UserError
@@ -28,7 +29,8 @@ def zenodo_record(record, api=None):
     behind its link ``files``.
 
     Returns:
-        dict: ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files`` (see :func:`zenodo_files`).
+        dict: ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files`` (as
+        :func:`zenodo_files`).
 
     Raises:
         UserError: no network, no such record, or an answer that we cannot read.
@@ -73,7 +75,12 @@ def _file(entry, url):
         raise UserError(f"{url} gives no address for its file {name!r}")
     checksum = entry["checksum"]
     size = entry["size"] if "size" in entry else entry["filesize"]
-    return {"name": name, "size": int(size), "checksum": checksum if ":" in checksum else f"md5:{checksum}", "url": address}
+    return {
+        "name": name,
+        "size": int(size),
+        "checksum": checksum if ":" in checksum else f"md5:{checksum}",
+        "url": address,
+    }
 
 
 def _licence(metadata):

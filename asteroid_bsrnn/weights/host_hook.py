@@ -1,4 +1,5 @@
 """``BaseModel.from_pretrained`` of the host, taught our sources and file formats."""
+
 import functools
 import inspect
 import os
@@ -11,10 +12,11 @@ from ..errors import UserError
 def install():
     """Extend ``asteroid.models.BaseModel.from_pretrained``; applied at import, and harmless when repeated.
 
-    What it adds for a string or path: safetensors files, folders, names of published models, checkpoints of the reference
-    BSRNN, addresses that resume, hub files checked against their hash, files with harmless values of old versions, and one clear sentence
-    for what cannot be loaded (a mistyped path does not wait for the network). Dictionaries, ``args`` and ``kwargs`` (which replace arguments in
-    the file), the host's table of names and its cache work as before.
+    What it adds for a string or path: safetensors files, folders, names of published models, checkpoints of the
+    reference BSRNN, addresses that resume, hub files checked against their hash, files with harmless values of old
+    versions, and one clear sentence for what cannot be loaded (a mistyped path does not wait for the network).
+    Dictionaries, ``args`` and ``kwargs`` (which replace arguments in the file), the host's table of names and its cache
+    work as before.
 
     Returns:
         bool: whether anything was changed.
@@ -62,11 +64,14 @@ def _check_types(conf, source):
     fits = {
         "model_name": isinstance(conf["model_name"], str),
         "model_args": isinstance(conf["model_args"], dict),
-        "state_dict": isinstance(conf["state_dict"], dict) and all(isinstance(value, torch.Tensor) for value in conf["state_dict"].values()),
+        "state_dict": isinstance(conf["state_dict"], dict)
+        and all(isinstance(value, torch.Tensor) for value in conf["state_dict"].values()),
     }
     wrong = [key for key, good in fits.items() if not good]
     if wrong:
-        raise UserError(f"{source} is no model: its {wrong[0]!r} is a {type(conf[wrong[0]]).__name__} of another kind than expected")
+        raise UserError(
+            f"{source} is no model: its {wrong[0]!r} is a {type(conf[wrong[0]]).__name__} of another kind than expected"
+        )
 
 
 def _model_class(cls, name, source):

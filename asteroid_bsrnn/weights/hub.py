@@ -1,4 +1,5 @@
 """Files from the Hugging Face hub: through its own client, then checked against the hash that the hub stated."""
+
 import hashlib
 import re
 from pathlib import Path
@@ -7,7 +8,10 @@ import requests
 
 from ..errors import UserError
 
-FILES = ("pytorch_model.bin", "model.safetensors")  # the host's own name first, so that existing repositories work as ever
+FILES = (
+    "pytorch_model.bin",
+    "model.safetensors",
+)  # the host's own name first, so that existing repositories work as ever
 
 
 def hub_file(hub_id):
@@ -20,8 +24,8 @@ def hub_file(hub_id):
         Path: the file in the cache.
 
     Raises:
-        UserError: no network (and nothing cached), no such repository, revision or file, no access, or content whose hash
-            is not the stated one (it is removed from the cache).
+        UserError: no network (and nothing cached), no such repository, revision or file, no access, or content whose
+            hash is not the stated one (it is removed from the cache).
     """
     from huggingface_hub import errors
 
@@ -35,7 +39,9 @@ def hub_file(hub_id):
                 if isinstance(error, errors.LocalEntryNotFoundError) and not offline:
                     raise
         if offline:
-            raise UserError(f"cannot load {hub_id!r}: no connection to {_endpoint()} and nothing in the cache; is there a network?")
+            raise UserError(
+                f"cannot load {hub_id!r}: no connection to {_endpoint()} and nothing in the cache; is there a network?"
+            )
         raise UserError(f"the hub repository {hub_id!r} holds no model: expected is {' or '.join(FILES)}")
     except errors.GatedRepoError:
         raise UserError(f"the hub repository {hub_id!r} needs an access token: log in with `hf auth login`") from None
@@ -50,9 +56,13 @@ def hub_file(hub_id):
     except errors.HFValidationError as error:
         raise UserError(f"{hub_id!r} is no hub id: {_first_line(error)}") from None
     except Exception as error:  # the client's HTTP library differs between its versions, and so do its errors
-        if isinstance(error, ValueError) or not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
+        if isinstance(error, ValueError) or not type(error).__module__.startswith(
+            ("httpx", "httpcore", "requests", "urllib3")
+        ):
             raise
-        raise UserError(f"cannot load {hub_id!r} from the hub: the connection broke off; call again to continue") from None
+        raise UserError(
+            f"cannot load {hub_id!r} from the hub: the connection broke off; call again to continue"
+        ) from None
 
 
 def _client_download(repo_id, name, revision, offline):
@@ -91,12 +101,14 @@ def _reachable():
 
 
 def _verified(path):
-    """Check a cached file against its entity tag, which is the name of its blob: SHA-256 of large files, git's SHA-1 of others."""
+    """Check a cached file against its entity tag, the name of its blob: SHA-256 of large files, git's SHA-1 of others."""
     link, blob = Path(path), Path(path).resolve()
     if blob.parent.name == "blobs" and not _has_digest(blob, blob.name):
         link.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
-        raise UserError(f"{link.name} from the hub is refused: its hash is not the {blob.name} that the hub stated; it was removed")
+        raise UserError(
+            f"{link.name} from the hub is refused: its hash is not the {blob.name} that the hub stated; it was removed"
+        )
     return link
 
 

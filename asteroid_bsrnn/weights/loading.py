@@ -1,4 +1,5 @@
 """``load_model``: whatever names a model becomes a module in evaluation mode, with every weight from its file."""
+
 import os
 import zipfile
 
@@ -15,8 +16,8 @@ def load_model(source, **model_args):
 
     Args:
         source (str, Path or dict): name of a published model (``asteroid-bsrnn models`` lists them), a file of ours, of
-            Asteroid or of the reference BSRNN (``.pth``, ``.safetensors``, ``.ckpt``), a folder with such a file, an http(s)
-            address, a hub id ``org/name[@revision]``, or a serialized model.
+            Asteroid or of the reference BSRNN (``.pth``, ``.safetensors``, ``.ckpt``), a folder with such a file, an
+            http(s) address, a hub id ``org/name[@revision]``, or a serialized model.
         **model_args: constructor arguments that replace those in the file.
 
     Returns:
@@ -85,7 +86,8 @@ def _as_conf(content, path):
             raise UserError(f"{path}: {error}") from None
     found = ", ".join(repr(key) for key in list(content)[:4])
     raise UserError(
-        f"{path} holds no model of Asteroid ({', '.join(_KEYS)}) or of the reference BSRNN; its first keys are {found or 'none'}"
+        f"{path} holds no model of Asteroid ({', '.join(_KEYS)}) or of the reference BSRNN; "
+        f"its first keys are {found or 'none'}"
     )
 
 

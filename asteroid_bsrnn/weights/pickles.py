@@ -1,4 +1,5 @@
 """Torch's own files, read as data: whatever would call anything else is refused by its name."""
+
 import os
 import pickle
 import re
@@ -10,7 +11,8 @@ import torch
 from ..errors import UserError
 
 # What Lightning files of the reference implementation hold beside tensors; `convert` reads them as inert stand-ins.
-_REFERENCE_GLOBALS = {"builtins.dict", "collections.defaultdict", "typing.Any", "collections.OrderedDict"}
+_REFERENCE_GLOBALS = {"collections.defaultdict", "collections.OrderedDict", "typing.Any"}
+_REFERENCE_GLOBALS |= {f"builtins.{kind}" for kind in ("dict", "list", "tuple", "set", "int", "float", "str", "bool")}
 _NUMBER_TYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
 
 
@@ -35,12 +37,24 @@ def read_pickled(path):
             return _read_reference(path)
         if names:
             raise UserError(
-                f"{path} is refused: it is a pickle that would call {', '.join(names)}; only tensors and plain values are loaded"
+                f"{path} is refused: it is a pickle that would call {', '.join(names)}; "
+                "only tensors and plain values are loaded"
             ) from None
         raise UserError(f"{path} is refused: it is damaged or holds more than tensors and plain values") from None
     except PermissionError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, AssertionError, zipfile.BadZipFile):
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        AssertionError,
+        zipfile.BadZipFile,
+    ):
         raise UserError(f"{path} is damaged or truncated; fetch or copy it again") from None
 
 

@@ -1,4 +1,5 @@
 """The folder that one uploads to the hub: weights in both formats, a model card, the configuration."""
+
 import os
 import secrets
 import shutil
@@ -16,8 +17,10 @@ from .tensors import plain, save_safetensors, weights_sha256
 
 
 def publish(exp_dir, out=None, licence=None, overwrite=False):
-    """Write everything that a model's page on the hub needs: ``pytorch_model.bin`` (the host's name), ``model.safetensors``,
-    ``README.md``, ``config.json``, and ``conf.yml`` and ``final_metrics.json`` where the experiment has them.
+    """Write everything that a model's page on the hub needs.
+
+    These are ``pytorch_model.bin`` (the host's name), ``model.safetensors``, ``README.md``, ``config.json``, and
+    ``conf.yml`` and ``final_metrics.json`` where the experiment has them.
 
     Args:
         exp_dir (str or Path): experiment folder with ``best_model.pth``.
@@ -43,8 +46,16 @@ def publish(exp_dir, out=None, licence=None, overwrite=False):
         for name in ("conf.yml", "final_metrics.json"):
             if (exp_dir / name).exists():
                 shutil.copyfile(exp_dir / name, folder / name)
-        hashes = {name: checksum.of_file(folder / name).partition(":")[2] for name in ("pytorch_model.bin", "model.safetensors")}
-        config = {"model_name": stored["model_name"], "model_args": plain(stored["model_args"]), **card, "sha256": hashes}
+        hashes = {
+            name: checksum.of_file(folder / name).partition(":")[2]
+            for name in ("pytorch_model.bin", "model.safetensors")
+        }
+        config = {
+            "model_name": stored["model_name"],
+            "model_args": plain(stored["model_args"]),
+            **card,
+            "sha256": hashes,
+        }
         write_json(folder / "config.json", config)
         write_text(folder / "README.md", model_card(card, stored["model_name"], hashes, training_conf))
     return out
@@ -61,7 +72,12 @@ def _trained(exp_dir):
 
 def _write_weights(folder, stored, card, training_conf):
     """Both files, each read back and compared: what is uploaded is what was trained."""
-    infos = {**plain(stored.get("infos", {})), "card": card, "training_config": training_conf, "final_metrics": card["scores"]}
+    infos = {
+        **plain(stored.get("infos", {})),
+        "card": card,
+        "training_config": training_conf,
+        "final_metrics": card["scores"],
+    }
     conf = {key: stored[key] for key in ("model_name", "state_dict", "model_args")}
     torch.save({**conf, "infos": infos}, folder / "pytorch_model.bin")
     save_safetensors(conf, folder / "model.safetensors", card)

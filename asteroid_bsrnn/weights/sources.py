@@ -1,4 +1,5 @@
 """Where a model comes from: a file, a folder, an address or a hub id becomes a local file."""
+
 import os
 import re
 from difflib import get_close_matches
@@ -63,7 +64,9 @@ def _refuse_mistyped_path(source):
     from ..zoo import names
 
     folder = parent or Path(".")
-    here = [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
+    here = (
+        [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
+    )
     near = get_close_matches(path.name, here + ([] if parent else names()), n=1, cutoff=0.6)
     hint = f"; did you mean {str(folder / near[0]) if near[0] in here else near[0]!r}?" if near else ""
     named = "" if parent else f" or model of this name (known are {', '.join(names())})"

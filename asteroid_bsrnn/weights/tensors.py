@@ -1,4 +1,5 @@
 """safetensors files with the model's arguments and its card in their metadata."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -18,8 +19,8 @@ def save_safetensors(conf, path, card=None):
     Args:
         conf (dict): what ``model.serialize()`` gives: ``model_name``, ``model_args``, ``state_dict``.
         path (str or Path): the file.
-        card (dict, optional): ``sources``, ``data``, ``licence``, ``commit``, ``scores`` and whatever else a reader of the
-            file should know; values that JSON can hold. Kept as metadata, beside ``sha256`` of the weights.
+        card (dict, optional): ``sources``, ``data``, ``licence``, ``commit``, ``scores`` and whatever else a reader of
+            the file should know; values that JSON can hold. Kept as metadata, beside ``sha256`` of the weights.
 
     Raises:
         ValueError: if arguments or card hold what JSON cannot.
@@ -28,7 +29,9 @@ def save_safetensors(conf, path, card=None):
 
     state_dict = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in conf["state_dict"].items()}
     metadata = {"format": "pt", "model_name": conf["model_name"], "model_args": _json(conf["model_args"], "model_args")}
-    metadata.update({key: value if isinstance(value, str) else _json(value, key) for key, value in (card or {}).items()})
+    metadata.update(
+        {key: value if isinstance(value, str) else _json(value, key) for key, value in (card or {}).items()}
+    )
     metadata["sha256"] = weights_sha256(state_dict)
     with atomic_path(path) as partial:
         save_file(state_dict, partial, metadata=metadata)
@@ -38,7 +41,8 @@ def read_safetensors(path):
     """Read a file that :func:`save_safetensors` wrote.
 
     Returns:
-        dict: ``model_name``, ``model_args``, ``state_dict``, and ``card`` (empty for a foreign file, which has ``state_dict`` alone).
+        dict: ``model_name``, ``model_args``, ``state_dict`` and ``card``; a foreign file has ``state_dict`` alone, and
+        an empty card.
 
     Raises:
         UserError: a damaged file, or weights that are not those that were written.
@@ -81,7 +85,7 @@ def weights_sha256(state_dict):
 
 
 def plain(value):
-    """``value`` in types that JSON and weights-only loading know: numpy numbers, tuples, paths and versions are converted.
+    """``value`` in types that JSON and weights-only loading know; numpy numbers, tuples, paths, versions are converted.
 
     Raises:
         ValueError: for anything else, naming its type.

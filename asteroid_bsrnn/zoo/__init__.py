@@ -1,4 +1,5 @@
 """Published models by name: fetched from their public records, recognised by what is inside, converted once."""
+
 from .collect import download, load_conf, manifest
 from .entries import MODELS, Published, find, names
 

@@ -1,4 +1,5 @@
 """From the name of a published model to its weights: records, downloads, choice of checkpoints, cache."""
+
 import os
 import re
 import sys
@@ -13,7 +14,7 @@ from .entries import find
 
 
 def cache_dir():
-    """Folder of everything that was fetched: environment variable ASTEROID_BSRNN_CACHE, else ~/.cache/asteroid_bsrnn."""
+    """Folder of what was fetched: environment variable ASTEROID_BSRNN_CACHE, else ~/.cache/asteroid_bsrnn."""
     return Path(os.environ.get("ASTEROID_BSRNN_CACHE") or Path.home() / ".cache" / "asteroid_bsrnn")
 
 
@@ -45,8 +46,9 @@ def load_conf(name):
 def download(name, api=None, progress=True):
     """Fetch a published model into the cache, unless it is there.
 
-    The files of its records are looked into one after the other (those whose names look promising first) until every part of
-    the model is found; which checkpoint is which is decided by its weights and settings, never by its name. Nothing is executed.
+    The files of its records are looked into one after the other (those whose names look promising first) until every
+    part of the model is found; which checkpoint is which is decided by its weights and settings, never by its name.
+    Nothing is executed.
 
     Args:
         name (str): see :func:`asteroid_bsrnn.zoo.names`.
@@ -54,10 +56,11 @@ def download(name, api=None, progress=True):
         progress (bool): show progress bars and where the model comes from.
 
     Returns:
-        dict: ``name, record, title, url, licence`` (as the record states it), ``checkpoints`` (``sources``, ``sha256``, ``file``, ``member``).
+        dict: ``name, record, title, url, licence`` (as the record states it), ``checkpoints`` (each with ``sources``,
+        ``sha256``, ``file``, ``member``).
 
     Raises:
-        UserError: unknown name, no network, wrong checksum, or a record without such a model; says what was looked into.
+        UserError: unknown name, no network, wrong checksum, or a record without such a model; says what was there.
     """
     entry, known = find(name), manifest(name)
     if known:
@@ -112,13 +115,20 @@ def _choose(entry, candidates):
     wanted = [tuple(entry.sources)] if entry.joint else [(source,) for source in entry.sources]
     chosen = []
     for sources in wanted:
-        fitting = {part["sha256"]: part for part in candidates if set(part["args"]["sources"]) == set(sources) and _is_sure(part)}
+        fitting = {
+            part["sha256"]: part
+            for part in candidates
+            if set(part["args"]["sources"]) == set(sources) and _is_sure(part)
+        }
         if not fitting:
             return None
         ranked = sorted(fitting.values(), key=_training_length, reverse=True)
         if len(ranked) > 1 and _training_length(ranked[0]) == _training_length(ranked[1]):
             both = " and ".join(f"{part['member']} in {part['file']}" for part in ranked[:2])
-            raise UserError(f"{entry.name}: two different checkpoints of {', '.join(sources)} fit, {both}; convert the one you want yourself")
+            raise UserError(
+                f"{entry.name}: two different checkpoints of {', '.join(sources)} fit, {both}; "
+                "convert the one you want yourself"
+            )
         chosen.append({"sources": list(sources), **{key: ranked[0][key] for key in ("sha256", "file", "member")}})
     return chosen
 
@@ -133,7 +143,11 @@ def _training_length(part):
 
 
 def _remember(entry, record, parts, progress):
-    found = {"name": entry.name, **{key: record[key] for key in ("record", "title", "url", "licence")}, "checkpoints": parts}
+    found = {
+        "name": entry.name,
+        **{key: record[key] for key in ("record", "title", "url", "licence")},
+        "checkpoints": parts,
+    }
     write_json(cache_dir() / "models" / f"{entry.name}.json", found)
     if progress:
         print(f"{entry.name}: {record['title']}, {record['url']}; licence: {record['licence']}", file=sys.stderr)
@@ -153,7 +167,9 @@ def _not_found(entry, looked_into):
     seen = f"; recognised were {', '.join(found[:8])}" if found else ""
     why = f"; left aside were {'; '.join(reasons[:3])}" if reasons else ""
     records = ", ".join(str(number) for number in entry.records)
-    return f"{entry.name} was not found in Zenodo record {records}: {len(looked_into)} files were looked into{seen}{why}"
+    return (
+        f"{entry.name} was not found in Zenodo record {records}: {len(looked_into)} files were looked into{seen}{why}"
+    )
 
 
 def _describe(part):

@@ -1,12 +1,31 @@
 """What a downloaded file holds: every checkpoint in it, recognised by its keys and settings, and converted once."""
+
+import pickletools
 import shutil
+import zipfile
 from pathlib import Path
 
 from ..download import checksum, is_archive, unpack
 from ..weights.loading import read_file
 from ..weights.tensors import plain, save_safetensors
 
-_NEVER_WEIGHTS = (".txt", ".md", ".rst", ".pdf", ".yaml", ".yml", ".json", ".csv", ".tsv", ".png", ".jpg", ".svg", ".html", ".py", ".sh")
+_NEVER_WEIGHTS = (
+    ".txt",
+    ".md",
+    ".rst",
+    ".pdf",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".png",
+    ".jpg",
+    ".svg",
+    ".html",
+    ".py",
+    ".sh",
+)
 _NEVER_WEIGHTS += (".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml")
 _DEPTH = 2  # archives within archives
 
@@ -26,8 +45,8 @@ def convert_all(path, folder, workspace, origin):
         origin (dict): where the file comes from, for the cards (``record``, ``licence``, ``file``).
 
     Returns:
-        tuple of list: checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its sources), and
-        what was left aside (``member``, ``reason``).
+        tuple of list: checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its
+        sources, and ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
     """
     checkpoints, skipped = [], []
     try:
@@ -75,5 +94,24 @@ def _convert(path, member, folder, origin):
     card = {**origin, "member": member, "sources": list(model.sources), "converted_from": digest}
     save_safetensors(conf, folder / f"{digest}.safetensors", card)
     told = any(settings.get(key) for key in ("targets", "target"))
-    progress = {key: content[key] for key in ("epoch", "global_step") if isinstance(content.get(key), int)}
-    return {"member": member, "sha256": digest, "args": plain(conf["model_args"]), "told": told, **progress}
+    args = plain(conf["model_args"])
+    return {"member": member, "sha256": digest, "args": args, "told": told, **_training_length(path)}
+
+
+def _training_length(path):
+    """``epoch`` and ``global_step`` as Lightning writes them at the start of its pickle, read without unpickling."""
+    found, key = {}, None
+    if not zipfile.is_zipfile(path):
+        return found
+    with zipfile.ZipFile(path) as content:
+        name = next(name for name in content.namelist() if name.endswith("data.pkl"))
+        for code, value, _ in pickletools.genops(content.read(name)):
+            if isinstance(value, str):
+                key = value
+            elif isinstance(value, int) and code.name.startswith(("BININT", "LONG")):
+                if key in ("epoch", "global_step"):
+                    found.setdefault(key, value)
+                key = None
+            if len(found) == 2:
+                break
+    return found

@@ -1,4 +1,5 @@
 """The published models that can be had by name: what they are, not where exactly they lie."""
+
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -6,7 +7,15 @@ from ..errors import UserError
 
 RECORDS = (17516442, 13903584)  # the authors' current record on Zenodo, and the older one
 SOURCES = ("vocals", "bass", "drums", "other")
-_BSRNN = {"time_layer": "lstm", "band_layer": "lstm", "hid_ratio": 2, "mask_ratio": 4, "n_heads": 1, "n_fft": 2048, "bands": None}
+_BSRNN = {
+    "time_layer": "lstm",
+    "band_layer": "lstm",
+    "hid_ratio": 2,
+    "mask_ratio": 4,
+    "n_heads": 1,
+    "n_fft": 2048,
+    "bands": None,
+}
 _LARGE = {**_BSRNN, "feature_dim": 128, "n_repeats": 12}
 _OPTIMIZED = {**_LARGE, "n_attn_heads": 2, "attn_dim": 16, "stereo": "tac", "tac_act": "prelu"}
 
@@ -22,7 +31,7 @@ class Published:
         sources: what it separates.
         joint: one checkpoint for all sources, or one for each.
         parameters: trainable, of all checkpoints together.
-        test_csdr: published cSDR (dB) on the 50 test songs of MUSDB18-HQ per source and "mean"; {} where none was published.
+        test_csdr: published cSDR (dB) on the 50 test songs of MUSDB18-HQ per source and "mean"; {} where there is none.
         validation_usdr: published uSDR (dB) on its 14 validation songs.
         records: Zenodo records to look into, in this order.
     """
@@ -40,7 +49,9 @@ class Published:
     def fits(self, args):
         """Whether a checkpoint with these constructor arguments is (a part of) this model."""
         given = tuple(args["sources"])
-        right_sources = set(given) == set(self.sources) and not args.get("residual_source") if self.joint else len(given) == 1
+        right_sources = (
+            set(given) == set(self.sources) and not args.get("residual_source") if self.joint else len(given) == 1
+        )
         return right_sources and all(args.get(key) == value for key, value in self.wanted.items())
 
 
