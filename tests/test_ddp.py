@@ -1,0 +1,92 @@
+"""Two processes take the same optimizer steps as one process with the same effective batch."""
+import csv
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from asteroid_bsrnn.engine import training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.engine.resume import Checkpoints, load
+from ddp_run import MADE, main
+from engine_toys import toy
+
+HERE = Path(__file__).parent
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def rank(folder, number, port):
+    """One of two processes that a launcher such as torchrun started."""
+    both = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
+    own = {"RANK": number, "LOCAL_RANK": number, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({key: str(value) for key, value in {**both, **own}.items()})
+    main(folder, "auto", energy=True)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same training in one process and in two."""
+    folder, port, context = tmp_path_factory.mktemp("ddp"), free_port(), multiprocessing.get_context("fork")
+    processes = [context.Process(target=main, args=(folder / "1", 1))]
+    processes += [context.Process(target=rank, args=(folder / "2", number, port)) for number in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(150)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    return folder
+
+
+def newest(folder):
+    return load(Checkpoints(folder / "checkpoints").newest())
+
+
+@pytest.mark.parametrize("part", ["first", "second"])
+def test_two_processes_equal_one(runs, part):
+    records = [json.loads((runs / name / part / "run.json").read_text()) for name in "12"]
+    assert [(r["devices"], r["batch"], r["accumulation"]) for r in records] == [(1, 2, 4), (2, 2, 2)]
+    states = [newest(runs / name / part) for name in "12"]
+    assert [state["progress"]["global_step"] for state in states] == [3, 3]
+    made = {"training": {"seed": MADE["training"]["seed"] + (part == "second")}}
+    first = toy(made, dropout=0.0).double().state_dict()
+    for name, value in states[0]["model"].items():
+        assert value.dtype == torch.float64 and (value - first[name]).abs().max() > 1e-3, name
+        assert torch.allclose(states[1]["model"][name], value, rtol=0, atol=1e-6), name
+
+
+def test_losses_and_whole_song_scores_are_those_of_one_process(runs):
+    rows = []
+    for name in "12":
+        with open(runs / name / "first" / "history.csv") as file:
+            rows += list(csv.DictReader(file))
+    assert len(rows) == 2
+    for key in ("train_loss", "val_loss", "val_usdr"):  # 5 songs on 2 ranks: each counted once
+        assert float(rows[0][key]) == pytest.approx(float(rows[1][key]), abs=1e-6)
+
+
+def test_energy_is_counted_once_per_machine(runs):
+    entries = json.loads((runs / "2" / "first" / "energy.json").read_text())["entries"]
+    assert sorted(entry["phase"] for entry in entries) == ["training", "validation"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")])
+def test_started_by_fit_itself_and_by_torchrun(runs, tmp_path, launcher):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "MASTER_"))}
+    environment.update(OMP_NUM_THREADS="1", PYTHONPATH=str(HERE), CUDA_VISIBLE_DEVICES="", MASTER_PORT=free_port())
+    command = [sys.executable, *launcher, str(HERE / "ddp_run.py"), str(tmp_path), "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("epoch 1: train_loss") == 2  # once per model, not once per rank
+    for part in ("first", "second"):
+        expected = newest(runs / "2" / part)["model"]
+        assert all(torch.equal(newest(tmp_path / part)["model"][name], value) for name, value in expected.items())
