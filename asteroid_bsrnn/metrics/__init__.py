@@ -2,9 +2,11 @@
 from .medians import MEDIAN_RULES, frame_median, nan_median
 from .music import csdr, csdr_frames, usdr, usdr_from_energies
 from .speech import best_permutation, sdr, sdr_imp, si_sdr, si_sdr_imp, utterance_scores
+from .stream import TrackScores
 
 __all__ = [
     "MEDIAN_RULES",
+    "TrackScores",
     "best_permutation",
     "csdr",
     "csdr_frames",

@@ -66,27 +66,32 @@ def frame_energies(est_targets, targets, frame_len):
     Raises:
         ValueError: for NaN or infinite samples.
     """
+    lead, starts = targets.shape[:-2], range(0, targets.shape[-1], frame_len)
     signal, error, silent = [], [], []
-    for start in range(0, targets.shape[-1], frame_len):
-        target = in_float64(targets[..., start : start + frame_len])
-        estimate = in_float64(est_targets[..., start : start + frame_len])
-        silent.append(_is_silent(target) | _is_silent(estimate))
-        signal.append(_energy(target))
-        error.append(_energy(estimate - target))
-    signal, error = torch.stack(signal, -1), torch.stack(error, -1)
+    for window in (slice(start, start + frame_len) for start in starts):
+        est_frame, target_frame = est_targets[..., window], targets[..., window]
+        silent.append(_is_silent(target_frame) | _is_silent(est_frame))
+        for estimate, target in zip(est_frame.flatten(0, -3), target_frame.flatten(0, -3)):  # one signal fits the cache
+            target = in_float64(target)
+            signal.append(_energy(target))
+            error.append(_energy(in_float64(estimate) - target))
+    signal, error = (torch.stack(sums).reshape(len(starts), *lead).movedim(0, -1) for sums in (signal, error))
     check_finite(signal)
     check_finite(error)
-    return signal, error, torch.stack(silent, -1)
+    return signal, error, torch.stack(silent, -1).to(signal.device)
 
 
 def _energy(wav):
     """Sum of squares over channels and time."""
-    flat = wav.flatten(-2)
-    return (flat.unsqueeze(-2) @ flat.unsqueeze(-1))[..., 0, 0]
+    flat = wav.reshape(-1)
+    return torch.dot(flat, flat)
 
 
 def _is_silent(wav):
-    """Whether the channels cancel at every sample; every 64th sample is looked at first, which settles most frames."""
+    """Whether the channels cancel at every sample, in the signal's own precision, as in museval.
+
+    Every 64th sample is looked at first, which settles most frames.
+    """
     silent = _cancels(wav[..., ::64])
     return _cancels(wav) if silent.any() else silent
 

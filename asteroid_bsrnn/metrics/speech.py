@@ -9,6 +9,8 @@ References
     [2] E. Vincent, R. Gribonval, C. Févotte, "Performance measurement in blind audio source separation", IEEE TASLP,
         2006.
 """
+import warnings
+
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.metrics import get_metrics
@@ -17,6 +19,8 @@ from pb_bss_eval.evaluation import mir_eval_sources
 from .energies import check_signals, in_float64
 
 SHAPE = "(batch, n_src, time)"
+# What mir_eval says of its own function at each call; pb_bss_eval, hence Asteroid, knows no other.
+warnings.filterwarnings("ignore", message=r"mir_eval\.separation\.bss_eval_sources", category=FutureWarning)
 
 
 def _unit_power(wav):
