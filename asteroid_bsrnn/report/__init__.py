@@ -1,4 +1,5 @@
 """Tables, figures and the listening page: reads experiment folders and published numbers, imports no model."""
+from .page import build_page
 from .write import write_report
 
-__all__ = ["write_report"]
+__all__ = ["build_page", "write_report"]

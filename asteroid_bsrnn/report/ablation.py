@@ -117,7 +117,7 @@ def table_3(exps, seed=0):
     rows += [_test_row(exp.variant, exp, seed) for exp in exps if exp not in used]
     rule = exps[0].evaluation.get("median_rule") if exps else None
     notes = [f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
-             f"Ours: 95 % bootstrap interval over tracks; median rule of cSDR: {rule or 'unknown'} (published: lower)."]
+             f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower)."]
     return Table("table_3", "Table III: MUSDB18-HQ test set (dB), published and ours", columns, rows, notes)
 
 
@@ -130,7 +130,7 @@ def _test_row(name, exp, seed):
     cells = {}
     for metric in ("usdr", "csdr"):
         table = by_track(exp, metric, list(SOURCES))
-        aggregate = aggregate_of(exp, metric)
+        aggregate = aggregate_of(metric)
         for source in SOURCES:
             scored = source in table and table[source].notna().any()
             cells[source, metric] = score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")

@@ -1,7 +1,7 @@
 """Which experiments may stand in one table: those scored on the same recordings by the same definition."""
 from .experiments import corpus_key
 
-FIELDS = ("corpus", "subset", "sample rate", "median rule", "definition of the metric")
+FIELDS = ("corpus", "subset", "sample rate", "median rule", "sources", "definition of the metric")
 
 
 def definition(exp):
@@ -11,11 +11,12 @@ def definition(exp):
         exp (Experiment): with scores.
 
     Returns:
-        tuple: corpus, subset, sample rate, median rule, definition; in the order of :data:`FIELDS`.
+        tuple: corpus, subset, sample rate, median rule, sources (a silent one takes its frames from the cSDR of all),
+        definition; in the order of :data:`FIELDS`.
     """
     told = exp.evaluation
     return (corpus_key(exp.corpus), str(told.get("subset")), told.get("sample_rate"), str(told.get("median_rule")),
-            repr(told.get("metric_definition")))
+            ", ".join(told.get("sources") or []), repr(told.get("metric_definition")))
 
 
 def comparable_groups(experiments):

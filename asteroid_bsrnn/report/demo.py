@@ -40,6 +40,6 @@ def _row(exp, label, metric, before, source, silence, seed):
     cells = []
     for column in (metric, before):
         table = by_track(exp, column, None if source is None else [source])
-        cells.append(score_cell(np.asarray(table)[:, 0], aggregate_of(exp, column), seed) if table.size
+        cells.append(score_cell(np.asarray(table)[:, 0], aggregate_of(column), seed) if table.size
                      else Cell(why="not recorded"))
     return [label] + cells + [silence]

@@ -198,5 +198,7 @@ def _note_problems(exp):
         exp.problems.append("it has no all_metrics.csv: run the evaluation (stage 3)")
     if exp.scores is not None and not exp.evaluation:
         exp.problems.append("evaluation.json is missing: corpus, subset and definition of its scores are unknown")
-    for name in exp.evaluation.get("missing") or []:
-        exp.problems.append(f"the evaluation had no estimate or reference for {name}")
+    exp.problems += [f"the evaluation missed {name}" for name in exp.evaluation.get("missing") or []]
+    exp.problems += [f"{name} was not scored: {why}" for name, why in (exp.evaluation.get("problems") or {}).items()]
+    for key in ("warnings", "notes"):
+        exp.problems += [str(text).rstrip(".") for text in exp.evaluation.get(key) or []]

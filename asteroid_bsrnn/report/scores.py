@@ -9,11 +9,12 @@ MUSIC_METRICS = {"usdr": "uSDR", "csdr": "cSDR"}
 SPEECH_METRICS = {"si_sdr": "SI-SDR", "si_sdr_imp": "SI-SNRi", "sdr": "SDR", "sdr_imp": "SDRi"}
 
 
-def aggregate_of(exp, metric):
-    """Aggregate over tracks that a metric is defined with: cSDR is a median, everything else a mean."""
-    if metric not in ("csdr", "input_csdr"):
-        return statistics.mean
-    return statistics.lower_median if "lower" in str(exp.evaluation.get("median_rule")) else statistics.median
+def aggregate_of(metric):
+    """Aggregate over tracks that a metric is defined with: cSDR is a median, everything else a mean.
+
+    ``median_rule`` of evaluation.json concerns the frames of a track; over tracks the median is numpy's, as published.
+    """
+    return statistics.median if metric in ("csdr", "input_csdr") else statistics.mean
 
 
 def sources_of(exps):
@@ -71,14 +72,14 @@ def _music_scores(group, name, seed):
             table = by_track(exp, metric, sources)
             if not len(table):
                 continue
-            aggregate = aggregate_of(exp, metric)
+            aggregate = aggregate_of(metric)
             cells = [score_cell(table[source], aggregate, seed) for source in sources]
             average = score_cell(table.to_numpy(), aggregate, seed) if all(cell.value is not None for cell in cells) \
                 else Cell(why="not all sources")
             rows.append([exp.tag, exp.variant, exp.seed, label] + cells + [average])
             notes += _nan_notes(exp, label, table)
     notes.append("uSDR: mean over tracks. cSDR: median over tracks of the median over 1 s frames "
-                 f"({group[0].evaluation.get('median_rule', 'unknown')} median). The two are not comparable with each other.")
+                 f"(median rule over frames: {group[0].evaluation.get('median_rule', 'unknown')}). The two are not comparable with each other.")
     return Table(name, "Scores (dB)", columns, rows, notes)
 
 
@@ -146,7 +147,7 @@ def _paired(exp, base, metric, sources, seed, notes):
     apart = len(mine.index.union(theirs.index)) - len(common)
     if apart:
         notes.append(f"{exp.tag}: {apart} tracks that only one of the two has are left out.")
-    aggregate = aggregate_of(exp, metric)
+    aggregate = aggregate_of(metric)
     mine, theirs = mine.loc[common].to_numpy(), theirs.loc[common].to_numpy()
     cells = [_difference(mine[:, i], theirs[:, i], aggregate, seed) for i in range(mine.shape[1])]
     if sources:

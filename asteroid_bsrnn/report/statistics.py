@@ -5,13 +5,6 @@ LEVEL = 0.95
 N_RESAMPLES = 2000
 
 
-def lower_median(values, axis=0):
-    """Median that takes the lower of the two middle values of an even count, as the published numbers do; NaN skipped."""
-    ordered = np.sort(np.asarray(values, dtype=float), axis=axis)  # NaN goes last
-    count = np.maximum((~np.isnan(ordered)).sum(axis=axis, keepdims=True), 1)
-    return np.take_along_axis(ordered, (count - 1) // 2, axis=axis).squeeze(axis)
-
-
 def mean(values, axis=0):
     """Mean over an axis, NaN skipped."""
     return np.nanmean(values, axis=axis)
@@ -20,9 +13,6 @@ def mean(values, axis=0):
 def median(values, axis=0):
     """numpy's median, the mean of the two middle values of an even count; NaN skipped."""
     return np.nanmedian(values, axis=axis)
-
-
-AGGREGATES = {"mean": mean, "median": median, "lower_median": lower_median}
 
 
 def average_of_columns(aggregate):

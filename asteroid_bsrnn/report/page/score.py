@@ -1,0 +1,140 @@
+"""Loads a clip, checks it, puts estimates into the references' order, scores them and finds references in disguise."""
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ...errors import UserError
+from ...metrics import best_permutation, si_sdr, usdr, utterance_scores
+from ..spectrogram import read_wav
+
+COPY_DB = 60.0
+
+
+@dataclass
+class Scored:
+    """A clip in memory.
+
+    Args:
+        clip (Clip): its files.
+        sample_rate (int): Hz.
+        mixture (array): (time, channels).
+        references (dict): source -> (time, channels).
+        estimates (dict): system -> {source: (time, channels)}, in the references' order.
+        scores (dict): system -> {source: {"in", "out", "gained"}}, dB.
+        means (dict): system -> scores of the whole clip, ``{label: (in, out, gained)}``.
+        copies (list of dict): estimates that are a reference: system, source, of, why.
+        swapped (list of str): systems whose estimates were re-ordered.
+        notes (list of str): what else a listener should know.
+    """
+
+    clip: object
+    sample_rate: int
+    mixture: np.ndarray
+    references: dict
+    estimates: dict = field(default_factory=dict)
+    scores: dict = field(default_factory=dict)
+    means: dict = field(default_factory=dict)
+    copies: list = field(default_factory=list)
+    swapped: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+
+def load(clip):
+    """Read, check and score a clip.
+
+    Args:
+        clip (Clip): what to read.
+
+    Returns:
+        Scored
+
+    Raises:
+        UserError: when files of the clip differ in length, sample rate or channels, or cannot be read.
+    """
+    mixture, sample_rate = read_wav(clip.mixture)
+
+    def read(path):
+        wav, rate = read_wav(path)
+        for name, mine, wanted in (("Hz", rate, sample_rate), ("samples", len(wav), len(mixture)),
+                                   ("channels", wav.shape[1], mixture.shape[1])):
+            if mine != wanted:
+                raise UserError(f"{path} has {mine} {name}, but its mixture {clip.mixture} has {wanted}")
+        return wav
+
+    found = Scored(clip, sample_rate, mixture, {source: read(path) for source, path in clip.references.items()})
+    _check_merged(found, read)
+    for system, files in clip.estimates.items():
+        absent = [source for source in found.references if source not in files]
+        if absent:
+            found.notes.append(f"{system} has no estimate of {', '.join(absent)}.")
+        wavs = {source: read(path) for source, path in files.items()}
+        order = _order(found, wavs) if clip.kind == "speech" else {source: source for source in wavs}
+        if any(source != mine for source, mine in order.items()):
+            found.swapped.append(system)
+        found.estimates[system] = {source: wavs[mine] for source, mine in order.items()}
+        _score(found, system)
+        _find_copies(found, system, {source: files[mine] for source, mine in order.items()})
+    return found
+
+
+def _check_merged(found, read):
+    """The mixture and references of the same clip in another folder must be the same recordings."""
+    for other in found.clip.others:
+        pairs = [(other.mixture, found.mixture)] + [(path, found.references[source]) for source, path in other.references.items()]
+        for path, wav in pairs:
+            if np.abs(read(path) - wav).max() > 1e-4:
+                raise UserError(f"{path} is not the recording that {found.clip.mixture.parent} has for the clip {found.clip.name}")
+
+
+def _stack(wavs):
+    """(sources, time), first channel averaged over channels, for the speech scores."""
+    return torch.from_numpy(np.stack([wav.mean(axis=1) for wav in wavs.values()]))
+
+
+def _order(found, wavs):
+    order = best_permutation(_stack(wavs)[None], _stack(found.references)[None])[0].tolist()
+    names = list(wavs)
+    return {source: names[index] for source, index in zip(found.references, order)}
+
+
+def _score(found, system):
+    estimates = found.estimates[system]
+    speech = found.clip.kind == "speech"
+    found.scores[system] = {}
+    for source, estimate in estimates.items():
+        reference = found.references[source]
+        before, after = (_db(wav, reference, speech) for wav in (found.mixture, estimate))
+        found.scores[system][source] = {"in": before, "out": after, "gained": after - before}
+    if speech:
+        told = utterance_scores(torch.from_numpy(found.mixture.mean(axis=1)), _stack(estimates), _stack(found.references),
+                                found.sample_rate)
+        found.means[system] = {label: (told[f"input_{key}"], told[key], told[f"{key}_imp"])
+                               for label, key in (("SI-SNR", "si_sdr"), ("SDR", "sdr"))}
+    else:
+        rows = found.scores[system].values()
+        found.means[system] = {"uSDR": tuple(float(np.mean([row[key] for row in rows])) for key in ("in", "out", "gained"))}
+
+
+def _db(estimate, reference, speech):
+    if speech:
+        mono = [torch.from_numpy(wav.mean(axis=1))[None, None] for wav in (estimate, reference)]
+        return float(si_sdr(*mono, permute=False))
+    pair = [torch.from_numpy(wav.T.copy())[None, None] for wav in (estimate, reference)]
+    return float(usdr(*pair))
+
+
+def _find_copies(found, system, files):
+    """Flag every estimate that is a reference: the same bytes, or closer than 60 dB."""
+    digests = {hashlib.sha256(path.read_bytes()).digest(): source for source, path in found.clip.references.items()}
+    for source, path in files.items():
+        same = digests.get(hashlib.sha256(path.read_bytes()).digest())
+        if same is not None:
+            found.copies.append({"system": system, "source": source, "of": same, "why": "the files are identical"})
+            continue
+        for of, reference in found.references.items():
+            score = _db(found.estimates[system][source], reference, True)
+            if score > COPY_DB:
+                found.copies.append({"system": system, "source": source, "of": of, "why": f"SI-SDR {score:.0f} dB"})
+                break

@@ -1,0 +1,71 @@
+"""Which clips a page shows: drawn by a seed, the best, the worst, and a pair of one sex; never picked by hand."""
+import re
+
+import numpy as np
+import pandas as pd
+
+from ...errors import UserError
+
+N_EACH = 3
+
+
+def mean_gain(scored):
+    """Gain of a clip, averaged over its systems, flagged copies left out; NaN when nothing is left."""
+    copied = {copy["system"] for copy in scored.copies}
+    gains = [next(iter(means.values()))[2] for system, means in scored.means.items() if system not in copied]
+    return float(np.mean(gains)) if gains else float("nan")
+
+
+def choose(clips, seed=0, same_sex=(), n_each=N_EACH):
+    """Choose clips by rule.
+
+    Args:
+        clips (list of Scored): all that there are.
+        seed (int): of the random draw.
+        same_sex (collection of str): names of clips whose speakers are of one sex; one is added.
+        n_each (int): random ones, best ones and worst ones.
+
+    Returns:
+        list of tuple: (Scored, reason), the random ones first; every clip once, with all its reasons.
+    """
+    reasons = {}
+    order = np.random.default_rng(seed).permutation(len(clips))
+    for i in order[:n_each]:
+        reasons.setdefault(int(i), []).append(f"random (seed {seed})")
+    ranked = sorted((i for i in range(len(clips)) if np.isfinite(mean_gain(clips[i]))), key=lambda i: -mean_gain(clips[i]))
+    for rank, i in enumerate(ranked[:n_each], start=1):
+        reasons.setdefault(i, []).append(_place(rank, "best"))
+    for rank, i in enumerate(ranked[::-1][:n_each], start=1):
+        reasons.setdefault(i, []).append(_place(rank, "worst"))
+    pairs = [int(i) for i in order if clips[i].clip.name in same_sex]
+    if pairs and not any(i in reasons for i in pairs):
+        reasons.setdefault(pairs[0], []).append("speakers of one sex")
+    return [(clips[i], ", ".join(words) + (", speakers of one sex" if i in pairs and "one sex" not in words[-1] else ""))
+            for i, words in reasons.items()]
+
+
+def _place(rank, word):
+    return {1: word, 2: f"second {word}", 3: f"third {word}"}.get(rank, f"{rank}th {word}")
+
+
+def same_sex_pairs(path):
+    """Mixtures of two speakers of one sex, from LibriMix's ``*_info.csv`` or our ``all_metrics.csv``.
+
+    Args:
+        path (str or Path): columns ``mixture_ID, speaker_1_sex, speaker_2_sex`` or ``mixture_id, sexes``.
+
+    Returns:
+        set of str: mixture ids.
+    """
+    table = pd.read_csv(path, dtype=str)
+    if {"mixture_ID", "speaker_1_sex", "speaker_2_sex"} <= set(table.columns):
+        return set(table["mixture_ID"][table["speaker_1_sex"] == table["speaker_2_sex"]])
+    if {"mixture_id", "sexes"} <= set(table.columns):
+        return set(table["mixture_id"][table["sexes"].fillna("").map(_of_one_sex)])
+    raise UserError(f"{path} has neither the columns mixture_ID, speaker_1_sex, speaker_2_sex nor mixture_id, sexes")
+
+
+def _of_one_sex(text):
+    """``"M M"``, ``"F,F"`` or ``"FF"``, but not ``"M F"``."""
+    sexes = re.findall("[MF]", text.upper())
+    return len(sexes) > 1 and len(set(sexes)) == 1
