@@ -73,7 +73,7 @@ fi
 
 if run_stage 3; then
   echo "Stage 3: evaluation of $expdir"
-  $python_path eval.py --exp_dir "$expdir" --inference "$inference" --segment "$segment" --hop "$hop"
+  $python_path eval.py --exp_dir "$expdir" --inference "$inference" --segment "$segment" --hop "$hop" --musdb_root "$musdb_root"
 fi
 
 if run_stage 4; then

@@ -1,0 +1,63 @@
+"""Stage 2: train the models of one configuration (one per source, or one for all) and join them into one file."""
+import sys
+from pathlib import Path
+
+import torch
+from asteroid_bsrnn import losses  # before asteroid, which it repairs
+from asteroid.models import BaseModel  # isort: skip
+from asteroid_bsrnn.config import build_model, experiments
+from asteroid_bsrnn.data import music_data
+from asteroid_bsrnn.engine import fit, seed_everything
+from asteroid_bsrnn.engine.recipe import ExperimentRecord, chosen_experiments, recipe_conf, recipe_parser
+from asteroid_bsrnn.files import atomic_path
+from asteroid_bsrnn.models import StemSeparator
+from asteroid_bsrnn.scripts.main import guarded
+
+HERE = Path(__file__).resolve().parent
+
+
+def train(conf, name, sources, exp_dir, info, allow_changes):
+    """Train the model called ``name`` (None: the one for all sources) in its folder of the experiment."""
+    seed_everything(conf["training"]["seed"])
+    model = build_model(conf, name)
+    data = music_data(conf, HERE)
+    loss = dict(conf["loss"])
+    loss_func = losses.get(loss.pop("name"))(n_fft=model.n_fft, n_hop=model.n_hop, **loss)
+    return fit(
+        model,
+        data.train_set(sources, conf["training"]["seed"]),
+        data.valid_set(sources),
+        loss_func,
+        conf,
+        exp_dir / (name or ""),
+        run_info={**info, "corpus": data.corpus, "source": name},
+        allow_changes=allow_changes,
+        ledger=exp_dir / "energy.json",
+    )
+
+
+def join(conf, exp_dir):
+    """Write ``best_model.pth`` of the experiment once each source has its model."""
+    files = [exp_dir / name / "best_model.pth" for name, _ in experiments(conf) if name]
+    if files and all(file.exists() for file in files):
+        separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
+        with atomic_path(exp_dir / "best_model.pth") as partial:
+            torch.save(separator.serialize(), partial)
+
+
+def main(argv=None):
+    parser = recipe_parser(__doc__)
+    parser.add_argument("--source", default="all", help="all, one source, or several with commas")
+    args = parser.parse_args(argv)
+    conf, info = recipe_conf(args, HERE)
+    chosen = chosen_experiments(conf, args.source)
+    allow_changes = bool(args.resume_with)
+    with ExperimentRecord(args.exp_dir, conf, {**info, "corpus": conf["data"]["corpus"]}, allow_changes) as record:
+        for name, sources in chosen:
+            print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+            record.finished(name, train(conf, name, sources, args.exp_dir, info, allow_changes))
+        join(conf, args.exp_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
