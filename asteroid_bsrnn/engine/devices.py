@@ -9,15 +9,15 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 
 
 def _launched():
-    """(devices per machine, machines) when torchrun or srun already started one process per device, else None."""
-    from lightning_fabric.plugins.environments import SLURMEnvironment
+    """Who started one process per device already: (devices per machine, machines, Lightning's environment), or None."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-    if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:
+    if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:  # torchrun
         local = int(os.environ["LOCAL_WORLD_SIZE"])
-        return local, int(os.environ["WORLD_SIZE"]) // local
-    if SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        return local, int(os.environ["WORLD_SIZE"]) // local, TorchElasticEnvironment()
+    if int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:  # srun
         nodes = int(os.environ.get("SLURM_NNODES", 1))
-        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes, SLURMEnvironment(auto_requeue=False)
     return None
 
 
@@ -40,7 +40,7 @@ def choose_devices(devices, accelerator, effective_batch):
     kind = "cuda" if n_gpus else "cpu"
     launched = _launched()
     if launched:
-        return launched + (kind,)
+        return launched[:2] + (kind,)
     if devices == "auto":
         return max(n for n in range(1, max(n_gpus, 1) + 1) if effective_batch % n == 0), 1, kind
     if not isinstance(devices, int) or devices < 1:
@@ -53,11 +53,14 @@ def choose_devices(devices, accelerator, effective_batch):
 def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     """Start (or join) the processes of this run; afterwards every rank goes on with its own ``Fabric``."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies import DDPStrategy
 
     n_devices, n_nodes, kind = choose_devices(devices, accelerator, effective_batch)
     # some of the host's models leave parameters without a gradient
     strategy = DDPStrategy(find_unused_parameters=True) if n_devices * n_nodes > 1 else "auto"
-    fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy)
+    launched = _launched()  # else this process starts the others, also in a SLURM job of a single task
+    environment = launched[2] if launched else LightningEnvironment()
+    fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy, plugins=[environment])
     fabric.launch()
     return fabric

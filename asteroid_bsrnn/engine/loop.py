@@ -77,6 +77,7 @@ class Loop:
             self.train_epoch()
             self.measure("validation")
             self.validate_epoch()
+        self.fabric.barrier()
         self.state.load_best()
 
     def measure(self, phase):
