@@ -13,6 +13,7 @@ COMMANDS = {  # name of the subcommand -> its module in this package
     "publish": "publish",
     "report": "report",
     "separate": "separate",
+    "sweep": "sweep",
 }
 
 
