@@ -10,6 +10,7 @@ import yaml
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid_bsrnn import weights
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.models import BSRNN, StemSeparator
 from asteroid_bsrnn.scripts import publish as command
 from asteroid_bsrnn.weights import load_model, read_safetensors
 from asteroid_bsrnn.weights import publish as module
@@ -133,6 +134,16 @@ def test_a_broken_record_of_the_run_is_named(exp):
     (exp / "run.json").write_text("[1]")
     with pytest.raises(UserError, match="run.json holds a list"):
         publish(exp)
+
+
+def test_a_music_experiment_of_several_models(tmp_path):
+    model = StemSeparator(
+        [BSRNN(sources=(source,), feature_dim=4, n_repeats=1, mask_ratio=1) for source in ("bass", "drums")]
+    )
+    torch.save(model.serialize(), tmp_path / "best_model.pth")
+    folder = publish(tmp_path)
+    assert "# StemSeparator: bass, drums" in (folder / "README.md").read_text()
+    assert read_safetensors(folder / "model.safetensors")["card"]["sources"] == ["bass", "drums"]
 
 
 def test_the_command(exp, capsys):

@@ -8,6 +8,8 @@ import zlib
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
+from tqdm import tqdm
+
 from ..errors import UserError
 
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, RuntimeError)
@@ -53,7 +55,7 @@ def unpack(path, folder):
             _check_room(path, members.total(), folder)
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
-            for name in names:
+            for name in tqdm(names, desc=f"unpacking {path.name}", unit="file", disable=None):
                 _write_member(members, name, staging / name)
         return _move(staging, folder, names)
     except _BROKEN as error:

@@ -25,8 +25,11 @@ def parse(checksum):
 
 def of_file(path, algorithm="sha256"):
     """Checksum of a file, ``"algorithm:hexadecimal"``, in constant memory."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as content:
-        return f"{algorithm}:{hashlib.file_digest(content, algorithm).hexdigest()}"
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return f"{algorithm}:{digest.hexdigest()}"
 
 
 def matches(path, checksum):

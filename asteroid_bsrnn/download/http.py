@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from tqdm import tqdm
 
 from ..errors import UserError
 from . import checksum as checksums
@@ -262,8 +263,6 @@ def _disk_trouble(url, path, error):
 
 
 def _bar(transfer, progress):
-    from tqdm import tqdm
-
     return tqdm(
         desc=transfer.path.name,
         total=transfer.total,

@@ -28,8 +28,8 @@ def read_card(exp_dir, model, stored, licence=None):
         licence (str, optional): licence of the weights, as the person who publishes states it.
 
     Returns:
-        dict: ``sources, data, licence, commit, scores, sample_rate, data_licences, evaluation, energy_kwh``, and what the
-        run recorded of ``protocol, variant, seed, command, versions``.
+        dict: ``sources, data, licence, commit, scores, sample_rate, data_licences, evaluation, energy_kwh``, and what
+        the run recorded of ``protocol, variant, seed, command, versions``.
     """
     run, evaluation = _optional(exp_dir / "run.json"), _optional(exp_dir / "evaluation.json")
     sources = getattr(model, "sources", None) or [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import requests
 
+from ..download import checksum
 from ..errors import UserError
 
 FILES = (
@@ -101,7 +102,7 @@ def _reachable():
 
 
 def _verified(path):
-    """Check a cached file against its entity tag, the name of its blob: SHA-256 of large files, git's SHA-1 of others."""
+    """Check a cached file against its entity tag, the name of its blob: SHA-256, or git's SHA-1 of small files."""
     link, blob = Path(path), Path(path).resolve()
     if blob.parent.name == "blobs" and not _has_digest(blob, blob.name):
         link.unlink(missing_ok=True)
@@ -114,8 +115,7 @@ def _verified(path):
 
 def _has_digest(path, digest):
     if re.fullmatch(r"[0-9a-f]{64}", digest):
-        with open(path, "rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest() == digest
+        return checksum.matches(path, f"sha256:{digest}")
     if re.fullmatch(r"[0-9a-f]{40}", digest):
         content = path.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == digest

@@ -28,9 +28,9 @@ def read_pickled(path):
     Raises:
         UserError: a damaged file, or one that holds any other object, which is named.
     """
+    torch.serialization.add_safe_globals(_NUMBER_TYPES)  # for good: a scope of torch's own would take the host's away
     try:
-        with torch.serialization.safe_globals(_NUMBER_TYPES):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         names = _foreign_globals(path, error)
         if names and all(_is_of_reference(name) for name in names):
@@ -72,8 +72,7 @@ def _is_of_reference(name):
 def _foreign_globals(path, error):
     """Names of what the file refers to and we do not admit, sorted."""
     try:
-        with torch.serialization.safe_globals(_NUMBER_TYPES):
-            names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
     except Exception:  # no zip file, or one that torch cannot even scan: its own message names the first
         names = []
     named = re.findall(r"GLOBAL ([\w.]+)|class `?([\w.]+)", str(error)) if not names else []

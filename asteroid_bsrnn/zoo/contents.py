@@ -46,7 +46,8 @@ def convert_all(path, folder, workspace, origin):
 
     Returns:
         tuple of list: checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its
-        sources, and ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
+        sources, and ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``,
+        ``reason``).
     """
     checkpoints, skipped = [], []
     try:
