@@ -93,11 +93,11 @@ def multi_scale_intra(layer, x, fusion):
 def self_attentive(layer, x, positions):
     """One position in the chunk after another, one head after another."""
     attention, batch, chan = layer.attention, *x.shape[:2]
-    heads, size = attention.num_heads, chan // attention.num_heads
+    heads, size = attention.n_heads, chan // attention.n_heads
     columns = []
     for column in x.unbind(2):
         sequence = F.layer_norm(column.transpose(1, 2), (chan,), layer.norm_in.weight, layer.norm_in.bias) + positions
-        query, key, value = F.linear(sequence, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+        query, key, value = attention.in_proj(sequence).chunk(3, dim=-1)
         parts = []
         for h in range(heads):
             q, k, v = (t[..., h * size : (h + 1) * size] for t in (query, key, value))

@@ -25,6 +25,26 @@ def sinusoidal_positions(length, chan, device=None):
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :chan]
 
 
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product self-attention with several heads; weights as in ``nn.MultiheadAttention``.
+
+    Shape: (batch, length, chan) -> (batch, length, chan)
+    """
+
+    def __init__(self, chan, n_heads, dropout):
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.in_proj, self.out_proj = nn.Linear(chan, 3 * chan), nn.Linear(chan, chan)
+        nn.init.xavier_uniform_(self.in_proj.weight)
+        nn.init.zeros_(self.in_proj.bias)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x):
+        heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(*heads, dropout_p=self.dropout if self.training else 0.0)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
 class SelfAttentive(nn.Module):
     """Multi-head self-attention along the chunks, for each position in the chunk by itself.
 
@@ -45,13 +65,13 @@ class SelfAttentive(nn.Module):
         check_divides("n_heads", n_heads, "bn_chan", chan)
         check_fraction(dropout=dropout)
         self.norm_in, self.norm_out = nn.LayerNorm(chan), nn.LayerNorm(chan)
-        self.attention = nn.MultiheadAttention(chan, n_heads, dropout, batch_first=True)
+        self.attention = MultiHeadAttention(chan, n_heads, dropout)
         self.dropout, self.legacy_residual = nn.Dropout(dropout), legacy_residual
 
     def forward(self, x_BNKL):
         x = self.norm_in(sequences_along(x_BNKL, INTER))
         x = x + sinusoidal_positions(x.shape[1], x.shape[2], x.device).to(x.dtype)
-        attended = self.attention(x, x, x, need_weights=False)[0]
+        attended = self.attention(x)
         kept = attended if self.legacy_residual else x
         return from_sequences(self.norm_out(kept + self.dropout(attended)), len(x_BNKL), INTER)
 
