@@ -15,7 +15,17 @@ __all__ = ["Separator", "separate", "separate_file", "stem_paths"]
 
 
 def separate(
-    model, wav, sample_rate, batch=1, consistent=False, progress=None, device="auto", precision="fp32", shifts=1, **inference
+    model,
+    wav,
+    sample_rate,
+    sources=None,
+    consistent=False,
+    batch=1,
+    progress=None,
+    device="auto",
+    precision="fp32",
+    shifts=1,
+    **inference,
 ):
     """Separate a recording in memory.
 
@@ -23,8 +33,9 @@ def separate(
         model (Module, list of Module, or Separator): what separates; a list is averaged.
         wav (Tensor or array): the recording.
         sample_rate (int): of ``wav``, in Hz; estimates have it too.
+        sources (list of str, optional): only these, in the order of the model.
+        consistent (bool): share out what is missing, so that the estimates of all sources sum to ``wav``.
         batch (int): segments per pass. The result does not depend on it.
-        consistent (bool): share out what is missing, so that the estimates sum to ``wav``.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         device, precision, shifts: see :class:`Separator` (which has its own when it is given as ``model``).
         **inference: scheme, segment, overlap, hop, window: see :func:`asteroid_bsrnn.dsp.segments.make_plan`.
@@ -43,13 +54,17 @@ def separate(
     mixture = torch.atleast_2d(given.detach()).float().cpu()
     if not torch.isfinite(mixture).all():
         raise UserError("the recording has samples that are NaN or infinite")
-    separator = model if isinstance(model, Separator) else Separator(model, None, device, precision, shifts)
+    separator = model
+    if not isinstance(model, Separator):
+        separator = Separator(model, None, device, precision, shifts, None if consistent else sources)
+    wanted = check_stems(separator, sources)
     parts, total = [], mixture.shape[-1]
     for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, **inference):
         parts.append(part)
     stems = torch.cat(parts, dim=-1)
     if consistent:
         stems = stems + (mixture - stems.sum(0)) / len(stems)
+    stems = stems[[separator.sources.index(name) for name in wanted]]
     stems = stems if given.dim() == 2 else stems[:, 0]
     return stems.to(given) if isinstance(wav, torch.Tensor) else stems.numpy().astype(wav.dtype)
 
@@ -130,7 +145,8 @@ def separate_file(
         UserError: for options that contradict each other.
     """
     begun = time.perf_counter()
-    separator = separator if isinstance(separator, Separator) else Separator(separator)
+    if not isinstance(separator, Separator):
+        separator = Separator(separator, sources=None if consistent else sources)
     wanted = check_stems(separator, sources, complement, consistent, fmt)
     form = StemFormat(fmt, check_format(fmt, bits), consistent and len(separator.sources) > 1, complement)
     info, reader, total = _open(path, offset, duration)
@@ -153,7 +169,7 @@ def separate_file(
     return {"file": str(path), "stems": {name: str(target) for name, target in paths.items()}, **facts, **cost}
 
 
-def check_stems(separator, sources, complement, consistent, fmt):
+def check_stems(separator, sources=None, complement=False, consistent=False, fmt="wav"):
     """Names of the stems to write.
 
     Raises:

@@ -1,8 +1,10 @@
 """Models made ready for any recording: every number of channels, device and precision, ensembles and shifts."""
 import contextlib
+import inspect
 
 import torch
 
+from .dsp.channels import explain, in_groups
 from .dsp.resample import resample_blocks
 from .dsp.segments import best_order, make_plan, stream_segments
 from .errors import UserError
@@ -11,7 +13,6 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
-_RIDGE = 1e-4  # of a source's energy
 
 
 class Separator:
@@ -26,6 +27,8 @@ class Separator:
         precision (str): ``"fp32"``, or the type in which recurrent, linear and convolution layers compute: ``"bf16"`` or
             ``"fp16"``; everything between them stays in fp32.
         shifts (int): average the results for so many delays of up to half a second.
+        sources (list of str, optional): only these of a music model; members of a ``StemSeparator`` without any of them
+            are not run.
 
     Attributes:
         sources (tuple of str): names of the estimates.
@@ -36,7 +39,7 @@ class Separator:
         UserError: if a model does not separate, the models do not fit each other, or the device is not there.
     """
 
-    def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1):
+    def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1, sources=None):
         models = [models] if isinstance(models, torch.nn.Module) else list(models)
         if not models:
             raise UserError("no model given")
@@ -52,13 +55,22 @@ class Separator:
         self.sample_rate = _rate(models[0])
         self.ordered = getattr(models[0], "sources", None) is not None
         names = [self._names(model) for model in self.models]
-        self.sources = names[0]
+        wanted = self._wanted(sources, names[0])
+        self.sources = wanted if self.ordered else names[0]  # without an order all are needed to match them
         for model, found in zip(models, names):
-            if set(found) != set(self.sources) or (getattr(model, "sources", None) is not None) != self.ordered:
-                raise UserError(f"models of one ensemble need the same sources, not {self.sources} and {found}")
+            if set(found) != set(names[0]) or (getattr(model, "sources", None) is not None) != self.ordered:
+                raise UserError(f"models of one ensemble need the same sources, not {names[0]} and {found}")
             if _rate(model) != self.sample_rate:
                 raise UserError(f"models of one ensemble need the same rate, not {self.sample_rate} and {_rate(model)} Hz")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
+
+    @staticmethod
+    def _wanted(sources, known):
+        """The wanted sources, in the order of the model."""
+        unknown = [name for name in sources or () if name not in known]
+        if unknown:
+            raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(known)}")
+        return tuple(name for name in known if not sources or name in sources)
 
     def _names(self, model):
         """Names of the sources of a model, after a try on a little noise."""
@@ -111,7 +123,7 @@ class Separator:
         total, reference = 0, None
         for model, weight, order in zip(self.models, self.weights, self.orders):
             for shift in range(self.shifts):
-                estimate = self._shifted(model, wav, shift)[:, order]
+                estimate = self._shifted(model, wav, shift, order)
                 if not self.ordered:
                     reference = estimate if reference is None else reference
                     estimate = torch.stack([e[best_order(e, r)] for e, r in zip(estimate, reference)])
@@ -120,19 +132,25 @@ class Separator:
             raise UserError("the model returned values that are not finite: try --precision fp32")
         return total
 
-    def _shifted(self, model, wav, shift):
+    def _shifted(self, model, wav, shift, order):
         """Estimates for the segments behind so much silence, without it again."""
         delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
         missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
         padded = torch.nn.functional.pad(wav, (delay, missing)).to(self.device)
-        estimate = _in_groups(lambda part: self._run(model, part), padded, _group_size(model))
+        estimate = in_groups(lambda part: self._chosen(model, part, order), padded, _group_size(model))
         estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
-        return estimate if self.ordered else _explain(wav, estimate)
+        return estimate if self.ordered else explain(wav, estimate)
 
-    def _run(self, model, wav):
+    def _chosen(self, model, wav, order):
+        """The wanted sources, of a model that can skip the others or of any."""
+        if "sources" in inspect.signature(model.forward).parameters:
+            return self._run(model, wav, sources=self.sources)
+        return self._run(model, wav)[:, order]
+
+    def _run(self, model, wav, **options):
         """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
         with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
-            estimate = model(wav)
+            estimate = model(wav, **options)
         shape = tuple(getattr(estimate, "shape", ())) or type(estimate).__name__
         if isinstance(shape, tuple) and len(shape) == 3 and wav.shape[1] == 1:
             estimate = estimate[:, :, None]
@@ -180,7 +198,7 @@ def choose_device(name):
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
 
@@ -206,35 +224,3 @@ def _group_size(model):
     if getattr(model, "sources", None) is not None and getattr(model, "stereo", "any") is None:
         return None
     return getattr(model, "in_channels", None)
-
-
-def _in_groups(run, wav, size):
-    """Give a model its number of channels: consecutive groups, the last one filled by repeating its own channels.
-
-    Estimates of repeated channels are averaged. So a stereo model hears mono as two equal channels.
-    """
-    if size is None or wav.shape[1] == size:
-        return run(wav)
-    batch, n_chan, length = wav.shape
-    groups = [torch.arange(first, min(first + size, n_chan)) for first in range(0, n_chan, size)]
-    index = torch.stack([group[torch.arange(size) % len(group)] for group in groups]).to(wav.device)
-    out = run(wav[:, index].reshape(-1, size, length))
-    out = out.reshape(batch, len(groups), -1, size, length).transpose(1, 2).flatten(2, 3)
-    total = out.new_zeros(batch, out.shape[1], n_chan, length).index_add_(2, index.flatten(), out)
-    return total / torch.bincount(index.flatten(), minlength=n_chan)[:, None]
-
-
-def _explain(wav, estimate):
-    """Put sources without order or level into the order of the first channel, scaled to explain the mixture.
-
-    Scale-invariant training leaves level and sign of each output open. The gains are those of least squares for
-    ``wav = sum(gain * estimate)`` per item and channel, with a little regularisation for outputs that are alike.
-    """
-    first = estimate[:, :, 0]
-    order = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
-    order = torch.tensor(order).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
-    sources = estimate.gather(1, order).transpose(1, 2).double()  # (batch, channels, n_src, time)
-    sources = sources / sources.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    ridge = _RIDGE * torch.eye(sources.shape[2], dtype=sources.dtype, device=sources.device)
-    gains = torch.linalg.solve(sources @ sources.transpose(-1, -2) + ridge, sources @ wav.double()[..., None])
-    return (gains * sources).transpose(1, 2).to(wav)

@@ -208,3 +208,10 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
 def test_what_a_format_cannot_hold(tmp_path, name, options, sentence):
     with pytest.raises(UserError, match=sentence):
         AudioWriter(tmp_path / name, **{"sample_rate": 44100, "channels": 2, **options})
+
+
+def test_wav_beyond_4_gigabytes_has_a_header_that_can_say_so(tmp_path):
+    for frames, fmt in ((400_000_000, "WAV"), (600_000_000, "RF64")):
+        with AudioWriter(tmp_path / "a.wav", 44100, 2, frames=frames) as writer:
+            writer.write(noise())
+        assert soundfile.info(tmp_path / "a.wav").format == fmt and check_audio(tmp_path / "a.wav").frames == 5000

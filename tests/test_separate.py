@@ -9,7 +9,7 @@ import torch
 
 from asteroid_bsrnn.dsp.audio import probe
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.models import AFRCNN, BSRNN
+from asteroid_bsrnn.models import AFRCNN, BSRNN, StemSeparator
 from asteroid_bsrnn.scripts.main import main
 from asteroid_bsrnn.separation import Separator, separate, separate_file
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, tones, write
@@ -201,6 +201,24 @@ def test_several_models_are_averaged_with_weights(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "out/song/drums.wav"), 0.5 * noise(), atol=1e-6)
 
 
+def test_only_what_is_wanted_is_computed():
+    """A member of a joined model that estimates nothing wanted is not run; the wanted stems are the same."""
+    torch.manual_seed(0)
+    members = [tiny_bsrnn(sources=(name,)) for name in ("vocals", "bass", "drums")]
+    model, wav, runs = StemSeparator(members), noise(5000), []
+    for name, network in zip(model.sources, model.networks):
+        network.band_split.register_forward_hook(lambda *_, name=name: runs.append(name))
+    expected = separate(model, wav, 44100)
+    separator = Separator(model, sources=["drums", "vocals"])
+    runs.clear()
+    found = separate(separator, wav, 44100)
+    assert separator.sources == ("vocals", "drums") and set(runs) == {"vocals", "drums"}
+    np.testing.assert_allclose(found, expected[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(separate(KnownGains(), wav, 44100, sources=["drums"])[0], 0.75 * wav, atol=1e-6)
+    total = separate(model, wav, 44100, consistent=True)
+    np.testing.assert_allclose(separate(model, wav, 44100, ["bass"], consistent=True), total[1:2], atol=1e-6)
+
+
 def test_shifts_average_delayed_passes():
     class DependsOnPosition(KnownGains):
         def forward(self, wav):
@@ -308,6 +326,12 @@ def test_speech_keeps_order_level_and_sign(tmp_path, channels, rate):
         assert snr(truth[0], stems[order[0]]) > 60 and snr(truth[1], stems[order[1]]) > 60
 
 
+def test_one_voice_of_speech_keeps_its_order_too():
+    wav = speech().sum(0)
+    both = separate(KnownSpeech(), wav, 8000, segment=0.5, overlap=0.2)
+    np.testing.assert_allclose(separate(KnownSpeech(), wav, 8000, ["s2"], segment=0.5, overlap=0.2), both[1:], atol=1e-6)
+
+
 def test_a_real_speech_model(tmp_path):
     torch.manual_seed(0)
     model = AFRCNN(n_filters=8, bn_chan=8, hid_chan=8, n_scales=2, num_iters=2)
@@ -341,6 +365,7 @@ def test_unusable_arrays_are_refused(wav, sentence):
         ([torch.nn.Linear(3, 3)], {}, "Linear does not separate waveforms: it has no sample rate"),
         ([KnownGains()], {"precision": "fp8"}, "unknown precision 'fp8'"),
         ([KnownGains()], {"precision": "fp16", "device": "cpu"}, "fp16 needs a GPU; on a CPU use fp32 or bf16"),
+        ([KnownGains()], {"sources": ["drum"]}, "unknown source 'drum': the model has vocals, drums"),
         ([KnownGains()], {"shifts": 0}, "shifts is a number of passes"),
         ([KnownGains()], {"device": "tpu:0"}, "device 'tpu:0' cannot be used"),
         ([KnownGains()], {"weights": [1, 2]}, "as many weights"),

@@ -131,7 +131,8 @@ def run(args):
     _check_folder(Path(args.out))
     use_threads(args.threads)
     models = [load_model(name) for name in args.model]
-    separator = Separator(models, args.weights, args.device, args.precision, args.shifts)
+    needed = None if args.consistent else args.sources
+    separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
     targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
     if not (args.overwrite or args.skip_existing):
