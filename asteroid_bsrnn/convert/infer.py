@@ -1,6 +1,7 @@
 """Constructor arguments of a BSRNN from the keys and shapes of a reference state_dict, checked against its configuration."""
 import re
 import warnings
+from statistics import mode
 
 from ..masknn.bands import SCHEMES, band_widths, choose_scheme, scheme_from_widths
 from .settings import told_arguments
@@ -23,104 +24,130 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
         ValueError: if the keys are of another architecture or the configuration contradicts the shapes.
     """
     told = told_arguments(hyper_parameters or {})
-    if "BN.0.1.weight" not in shapes or "maskers.0.mask.0.1.weight" not in shapes:
+    if not any(key.startswith("BN.") for key in shapes) or not any(key.startswith("maskers.") for key in shapes):
         first = ", ".join(list(shapes)[:3])
-        raise ValueError(f"these are not the weights of a reference BSRNN: BN.0.1.weight is missing (first keys: {first})")
-    found = {"feature_dim": shapes["BN.0.1.weight"][0]}
-    found["mask_ratio"] = _ratio(shapes, "maskers.0.mask.0.1.weight", 0, found["feature_dim"])
-    found.update(_nets(shapes, found["feature_dim"], told))
-    found.update(_extras(shapes, found["feature_dim"]))
-    blocks = 1 + max([int(key.split(".")[1]) for key in shapes if re.match(r"separator\.\d+\.", key)], default=-1)
-    found["n_repeats"] = blocks or told.get("n_repeats", 1)
-    widths, n_chan, found["n_fft"] = _widths(shapes, told)
+        raise ValueError(f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}")
+    found, evidence = {}, {}
+
+    def find(key, **values):
+        found.update(values)
+        evidence.update({name: key for name in values})
+
+    splits = [_axes(shapes, key, 3)[0] for key in shapes if re.fullmatch(r"BN\.\d+\.1\.weight", key)]
+    n_feat = mode(splits or _axes(shapes, "BN.0.1.weight", 3))
+    find("BN.*.1.weight", feature_dim=n_feat)
+    find("maskers.0.mask.0.1.weight", mask_ratio=_ratio(shapes, "maskers.0.mask.0.1.weight", 3, 0, n_feat))
+    _nets(shapes, n_feat, told, found, find)
+    _extras(shapes, n_feat, find)
+    blocks, last = _count(shapes, "separator")
+    find(last, n_repeats=blocks or told.get("n_repeats", 1))
+    widths, n_chan, n_fft = _widths(shapes, told)
+    find("BN.*", n_fft=n_fft)
     if n_chan > 1:
-        found.update(stereo="naive", in_channels=n_chan)
-    _compare(found, told)
+        find("BN.*", stereo="naive", in_channels=n_chan)
+    _compare(found, told, evidence)
     args = {**told, **found}
     if "n_hop" not in args:
-        args["n_hop"] = found["n_fft"] // 4
+        args["n_hop"] = n_fft // 4
         warnings.warn(f"the hop is not part of the weights: assuming n_fft / 4 = {args['n_hop']}")
-    n_masks = 1 + max(int(key.split(".")[1]) for key in shapes if re.match(r"maskers\.\d+\.", key))
     rate = args.get("sample_rate", 44100)
-    args["sources"], args["residual_source"] = _sources(n_masks, told, sources, widths, found["n_fft"])
-    args["bands"] = _bands(widths, args["sources"], found["n_fft"], rate)
+    args["sources"], args["residual_source"] = _sources(_count(shapes, "maskers"), told, sources, widths, n_fft)
+    args["bands"] = _bands(widths, args["sources"], n_fft, rate)
     return args
 
 
-def _ratio(shapes, key, axis, unit):
-    value = shapes[key][axis] if len(shapes[key]) > axis else 0
-    if not value or value % unit:
+def _axes(shapes, key, n_axes):
+    """Shape of ``key``, which must be there with so many axes and not empty."""
+    if key not in shapes:
+        raise ValueError(f"{key} is missing")
+    shape = tuple(shapes[key])
+    if len(shape) != n_axes or 0 in shape:
+        raise ValueError(f"{key} has shape {shape}, expected {n_axes} axes")
+    return shape
+
+
+def _ratio(shapes, key, n_axes, axis, unit):
+    value = _axes(shapes, key, n_axes)[axis]
+    if value % unit:
         raise ValueError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
     return value // unit
 
 
-def _nets(shapes, n_feat, told):
+def _count(shapes, kind):
+    """How many numbered entries ``kind.<i>.`` there are, and a key of the last one."""
+    found = [(int(match[1]), key) for key in shapes if (match := re.match(kind + r"\.(\d+)\.", key))]
+    last, key = max(found, default=(-1, kind))
+    return last + 1, key
+
+
+def _nets(shapes, n_feat, told, found, find):
     """Layers of both nets, heads and hidden sizes, as far as the keys tell."""
-    found, dilated = {}, {}
+    dilated = {}
     for axis, name in enumerate(("time", "band")):
         prefix = f"separator.0.{name}_net."
-        if prefix + "in_layer.1.weight" in shapes:
-            found[f"{name}_layer"] = "dilated"
+        first = next((key for key in shapes if key.startswith(prefix)), None)
+        if first is None:
+            find(prefix + "*", **{f"{name}_layer": "none"})
+        elif first.startswith((prefix + "in_layer", prefix + "dil_layers", prefix + "concat_layers", prefix + "out_layer")):
+            find(prefix + "in_layer.1.weight", **{f"{name}_layer": "dilated"})
             dilated[axis] = _dilated(shapes, prefix)
-            continue
-        if prefix + "proj.weight" not in shapes:
-            found[f"{name}_layer"] = "none"
-            continue
-        n_net = shapes[prefix + "proj.weight"][0]
-        found["n_heads"] = n_feat // n_net
-        found.update(_main_layer(shapes, prefix, name, n_net, told, found))
+        else:
+            n_net = _axes(shapes, prefix + "proj.weight", 2)[0]
+            if n_feat % n_net:
+                raise ValueError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
+            find(prefix + "proj.weight", n_heads=n_feat // n_net)
+            _main_layer(shapes, prefix, name, n_net, {**told, **found}, find)
     if dilated:
         default = next(iter(dilated.values()))
         pairs = zip(dilated.get(0, default), dilated.get(1, default))
         for name, (time, band) in zip(("n_dilated", "dilated_kernel", "dilated_ratio"), pairs):
-            found[name] = time if time == band else [time, band]
-    return found
+            find("separator.0.*_net.dil_layers", **{name: time if time == band else [time, band]})
 
 
-def _main_layer(shapes, prefix, name, n_net, told, found):
+def _main_layer(shapes, prefix, name, n_net, known, find):
     conv, hidden = prefix + "main_layer.0.weight", prefix + "main_layer.weight_hh_l0"
-    if conv in shapes:
-        both = found.get("bidirectional", told.get("bidirectional", True))
-        ratio = _ratio(shapes, conv, 0, n_net * (2 if both else 1))
-        return {f"{name}_layer": "conv", **({} if "hid_ratio" in found else {"hid_ratio": ratio})}
-    if hidden not in shapes:
-        raise ValueError(f"{hidden} is missing")
-    rows, hid = shapes[hidden]
-    layer = {4: "lstm", 3: "gru"}.get(rows // hid if hid and rows % hid == 0 else 0)
+    if any(key.startswith(prefix + "main_layer.0.") for key in shapes):
+        ratio = _ratio(shapes, conv, 3, 0, n_net * (2 if known.get("bidirectional", True) else 1))
+        find(conv, **{f"{name}_layer": "conv"}, **({} if "hid_ratio" in known else {"hid_ratio": ratio}))
+        return
+    rows, hid = _axes(shapes, hidden, 2)
+    layer = {4: "lstm", 3: "gru"}.get(rows // hid if rows % hid == 0 else 0)
     if layer is None:
         raise ValueError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
-    both = hidden + "_reverse" in shapes
-    return {f"{name}_layer": layer, "bidirectional": both, "hid_ratio": _ratio(shapes, hidden, 1, n_net)}
+    both = any(key.startswith(prefix) and key.endswith("_reverse") for key in shapes)
+    find(hidden, **{f"{name}_layer": layer}, hid_ratio=_ratio(shapes, hidden, 2, 1, n_net), bidirectional=both)
 
 
 def _dilated(shapes, prefix):
-    hid, n_feat, kernel = shapes[prefix + "in_layer.1.weight"]
+    hid, n_feat, kernel = _axes(shapes, prefix + "in_layer.1.weight", 3)
     count = len([key for key in shapes if re.fullmatch(re.escape(prefix) + r"dil_layers\.\d+\.1\.weight", key)])
     return count, kernel, hid // n_feat
 
 
-def _extras(shapes, n_feat):
+def _extras(shapes, n_feat, find):
     """TAC and attention."""
-    found, prefix = {"n_attn_heads": 0}, "separator.0."
-    if prefix + "tac_module.transform.0.weight" in shapes:
-        found["stereo"] = "tac"
-        found["tac_ratio"] = _ratio(shapes, prefix + "tac_module.transform.0.weight", 0, n_feat)
-        found["tac_act"] = "prelu" if prefix + "tac_module.transform.1.weight" in shapes else "tanh"
-    queries = [key for key in shapes if re.fullmatch(r"separator\.0\.attn_block\.attn_conv_Q_\d+\.0\.weight", key)]
-    if queries:
-        found.update(n_attn_heads=len(queries), attn_dim=shapes[queries[0]][0])
-    return found
+    find("separator.0.attn_block.*", n_attn_heads=0)
+    tac = "separator.0.tac_module."
+    if any(key.startswith(tac) for key in shapes):
+        key = tac + "transform.0.weight"
+        act = "prelu" if any(tac + name + ".1.weight" in shapes for name in ("transform", "average", "concat")) else "tanh"
+        find(key, stereo="tac", tac_ratio=_ratio(shapes, key, 2, 0, n_feat))
+        find(tac + "*.1.weight", tac_act=act)
+    attn = "separator.0.attn_block."
+    if any(key.startswith(attn) for key in shapes):
+        heads = {int(match[1]) for key in shapes if (match := re.match(re.escape(attn) + r"attn_conv_[QKV]_(\d+)\.", key))}
+        key = attn + "attn_conv_Q_0.0.weight"
+        find(key, n_attn_heads=max(heads, default=-1) + 1, attn_dim=_axes(shapes, key, 4)[0])
 
 
 def _widths(shapes, told):
     """Bins per band, channels that the band split reads together, and the STFT size."""
-    bands = 1 + max(int(key.split(".")[1]) for key in shapes if re.match(r"BN\.\d+\.", key))
-    missing = [f"BN.{band}.1.weight" for band in range(bands) if len(shapes.get(f"BN.{band}.1.weight", ())) != 3]
-    if missing:
-        raise ValueError(f"{missing[0]} is missing or misshapen")
-    inputs = [shapes[f"BN.{band}.1.weight"][1] for band in range(bands)]
-    window = shapes.get("stft.transf.window", shapes.get("istft.transf.window"))
-    n_fft = window[0] if window else told.get("n_fft")
+    bands, last = _count(shapes, "BN")
+    if f"BN.{bands - 1}.1.weight" not in shapes:
+        raise ValueError(f"{last} is left over, or BN.{bands - 1}.1.weight is missing")
+    inputs = [_axes(shapes, f"BN.{band}.1.weight", 3)[1] for band in range(bands)]
+    window = next((name for name in ("stft.transf.window", "istft.transf.window") if name in shapes), None)
+    n_fft = _axes(shapes, window, 1)[0] if window else told.get("n_fft")
     if "stereo" in told:
         n_chan = told.get("in_channels", 2) if told["stereo"] == "naive" else 1
     elif n_fft:
@@ -154,14 +181,17 @@ def _widths_or_none(scheme, n_fft):
         return None
 
 
-def _compare(found, told):
-    for name in set(found) & set(told):
+def _compare(found, told, evidence):
+    for name in sorted(set(found) & set(told)):
         if found[name] != told[name]:
-            raise ValueError(f"the configuration says {name} = {told[name]!r}, but the weights have {found[name]!r}")
+            raise ValueError(
+                f"the configuration says {name} = {told[name]!r}, but {evidence[name]} in the weights means {found[name]!r}"
+            )
 
 
-def _sources(n_masks, told, given, widths, n_fft):
+def _sources(masks, told, given, widths, n_fft):
     """Names of the sources, and whether the last one is the residual."""
+    n_masks, last = masks
     names = tuple(given) if given else told.get("sources")
     residual = told.get("residual_source")
     if names is None and n_masks == 1:
@@ -176,7 +206,7 @@ def _sources(n_masks, told, given, widths, n_fft):
     residual = residual and len(names) > 1
     if len(names) - residual != n_masks:
         raise ValueError(
-            f"{n_masks} mask estimator(s) contradict the sources {', '.join(names)}"
+            f"{n_masks} mask estimator(s), the last with {last}, contradict the sources {', '.join(names)}"
             f"{', the last of which is the residual' if residual else ''}"
         )
     return names, residual

@@ -30,6 +30,14 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
             contradicts the weights.
     """
     sources = (sources,) if isinstance(sources, str) else sources
+    try:
+        return _convert(state_dict, hyper_parameters, sources)
+    except ValueError as error:
+        own = next((match[0] for key in state_dict if (match := re.match(r"(masker\.)?mask\.", key))), "maskers.0.mask.")
+        raise ValueError(str(error).replace("maskers.0.mask.", own)) from None  # keys as they stand in the file
+
+
+def _convert(state_dict, hyper_parameters, sources):
     tensors = {_current_style(key): _tensor(key, value) for key, value in _without_prefix(state_dict).items()}
     if len(tensors) != len(state_dict):
         raise ValueError("some keys are there twice, in the old and the new style (mask.*, maskers.0.mask.*)")
