@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -22,6 +22,7 @@ class RecipeJob:
         variant (str): file in ``local/variants``.
         source (str): ``"all"`` or one source.
         seed (int, optional): None: the configuration's.
+        stages (tuple of int): first and last stage of ``run.sh``.
         options (list of str): further options of ``run.sh``, as given.
     """
 
@@ -29,8 +30,9 @@ class RecipeJob:
     variant: str
     source: str = "all"
     seed: int | None = None
+    stages: tuple = (2, 2)
     options: list = field(default_factory=list)
-    group: int | None = None  # process group, once it runs
+    process: subprocess.Popen | None = None  # once it runs
 
     @property
     def tag(self):
@@ -43,37 +45,43 @@ class RecipeJob:
         return folder if self.source == "all" else folder / self.source
 
     def command(self):
-        words = ["bash", "run.sh", "--python_path", sys.executable, "--variant", self.variant, "--tag", self.tag]
+        words = ["bash", "run.sh", "--stage", str(self.stages[0]), "--stop_stage", str(self.stages[1])]
+        words += ["--python_path", sys.executable, "--variant", self.variant, "--tag", self.tag]
         words += [] if self.source == "all" else ["--source", self.source]
         words += [] if self.seed is None else ["--seed", str(self.seed)]
         return words + list(self.options)
 
+    def done(self):
+        """True when training has finished, and evaluation too where it is wanted."""
+        evaluated = (self.exp_dir / "final_metrics.json").exists()
+        return state_of(self.exp_dir) == "finished" and (evaluated or self.stages[1] < 3)
+
     def __call__(self):
-        process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
-        self.group = process.pid
-        return process.wait()
+        self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
+        return self.process.wait()
 
     def checkpoint(self):
         """At the time limit: let the training save, then queue the same command again, which continues it."""
         from submitit.helpers import DelayedSubmission
 
-        stop_group(self.group)
-        return DelayedSubmission(RecipeJob(self.recipe_dir, self.variant, self.source, self.seed, self.options))
+        stop_group(self.process)
+        return DelayedSubmission(replace(self, process=None))
 
 
-def stop_group(group, grace=100.0):
-    """Ask a process group to stop (SIGTERM) and wait until all of it is gone, at most ``grace`` seconds."""
+def stop_group(process, grace=100.0):
+    """Ask the group of ``process`` to stop (SIGTERM) and wait until all of it is gone, at most ``grace`` seconds."""
     end = time.monotonic() + grace
     try:
-        os.killpg(group, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         while time.monotonic() < end:
-            os.killpg(group, 0)
-            time.sleep(0.2)
+            process.poll()  # an ended leader counts until it is asked for
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
     except ProcessLookupError:
         pass
 
 
-def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), options=()):
+def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 2), options=()):
     """One job per variant, source and seed.
 
     Raises:
@@ -87,7 +95,7 @@ def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), options=())
         if name not in known:
             raise UserError(f"variant {name!r} is not in {recipe_dir / 'local' / 'variants'}; there are {', '.join(known)}")
     return [
-        RecipeJob(str(recipe_dir), variant, source, seed, list(options))
+        RecipeJob(str(recipe_dir), variant, source, seed, tuple(stages), list(options))
         for variant in variants
         for seed in seeds
         for source in sources
@@ -111,7 +119,7 @@ def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
         import submitit
     except ImportError:
         raise UserError("sweeps need submitit: pip install 'asteroid_bsrnn[cluster]'") from None
-    jobs = [job for job in jobs if state_of(job.exp_dir) != "finished"]
+    jobs = [job for job in jobs if not job.done()]
     if slurm is not None:
         executor = submitit.AutoExecutor(str(log_dir), cluster="slurm")
         executor.update_parameters(name="asteroid-bsrnn", **slurm)
@@ -133,20 +141,24 @@ def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
 
 def state_of(exp_dir):
     """One of ``STATES``. A run whose record says that it runs, but that no process holds, was interrupted."""
-    from .resume import exclusive
-
     path = Path(exp_dir) / "run.json"
     if not path.exists():
         return "waiting"
     status = read_json(path).get("status")
-    checkpoints = Path(exp_dir) / "checkpoints"
-    if status == "running" and checkpoints.is_dir():
-        try:
-            with exclusive(checkpoints):
-                return "interrupted"
-        except UserError:
-            return "running"
+    if status == "running" and not any(_held(folder) for folder in Path(exp_dir).glob("**/checkpoints")):
+        return "interrupted"
     return status if status in STATES else "waiting"
+
+
+def _held(folder):
+    """True while a process trains with these checkpoints."""
+    from .resume import exclusive
+
+    try:
+        with exclusive(folder):
+            return False
+    except UserError:
+        return True
 
 
 def results(jobs):
@@ -159,8 +171,11 @@ def results(jobs):
         record = job.exp_dir / "run.json"
         run = read_json(record) if record.exists() else {}
         row = {"variant": job.variant, "source": job.source, "seed": job.seed, "state": state_of(job.exp_dir)}
-        best = run.get("best")
-        row.update(epochs=run.get("epochs"), best=best, kwh=_kwh(job))
+        models = list(run.get("models", {}).values()) or [run]  # several models in one experiment: their mean and sum
+        known = [model for model in models if model.get("best") is not None]
+        row["epochs"] = sum(model["epochs"] for model in known) if known else None
+        row["best"] = sum(model["best"] for model in known) / len(known) if known else None
+        row["kwh"] = _kwh(job)
         metrics = job.exp_dir / "final_metrics.json"
         rows.append({**row, **(read_json(metrics) if metrics.exists() else {})})
     return rows

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill at any moment, and the lock that keeps two runs out of one folder."""
 import fcntl
 import os
+import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,12 +115,18 @@ def exclusive(folder):
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     with open(Path(folder) / ".lock", "a") as handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise UserError(f"another process is training in {folder}: wait for it or choose another folder") from None
-        except OSError:
-            pass
+        for attempt in range(3):  # somebody may only be looking (asteroid-bsrnn sweep --status)
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                if attempt == 2:
+                    raise UserError(
+                        f"another process is training in {folder}: wait for it or choose another folder"
+                    ) from None
+                time.sleep(0.2)
+            except OSError:
+                break
         yield
 
 

@@ -35,8 +35,8 @@ def run(args):
         raise UserError(f"--seeds must be whole numbers with commas, not {args.seeds!r}") from None
     if args.jobs < 1:
         raise UserError(f"--jobs must be 1 or more, not {args.jobs}")
-    options = ["--stage", str(args.stage), "--stop_stage", str(args.stop_stage), *shlex.split(args.options)]
-    jobs = make_jobs(args.recipe_dir, args.variants.split(","), args.sources.split(","), seeds, options)
+    stages, options = (args.stage, args.stop_stage), shlex.split(args.options)
+    jobs = make_jobs(args.recipe_dir, args.variants.split(","), args.sources.split(","), seeds, stages, options)
     if not args.status:
         submit(jobs, Path(jobs[0].recipe_dir) / "exp" / "sweep_logs", _slurm(args), args.jobs)
     rows = results(jobs)
