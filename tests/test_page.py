@@ -11,7 +11,7 @@ from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.report import build_page
 from asteroid_bsrnn.report.page import loudness
 from asteroid_bsrnn.report.page.clips import find_clips
-from asteroid_bsrnn.report.page.score import load
+from asteroid_bsrnn.report.page.score import add_sdr, load
 from asteroid_bsrnn.report.page.select import choose, mean_gain, same_sex_pairs
 from asteroid_bsrnn.scripts.main import main
 
@@ -30,6 +30,9 @@ def test_estimates_are_put_into_the_references_order(tmp_path):
     assert scores["in"] == pytest.approx(0, abs=0.1)
     assert scores["gained"] == pytest.approx(scores["out"] - scores["in"])
     assert item.means["Good"]["SI-SNR"][1] == pytest.approx(scores["out"], abs=0.1)
+    add_sdr(item)
+    before, after, gained = item.means["Good"]["SDR"]
+    assert after - before == pytest.approx(gained) and gained > 10
 
 
 def test_a_reference_in_disguise_is_found(tmp_path):
@@ -72,7 +75,7 @@ def test_loudness_is_that_of_the_recommendation(sample_rate):
 
 
 def test_page_of_speech(tmp_path):
-    index = build_page([speech_folder(tmp_path / "sounds")], tmp_path / "page", seed=3)
+    index = build_page([speech_folder(tmp_path / "sounds", seconds=0.5)], tmp_path / "page", seed=3)
     html = index.read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]", html.replace("// ", ""))
     for path in re.findall(r'(?:src=|"audio": )"([^"]+)"', html):
@@ -101,7 +104,7 @@ def test_the_supplements_own_folder_name_of_references(tmp_path):
 
 
 def test_a_page_is_replaced_but_nothing_else(tmp_path, capsys):
-    folder = speech_folder(tmp_path / "sounds")
+    folder = speech_folder(tmp_path / "sounds", seconds=0.25, names=("one",))
     assert main(["report", "--page", str(folder), "-o", str(tmp_path / "page")]) == 0
     (tmp_path / "page" / "audio" / "old.wav").write_bytes(b"")
     assert main(["report", "--page", str(folder), "-o", str(tmp_path / "page")]) == 0

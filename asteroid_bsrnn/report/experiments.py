@@ -74,7 +74,7 @@ class Experiment:
     @property
     def is_demo(self):
         """Whether the corpus is one of those made on the spot, whose scores are no results."""
-        return any(word in corpus_key(self.corpus) for word in DEMO_WORDS) or bool(self.info("demo", False))
+        return is_demo_corpus(self.corpus) or bool(self.info("demo", False))
 
     @property
     def is_unfinished(self):
@@ -98,6 +98,11 @@ class Experiment:
 def corpus_key(name):
     """A corpus name with case, spaces and punctuation taken out: ``"WSJ0-2mix"`` -> ``"wsj02mix"``."""
     return "".join(letter for letter in str(name or "").lower() if letter.isalnum())
+
+
+def is_demo_corpus(name):
+    """Whether a corpus is one of those made on the spot."""
+    return any(word in corpus_key(name) for word in DEMO_WORDS)
 
 
 def find_experiments(paths):

@@ -7,7 +7,7 @@ from scipy.signal.windows import hann
 from ..errors import AudioError
 from . import style
 
-FLOOR_DB = 80
+FLOOR_DB = 70
 
 
 def read_wav(path):

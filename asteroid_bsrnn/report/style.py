@@ -56,6 +56,9 @@ def caption(fig, text):
 @styled
 def save(fig, folder, name, dpi=150):
     """Write ``<name>.png`` and ``<name>.svg`` into ``folder``, without dates so that equal figures are equal files."""
+    fig.set_dpi(dpi)
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # the layout is found; doing it again for each file takes as long as drawing
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
         with atomic_path(folder / f"{name}{suffix}") as partial:
             fig.savefig(partial, dpi=dpi, metadata=metadata)

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 
-from ..errors import AudioError
+from ..errors import AudioError, UserError
 from .ablation import CORPUS, table_2, table_3
 from .comparison import comparable_groups, title, why_apart
 from .costs import cost_table, energy_of, total_energy
@@ -13,6 +13,7 @@ from .document import Document
 from .examples import triptychs
 from .experiments import corpus_key, find_experiments
 from .fig_table import draw_table
+from .page import build_page
 from .pareto import draw_pareto
 from .published import SOURCES
 from .published_report import write_published
@@ -49,6 +50,7 @@ def write_report(exp_dirs, out_dir, published=False, seed=0):
         _beside_published(document, experiments, seed)
         _training(document, experiments)
         _sounds(document, experiments)
+        _listening_page(document, experiments, seed)
         _costs(document, experiments)
     if published:
         write_published(document)
@@ -152,6 +154,20 @@ def _runs(trained):
         for source in exp.histories:
             groups.setdefault((exp.info("corpus") or exp.corpus or "unknown corpus", source, exp.task, variant), []).append(exp)
     return [(corpus, source, exps) for (corpus, source, _, _), exps in groups.items()]
+
+
+def _listening_page(document, experiments, seed):
+    """Build the listening page of all experiments with examples beside the index, and link it."""
+    folders = [exp.path for exp in experiments if triptychs(exp)]
+    if not folders:
+        return
+    document.heading("Listening page")
+    try:
+        build_page(folders, document.folder / "page", seed)
+    except UserError as error:
+        document.text(f"No listening page: {error}.")
+    else:
+        document.text("[Listen to the examples](page/index.html): synchronised, level-matched, with a blind test.")
 
 
 def _sounds(document, experiments):

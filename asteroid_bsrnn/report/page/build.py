@@ -11,10 +11,11 @@ import soundfile
 
 from ...errors import UserError
 from ...files import atomic_path, read_json, write_text
+from ..experiments import is_demo_corpus
 from ..spectrogram import FLOOR_DB, mel_spectrogram
 from . import loudness
 from .clips import find_clips
-from .score import load
+from .score import add_sdr, load
 from .select import choose, same_sex_pairs
 
 HERE = Path(__file__).parent
@@ -47,7 +48,7 @@ def build_page(folders, out_dir, seed=0, info=None):
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     kinds = {item.clip.kind for item, _ in chosen}
     html = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8")).render(
-        title=TITLE, clips=clips, systems=_systems(folders, scored), seed=seed, total=len(scored),
+        title=TITLE, floor=FLOOR_DB, clips=clips, systems=_systems(folders, scored), seed=seed, total=len(scored),
         rules=[loudness.RULES[kind] for kind in sorted(kinds)], common=loudness.COMMON,
         style=(HERE / "page.css").read_text(encoding="utf-8"), script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         manifest=_json_for_html({"seed": seed, "clips": [clip["manifest"] for clip in clips]}))
@@ -79,6 +80,8 @@ def _write_clip(item, reason, out_dir, key):
         dict: what the template needs; ``manifest`` is what the script needs.
     """
     systems = list(item.estimates)
+    if item.clip.kind == "speech":
+        add_sdr(item)
     matched = {(system, source): loudness.match(item.clip.kind, wav, item.references[source], item.sample_rate,
                                                 _si_sdr_for_level(item, system, source))
                for system in systems for source, wav in item.estimates[system].items()}
@@ -145,7 +148,7 @@ def _systems(folders, scored):
         if runs:
             counts = [run["n_params"] for run in runs if isinstance(run.get("n_params"), int)]
             known[home.resolve().name] = {"variant": runs[0].get("variant"), "corpus": runs[0].get("corpus"),
-                                          "commit": str(runs[0].get("commit") or "")[:10], "seed": runs[0].get("seed"),
+                                          "commit": str(runs[0].get("commit") or "")[:10], "seed": runs[0].get("seed"), "demo": is_demo_corpus(runs[0].get("corpus")),
                                           "parameters": sum(counts) if counts else None}
     names = list(dict.fromkeys(system for item in scored for system in item.estimates))
     return [{"name": name, **known.get(name, {}), "known": name in known} for name in names]

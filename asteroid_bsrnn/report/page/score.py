@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...errors import UserError
-from ...metrics import best_permutation, si_sdr, usdr, utterance_scores
+from ...metrics import best_permutation, sdr, si_sdr, usdr
 from ..spectrogram import read_wav
 
 COPY_DB = 60.0
@@ -107,14 +107,19 @@ def _score(found, system):
         reference = found.references[source]
         before, after = (_db(wav, reference, speech) for wav in (found.mixture, estimate))
         found.scores[system][source] = {"in": before, "out": after, "gained": after - before}
-    if speech:
-        told = utterance_scores(torch.from_numpy(found.mixture.mean(axis=1)), _stack(estimates), _stack(found.references),
-                                found.sample_rate)
-        found.means[system] = {label: (told[f"input_{key}"], told[key], told[f"{key}_imp"])
-                               for label, key in (("SI-SNR", "si_sdr"), ("SDR", "sdr"))}
-    else:
-        rows = found.scores[system].values()
-        found.means[system] = {"uSDR": tuple(float(np.mean([row[key] for row in rows])) for key in ("in", "out", "gained"))}
+    rows = found.scores[system].values()
+    found.means[system] = {"SI-SNR" if speech else "uSDR": tuple(float(np.mean([row[key] for row in rows]))
+                                                                for key in ("in", "out", "gained"))}
+
+
+def add_sdr(found):
+    """Add the SDR of BSS Eval to the means of a clip of speech; it takes long, so only clips that are shown get it."""
+    references = _stack(found.references)[None]
+    mixture = torch.from_numpy(found.mixture.mean(axis=1)).expand_as(references)
+    before = float(sdr(mixture, references, permute=False).mean())
+    for system, estimates in found.estimates.items():
+        after = float(sdr(_stack(estimates)[None], references, permute=False).mean())
+        found.means[system]["SDR"] = (before, after, after - before)
 
 
 def _db(estimate, reference, speech):
