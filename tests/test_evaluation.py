@@ -250,10 +250,11 @@ def test_evaluate_music_refuses(tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_pool_holds_no_more_than_jobs_and_stops_at_the_first_error(jobs):
-    running, most, lock = [], [], threading.Lock()
+    running, most, started, lock = [], [], [], threading.Lock()
 
     def work(item):
         with lock:
+            started.append(item)
             running.append(item)
             most.append(len(running))
         if item == 7:
@@ -266,6 +267,7 @@ def test_pool_holds_no_more_than_jobs_and_stops_at_the_first_error(jobs):
     with pytest.raises(RuntimeError, match="seven"):
         for item, result in pool.each(work, range(100), jobs, progress=False):
             done[item] = result
+            assert len(started) - len(done) < jobs or jobs == 1  # what is finished is taken before more is started
     assert all(result == item * item for item, result in done.items()) and len(done) >= 7 - jobs
     assert max(most) <= jobs and max(done) < 100 - 1
     assert dict(pool.each(str, range(5), jobs, progress=False)) == {i: str(i) for i in range(5)}

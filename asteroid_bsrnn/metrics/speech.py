@@ -117,7 +117,8 @@ def sdr(est_targets, targets, permute=True):
     NaN for all sources of a recording in which a target or an estimate is silent (or constant): mir_eval does not define it.
     """
     if permute:
-        est_targets = PITLossWrapper.reorder_source(est_targets, best_permutation(est_targets, targets))
+        order = best_permutation(est_targets, targets).to(est_targets.device)
+        est_targets = PITLossWrapper.reorder_source(est_targets, order)
     estimates, references = _checked(est_targets, targets)
     scores = torch.full(references.shape[:2], float("nan"), dtype=torch.float64)
     for row, estimate, reference in zip(scores, estimates.cpu(), references.cpu()):

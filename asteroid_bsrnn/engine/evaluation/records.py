@@ -59,7 +59,8 @@ class Records:
         path = self.path(name)
         if not path.exists():
             return None
-        record = read_json(path).get(OURS) if path.stat().st_size else None
+        content = read_json(path)
+        record = content.get(OURS) if isinstance(content, dict) else None
         wanted = {**self.settings, **_plain(settings)}
         if not isinstance(record, dict) or "settings" not in record:
             raise UserError(f"{path} is no record of an evaluation; choose another output folder or move it away")
