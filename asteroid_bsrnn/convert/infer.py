@@ -39,6 +39,8 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
     find("maskers.0.mask.0.1.weight", mask_ratio=_ratio(shapes, "maskers.0.mask.0.1.weight", 3, 0, n_feat))
     _nets(shapes, n_feat, told, found, find)
     _extras(shapes, n_feat, find)
+    if not any(".main_layer.weight_hh_l0" in key for key in shapes):
+        told.pop("bidirectional", None)  # nothing runs both ways
     blocks, last = _count(shapes, "separator")
     find(last, n_repeats=blocks or told.get("n_repeats", 1))
     widths, n_chan, n_fft = _widths(shapes, told)
@@ -107,8 +109,7 @@ def _nets(shapes, n_feat, told, found, find):
 def _main_layer(shapes, prefix, name, n_net, known, find):
     conv, hidden = prefix + "main_layer.0.weight", prefix + "main_layer.weight_hh_l0"
     if any(key.startswith(prefix + "main_layer.0.") for key in shapes):
-        ratio = _ratio(shapes, conv, 3, 0, n_net * (2 if known.get("bidirectional", True) else 1))
-        find(conv, **{f"{name}_layer": "conv"}, **({} if "hid_ratio" in known else {"hid_ratio": ratio}))
+        find(conv, **{f"{name}_layer": "conv"}, **_conv_width(shapes, conv, n_net, known))
         return
     rows, hid = _axes(shapes, hidden, 2)
     layer = {4: "lstm", 3: "gru"}.get(rows // hid if rows % hid == 0 else 0)
@@ -116,6 +117,15 @@ def _main_layer(shapes, prefix, name, n_net, known, find):
         raise ValueError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
     both = any(key.startswith(prefix) and key.endswith("_reverse") for key in shapes)
     find(hidden, **{f"{name}_layer": layer}, hid_ratio=_ratio(shapes, hidden, 2, 1, n_net), bidirectional=both)
+
+
+def _conv_width(shapes, key, n_net, known):
+    """Directions and hidden ratio of a convolution, which only their product shows; recurrent layers tell better."""
+    outputs = _ratio(shapes, key, 3, 0, n_net)
+    if any(".main_layer.weight_hh_l0" in name for name in shapes):
+        return {}
+    ratio = known.get("hid_ratio", outputs // 2 if outputs % 2 == 0 else outputs)
+    return {"hid_ratio": ratio, "bidirectional": outputs == 2 * ratio}
 
 
 def _dilated(shapes, prefix):
