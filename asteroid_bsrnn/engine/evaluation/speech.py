@@ -126,4 +126,5 @@ def copies(estimates, targets):
     est, ref = (wav.double() - wav.double().mean(-1, keepdim=True) for wav in (estimates, targets))
     cosine = torch.nn.functional.normalize(est, dim=-1) @ torch.nn.functional.normalize(ref, dim=-1).T
     same = 1 - cosine.square() < 10 ** (-SUSPICIOUS_DB / 10)  # SI-SDR = cos^2 / (1 - cos^2)
-    return [f"estimate {i + 1} is reference {j + 1} (SI-SDR over {SUSPICIOUS_DB:.0f} dB)" for i, j in same.nonzero().tolist()]
+    pairs = (same.nonzero() + 1).tolist()
+    return [f"estimate {i} is reference {j} (SI-SDR over {SUSPICIOUS_DB:.0f} dB)" for i, j in pairs]
