@@ -30,7 +30,7 @@ def separate(
     """Separate a recording in memory.
 
     Args:
-        model (Module, list of Module, or Separator): what separates; a list is averaged.
+        model (Module, str, list of these, or Separator): what separates; a list is averaged.
         wav (Tensor or array): the recording.
         sample_rate (int): of ``wav``, in Hz; estimates have it too.
         sources (list of str, optional): only these, in the order of the model.
@@ -41,7 +41,7 @@ def separate(
         **inference: scheme, segment, overlap, hop, window: see :func:`asteroid_bsrnn.dsp.segments.make_plan`.
 
     Shape:
-        (channels, time) -> (n_src, channels, time), or (time,) -> (n_src, time); of the kind and on the device of ``wav``.
+        (channels, time) -> (n_src, channels, time), or (time,) -> (n_src, time); kind and device are ``wav``'s
 
     Raises:
         UserError: if the recording is empty, not finite or of another shape, or the model cannot separate it.
@@ -57,7 +57,7 @@ def separate(
     separator = model
     if not isinstance(model, Separator):
         separator = Separator(model, None, device, precision, shifts, None if consistent else sources)
-    wanted = check_stems(separator, sources)
+    wanted = check_stems(separator, sources, consistent=consistent)
     parts, total = [], mixture.shape[-1]
     for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, **inference):
         parts.append(part)
@@ -125,10 +125,10 @@ def separate_file(
     """Separate a file into files, in constant memory.
 
     Args:
-        separator (Separator or Module): what separates.
+        separator (Separator, Module or str): what separates.
         path (str or Path): any audio file.
-        out_dir (str or Path): stems go to ``out_dir/<song>/<source>.<fmt>``, with rate, length, channels and tags of the
-            file. All of them appear, or none.
+        out_dir (str or Path): stems go to ``out_dir/<song>/<source>.<fmt>``, with rate, length, channels and tags of
+            the file. All of them appear, or none.
         sources (list of str, optional): write only these.
         complement (bool): also write ``no_<source>``, the mixture less the stem.
         consistent (bool): make the stems sum to the mixture, to the last bit of the format.
@@ -138,7 +138,8 @@ def separate_file(
         batch, progress, **inference: as in :func:`separate`.
 
     Returns:
-        dict: ``file``, ``stems`` {name: path}, ``sample_rate``, ``channels``, ``frames``, ``gain``, ``seconds``, ``rtf``.
+        dict: ``file``, ``stems`` {name: path}, ``sample_rate``, ``channels``, ``frames``, ``gain``, ``seconds``,
+        ``rtf`` (seconds of computing per second of audio).
 
     Raises:
         AudioError: if the file cannot be read or the stems cannot be written.
@@ -182,7 +183,7 @@ def check_stems(separator, sources=None, complement=False, consistent=False, fmt
         raise UserError("mp3 stems cannot sum to the mixture exactly: choose wav or flac, or leave consistent out")
     if consistent and len(separator.sources) == 1 and not complement:
         only = separator.sources[0]
-        raise UserError(f"consistent needs stems that make up the mixture, and the model has {only} only: add complement")
+        raise UserError(f"consistent needs stems that make up the mixture; the model has {only} only: add complement")
     return [name for name in separator.sources if not sources or name in sources]
 
 

@@ -8,6 +8,7 @@ from .dsp.channels import explain, in_groups
 from .dsp.resample import resample_blocks
 from .dsp.segments import best_order, make_plan, stream_segments
 from .errors import UserError
+from .weights import load_model
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
@@ -19,13 +20,15 @@ class Separator:
     """One or several models as one function from segments to estimates.
 
     Args:
-        models (Module or list of Module): moved to the device and put in evaluation mode. Music models have ``sources``, in this order; other models give sources in any
-            order (speech), called s1, s2, ...: these are matched from segment to segment, from channel to channel and
-            from model to model, and scaled so that together they explain the mixture (their own level means nothing).
+        models (Module, str or list): modules are moved to the device and put in evaluation mode; anything else is
+            given to :func:`asteroid_bsrnn.weights.load_model`. Music models have ``sources``, in this order; other
+            models give sources in any order (speech), called s1, s2, ...: these are matched from segment to segment,
+            from channel to channel and from model to model, and scaled so that together they explain the mixture
+            (their own level means nothing).
         weights (list of float, optional): of the models in the average; equal if None.
         device (str): ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-        precision (str): ``"fp32"``, or the type in which recurrent, linear and convolution layers compute: ``"bf16"`` or
-            ``"fp16"``; everything between them stays in fp32.
+        precision (str): ``"fp32"``, or the type in which recurrent, linear and convolution layers compute:
+            ``"bf16"`` or ``"fp16"``; everything between them stays in fp32.
         shifts (int): average the results for so many delays of up to half a second.
         sources (list of str, optional): only these of a music model; members of a ``StemSeparator`` without any of them
             are not run.
@@ -40,7 +43,7 @@ class Separator:
     """
 
     def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1, sources=None):
-        models = [models] if isinstance(models, torch.nn.Module) else list(models)
+        models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not models:
             raise UserError("no model given")
         if precision not in PRECISIONS:
@@ -50,6 +53,7 @@ class Separator:
         self.device, self.dtype, self.shifts = choose_device(device), PRECISIONS[precision], shifts
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+        models = [model if isinstance(model, torch.nn.Module) else load_model(model) for model in models]
         self.models = [model.to(self.device).eval() for model in models]
         self.weights = _shares(weights, len(models))
         self.sample_rate = _rate(models[0])
@@ -61,7 +65,8 @@ class Separator:
             if set(found) != set(names[0]) or (getattr(model, "sources", None) is not None) != self.ordered:
                 raise UserError(f"models of one ensemble need the same sources, not {names[0]} and {found}")
             if _rate(model) != self.sample_rate:
-                raise UserError(f"models of one ensemble need the same rate, not {self.sample_rate} and {_rate(model)} Hz")
+                rates = f"{self.sample_rate} and {_rate(model)} Hz"
+                raise UserError(f"models of one ensemble need the same rate, not {rates}")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
 
     @staticmethod

@@ -29,7 +29,9 @@ def encode(source, target, *options):
     return target
 
 
-@pytest.mark.parametrize("suffix, subtype", [("wav", "FLOAT"), ("wav", "PCM_24"), ("flac", "PCM_16"), ("aiff", "PCM_16")])
+@pytest.mark.parametrize(
+    "suffix, subtype", [("wav", "FLOAT"), ("wav", "PCM_24"), ("flac", "PCM_16"), ("aiff", "PCM_16")]
+)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_reads_what_is_there(tmp_path, suffix, subtype, channels):
     path = write(tmp_path / f"a b'\"é音.{suffix}", noise(channels), 48000, subtype=subtype)
@@ -99,7 +101,8 @@ def test_broken_files_are_named(tmp_path, case):
 def test_text_and_pictures_are_no_audio(tmp_path):
     text = tmp_path / "text.mp3"
     text.write_text("these are words, not sounds\n" * 500)
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=s=16x16:d=0.2", str(tmp_path / "p.mp4")], check=True)
+    picture = ["-f", "lavfi", "-i", "color=s=16x16:d=0.2", str(tmp_path / "p.mp4")]
+    subprocess.run(["ffmpeg", "-v", "error", *picture], check=True)
     for path in (text, tmp_path / "p.mp4"):
         with pytest.raises(AudioError, match="holds no audio that"):
             probe(path)
@@ -130,12 +133,14 @@ def test_start_behind_the_end(tmp_path):
 def test_expectations_are_checked(tmp_path):
     path = write(tmp_path / "a.wav")
     assert check_audio(path, sample_rate=44100, channels=2, frames=5000).frames == 5000
-    for wrong, sentence in [({"sample_rate": 8000}, "44100 Hz where 8000"), ({"channels": 1}, "2 channel"), ({"frames": 1}, "5000 s")]:
+    wrong_ones = [({"sample_rate": 8000}, "44100 Hz where 8000"), ({"channels": 1}, "2 chan"), ({"frames": 1}, "5000")]
+    for wrong, sentence in wrong_ones:
         with pytest.raises(AudioError, match=sentence):
             check_audio(path, **wrong)
 
 
-@pytest.mark.parametrize("name, bits", [("a.wav", 16), ("a.wav", 24), ("a.wav", 32), ("a.flac", 16), ("a.flac", 24), ("a.wav", None)])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+@pytest.mark.parametrize("bits", [16, 24, None])
 @pytest.mark.parametrize("channels, rate", [(1, 7000), (2, 44100), (8, 384000)])
 def test_written_samples_come_back(tmp_path, name, bits, channels, rate):
     wav = torch.from_numpy(noise(channels))
@@ -143,7 +148,7 @@ def test_written_samples_come_back(tmp_path, name, bits, channels, rate):
         for block in wav.split(777, dim=-1):
             writer.write(block)
     back, found_rate = read_audio(tmp_path / name)
-    step = {16: 2**-16, 24: 2**-24}.get(bits, 0)
+    step = {16: 2**-16, 24: 2**-24}.get(bits, 0 if name == "a.wav" else 2**-24)
     assert found_rate == rate and os.listdir(tmp_path) == [name]
     torch.testing.assert_close(back, wav, atol=step * 1.01, rtol=0)
 
@@ -199,7 +204,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
         ("a.ogg", {}, "unknown output format 'ogg'"),
         ("a.wav", {"bits": 20}, "wav cannot have 20 bits per sample: allowed are 16, 24, 32"),
         ("a.flac", {"bits": 32}, "allowed are 16, 24"),
-        ("a.mp3", {"bits": 16}, "mp3 has no choice"),
+        ("a.mp3", {"bits": 16}, "cannot have 16 bits per sample: it has no choice"),
         ("a.mp3", {"channels": 3}, "mp3 holds 1 or 2 channels, not 3"),
         ("a.mp3", {"sample_rate": 96000}, "mp3 cannot have a sample rate of 96000 Hz"),
         ("a.flac", {"channels": 9}, "up to 8 channels"),

@@ -1,17 +1,20 @@
 """Separation by command and from Python: rate, length, channels, level, sums, options."""
 import json
 import os
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.dsp.audio import probe
+from asteroid_bsrnn.dsp.audio import probe, read_audio
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.models import AFRCNN, BSRNN, StemSeparator
 from asteroid_bsrnn.scripts.main import main
 from asteroid_bsrnn.separation import Separator, separate, separate_file
+from helpers import SHARED
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, tones, write
 
 
@@ -28,7 +31,8 @@ def tiny_bsrnn(**options):
 
 def snr(reference, estimate):
     """In dB."""
-    return 10 * np.log10((np.asarray(reference) ** 2).sum() / ((np.asarray(reference) - np.asarray(estimate)) ** 2).sum())
+    reference, estimate = np.asarray(reference), np.asarray(estimate)
+    return 10 * np.log10((reference**2).sum() / ((reference - estimate) ** 2).sum())
 
 
 # ---------------------------------------------------------------------------------------------------- the command
@@ -73,14 +77,15 @@ def test_silence_gives_exact_zeros(tmp_path):
         assert not any(read(path).any() for path in done["stems"].values())
 
 
-@pytest.mark.parametrize("fmt, bits, dtype", [("wav", 16, "int16"), ("wav", 24, "int32"), ("wav", 32, "float64"), ("flac", 16, "int16"), ("flac", 24, "int32")])
+@pytest.mark.parametrize("fmt, bits", [("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)])
 @pytest.mark.parametrize("gains", [(0.3, 0.9), (-1.4, 3.0)])
-def test_consistent_stems_sum_to_the_mixture_to_the_last_bit(tmp_path, fmt, bits, dtype, gains):
+def test_consistent_stems_sum_to_the_mixture_to_the_last_bit(tmp_path, fmt, bits, gains):
     song = write(tmp_path / "song.wav", noise(peak=0.9), subtype="PCM_16")
     model = save(KnownGains(gains=gains), tmp_path / "m.pth")
     options = ["--consistent", "--complement", "--format", fmt, "--bits", str(bits)]
     assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, *options]) == 0
-    stems = {name: read(tmp_path / "out" / "song" / f"{name}.{fmt}", dtype) for name in ("vocals", "drums", "no_vocals", "no_drums")}
+    names, dtype = ("vocals", "drums", "no_vocals", "no_drums"), {16: "int16", 24: "int32", 32: "float64"}[bits]
+    stems = {name: read(tmp_path / "out" / "song" / f"{name}.{fmt}", dtype) for name in names}
     total = stems["vocals"].astype("f8") + stems["drums"]
     for name in ("vocals", "drums"):
         np.testing.assert_array_equal(stems[name].astype("f8") + stems[f"no_{name}"], total)
@@ -154,6 +159,24 @@ def test_folders_and_failures(model, tmp_path, capsys):
     assert code == 1 and [entry["status"] for entry in found] == ["done", "failed", "done", "done", "done"]
     assert found[1]["error"] in printed.err and found[1]["file"].endswith("aa_broken.wav")
     assert sorted(os.listdir(tmp_path / "out")) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.skipif(SHARED is None, reason="no folder of reference material")
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_a_real_song_and_a_converted_checkpoint(tmp_path):
+    """The mixture of the excerpt that stempeg brings, as m4a, with a checkpoint as the reference's trainer writes it."""
+    stempeg = pytest.importorskip("stempeg")
+    song = tmp_path / "Falcon 69.m4a"
+    excerpt = ["-i", stempeg.example_stem_path(), "-map", "0:a:0", "-t", "3", "-c", "copy", str(song)]
+    subprocess.run(["ffmpeg", "-v", "error", *excerpt], check=True)
+    model = str(SHARED / "golden" / "vocals.ckpt")
+    options = ["--complement", "--segment", "2", "--model", model]
+    assert main(["separate", str(song), "-o", str(tmp_path / "out"), *options]) == 0
+    assert files_in(tmp_path / "out") == ["Falcon 69/no_vocals.wav", "Falcon 69/vocals.wav"]
+    mixture, rate = read_audio(song)
+    vocals, rest = (read(tmp_path / "out/Falcon 69" / f"{name}.wav") for name in ("vocals", "no_vocals"))
+    assert rate == 44100 and mixture.shape[1] > 3 * 44000 and vocals.any()
+    np.testing.assert_allclose(vocals + rest, mixture, atol=1e-6)
 
 
 def test_names_that_collide_are_refused(model, tmp_path, capsys):
@@ -253,7 +276,10 @@ def test_arrays_and_files_go_the_same_way(tmp_path):
 
 def test_consistent_arrays_sum_to_the_recording():
     wav = noise()
-    np.testing.assert_allclose(separate(KnownGains(gains=(0.1, 0.2)), wav, 44100, consistent=True).sum(0), wav, atol=1e-6)
+    stems = separate(KnownGains(gains=(0.1, 0.2)), wav, 44100, consistent=True)
+    np.testing.assert_allclose(stems.sum(0), wav, atol=1e-6)
+    with pytest.raises(UserError, match="the model has vocals only"):
+        separate(KnownGains(("vocals",), (0.5,)), wav, 44100, consistent=True)
 
 
 @pytest.mark.parametrize("scheme", ["fader", "fader_reference", "ola"])
@@ -290,7 +316,9 @@ def test_models_are_put_in_evaluation_mode():
     assert not model.training
 
 
-@pytest.mark.parametrize("options", [{"feature_dim": 16, "n_repeats": 2}, {"n_repeats": 12, "stereo": "tac", "n_attn_heads": 2}])
+@pytest.mark.parametrize(
+    "options", [{"feature_dim": 16, "n_repeats": 2}, {"n_repeats": 12, "stereo": "tac", "n_attn_heads": 2}]
+)
 def test_half_precision_stays_near(options):
     """The difference to fp32 stays under -40 dB, for deep networks too, and the model itself is left as it was."""
     wav, model = noise(20000), tiny_bsrnn(**options)
@@ -329,7 +357,8 @@ def test_speech_keeps_order_level_and_sign(tmp_path, channels, rate):
 def test_one_voice_of_speech_keeps_its_order_too():
     wav = speech().sum(0)
     both = separate(KnownSpeech(), wav, 8000, segment=0.5, overlap=0.2)
-    np.testing.assert_allclose(separate(KnownSpeech(), wav, 8000, ["s2"], segment=0.5, overlap=0.2), both[1:], atol=1e-6)
+    second = separate(KnownSpeech(), wav, 8000, ["s2"], segment=0.5, overlap=0.2)
+    np.testing.assert_allclose(second, both[1:], atol=1e-6)
 
 
 def test_a_real_speech_model(tmp_path):

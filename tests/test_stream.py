@@ -45,7 +45,8 @@ def test_blocks_change_nothing():
 @pytest.mark.parametrize("scale", [0.5, 1e-3, 1e-6])
 def test_rows_sum_to_the_mixture_to_the_last_bit(bits, scale):
     rng = np.random.default_rng(0)
-    mixture = torch.from_numpy(np.round(scale * rng.uniform(-1, 1, (2, 4000)) * 2**23) / 2**23).float()  # 24-bit samples
+    samples = np.round(scale * rng.uniform(-1, 1, (2, 4000)) * 2**23)  # of 24 bits
+    mixture = torch.from_numpy(samples / 2**23).float()
     stems = torch.from_numpy(scale * rng.uniform(-1, 1, (4, 2, 4000))).float()
     rows = StemFormat("wav", bits, consistent=True, complement=True).rows(mixture, stems)
     rows = rows.float().double() if bits == 32 else rows

@@ -152,7 +152,8 @@ class AudioReader:
         for block in decode():
             if not np.isfinite(block).all():
                 bad = int(np.argmin(np.isfinite(block).all(axis=1))) + self.start + self.n_read
-                raise AudioError(self.info.path, f"has a sample that is NaN or infinite, at {bad / self.info.sample_rate:g} s")
+                where = f"at {bad / self.info.sample_rate:g} s"
+                raise AudioError(self.info.path, f"has a sample that is NaN or infinite, {where}")
             self.n_read += len(block)
             yield torch.from_numpy(np.ascontiguousarray(block.T))
 
@@ -169,7 +170,8 @@ class AudioReader:
                     done += len(block)
                     yield block
         except soundfile.LibsndfileError as error:
-            raise AudioError(self.info.path, f"is damaged or truncated: {error.error_string or 'decoding failed'}") from None
+            reason = error.error_string or "decoding failed"
+            raise AudioError(self.info.path, f"is damaged or truncated: {reason}") from None
         if done < wanted:
             promised = f"its header promises {self.info.frames} frames and decoding ends after {self.start + done}"
             raise AudioError(self.info.path, f"is truncated: {promised}")
@@ -188,8 +190,8 @@ class AudioReader:
         if at <= self.start:
             raise AudioError(self.info.path, self._too_late(at))
         if at < 0.9 * self.info.frames - self.info.sample_rate:
-            seconds = self.info.frames / self.info.sample_rate
-            raise AudioError(self.info.path, f"is truncated: it states {seconds:.1f} s and ends at {at / self.info.sample_rate:.1f} s")
+            stated, found = (frames / self.info.sample_rate for frames in (self.info.frames, at))
+            raise AudioError(self.info.path, f"is truncated: it states {stated:.1f} s and ends at {found:.1f} s")
 
 
 def read_audio(path, start=0, frames=-1):

@@ -9,8 +9,14 @@ from ..errors import AudioError, UserError
 from ..files import atomic_path
 
 # (format, bits) -> libsndfile's subtype; bits 32 is float
-SUBTYPES = {("wav", 16): "PCM_16", ("wav", 24): "PCM_24", ("wav", 32): "FLOAT", ("flac", 16): "PCM_16", ("flac", 24): "PCM_24"}
-SUBTYPES["mp3", None] = "MPEG_LAYER_III"
+SUBTYPES = {
+    ("wav", 16): "PCM_16",
+    ("wav", 24): "PCM_24",
+    ("wav", 32): "FLOAT",
+    ("flac", 16): "PCM_16",
+    ("flac", 24): "PCM_24",
+    ("mp3", None): "MPEG_LAYER_III",
+}
 _DEFAULT_BITS = {"wav": 32, "flac": 24, "mp3": None}
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
@@ -26,8 +32,9 @@ def check_format(fmt, bits=None, sample_rate=None, channels=None):
         raise UserError(f"unknown output format {fmt!r}: known are {', '.join(_DEFAULT_BITS)}")
     bits = _DEFAULT_BITS[fmt] if bits is None else bits
     if (fmt, bits) not in SUBTYPES:
-        allowed = ", ".join(str(known) for name, known in SUBTYPES if name == fmt and known) or "none: mp3 has no choice"
-        raise UserError(f"{fmt} cannot have {bits} bits per sample: allowed are {allowed}")
+        allowed = ", ".join(str(known) for name, known in SUBTYPES if name == fmt and known)
+        hint = f"allowed are {allowed}" if allowed else "it has no choice"
+        raise UserError(f"{fmt} cannot have {bits} bits per sample: {hint}")
     if fmt == "mp3" and channels is not None and channels > 2:
         raise UserError(f"mp3 holds 1 or 2 channels, not {channels}: choose wav or flac")
     if fmt == "mp3" and sample_rate is not None and sample_rate not in _MP3_RATES:

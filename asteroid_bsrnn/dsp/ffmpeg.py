@@ -30,8 +30,9 @@ def probe(path):
         AudioError: if there is no audio in it that ffmpeg understands.
     """
     entries = "stream=sample_rate,channels,duration:stream_tags:format=duration:format_tags"
-    command = ["ffprobe", "-v", "error", *_LOCAL_ONLY, "-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
-    done = subprocess.run([*command, _source(path)], capture_output=True, text=True, errors="replace", check=False)
+    command = ["ffprobe", "-v", "error", *_LOCAL_ONLY, "-select_streams", "a:0", "-show_entries", entries]
+    command += ["-of", "json", _source(path)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = json.loads(done.stdout or "{}")
     if done.returncode or not found.get("streams"):
         raise AudioError(path, "holds no audio that libsndfile or ffmpeg can read")

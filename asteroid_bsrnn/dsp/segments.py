@@ -82,7 +82,7 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap is a fraction of the segment, at least 0 and below 1, not {overlap}")
     if scheme != "ola" and (hop is not None or window != "rect"):
-        raise ValueError(f"hop and window belong to scheme 'ola'; scheme {scheme!r} has a linear cross-fade over overlap")
+        raise ValueError(f"hop and window belong to scheme 'ola'; scheme {scheme!r} fades linearly over the overlap")
     if scheme == "whole":
         return Whole()
     if scheme == "fader_reference":

@@ -37,8 +37,8 @@ class StemFormat:
         """The samples that are written, in float64: stems, then the complements if asked for.
 
         With ``consistent`` the error of the sum is shared out equally. What has to add up is put on a grid first, the
-        integers of the format, or 23 bits below the loudest of the sample so that float32 holds the differences too: sums
-        are exact, except where a float mixture has bits that a louder stem has no room for.
+        integers of the format, or 23 bits below the loudest of the sample so that float32 holds the differences too:
+        sums are exact, except where a float mixture has bits that a louder stem has no room for.
 
         Shape:
             (channels, time), (n_src, channels, time) -> (n_src or 2 * n_src, channels, time)

@@ -25,8 +25,8 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "separate",
         help="separate recordings into stems",
-        description="Separate recordings of any format, length, rate and number of channels. Stems have the rate, length, "
-        "channels and level of the recording and go to DIR/<song>/<source>.wav.",
+        description="Separate recordings of any format, length, rate and number of channels. Stems have the rate, "
+        "length, channels and level of the recording and go to DIR/<song>/<source>.wav.",
     )
     add = parser.add_argument
     add("songs", nargs="+", metavar="SONG", help="audio files, and folders that are searched for some")
@@ -120,7 +120,6 @@ def run(args):
     from ..dsp.audio_out import check_format
     from ..dsp.segments import make_plan
     from ..separation import Separator, check_stems, stem_paths
-    from ..weights import load_model
 
     inference = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
     make_plan(44100, **inference)
@@ -130,9 +129,8 @@ def run(args):
     songs = find_songs(args.songs)
     _check_folder(Path(args.out))
     use_threads(args.threads)
-    models = [load_model(name) for name in args.model]
     needed = None if args.consistent else args.sources
-    separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
+    separator = Separator(args.model, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
     targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
     if not (args.overwrite or args.skip_existing):
@@ -159,7 +157,8 @@ def _separate(separator, song, args, inference):
     names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch")
     options = {name: getattr(args, name) for name in names}
     # disable=None: no bar where nobody watches
-    with tqdm(total=1.0, desc=song.name, disable=None, bar_format="{desc}: {percentage:3.0f}%|{bar}| {remaining} left") as bar:
+    look = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
+    with tqdm(total=1.0, desc=song.name, disable=None, bar_format=look) as bar:
 
         def progress(done, total):
             bar.update(done / total - bar.n)
