@@ -79,7 +79,7 @@ def test_progress_resets_the_count_of_failures(server, tmp_path, monkeypatch):
 
 def test_a_changed_file_is_not_glued_to_the_old_part(server, tmp_path):
     url = server.add("/a.bin", CONTENT)
-    server.breaks["/a.bin"] = [1000]
+    server.breaks["/a.bin"] = [CHUNK]
     with pytest.raises(UserError):
         get(url, tmp_path / "a.bin", attempts=1)
     other = CONTENT[::-1]
@@ -97,8 +97,18 @@ def test_without_validator_or_checksum_a_part_is_not_trusted(server, tmp_path):
 
 def test_a_server_without_ranges_starts_over(server, tmp_path):
     url = server.add("/a.bin", CONTENT)
-    server.ranges, server.breaks["/a.bin"] = False, [1000]
+    server.ranges, server.breaks["/a.bin"] = False, [CHUNK]
     assert get(url, tmp_path / "a.bin", checksum=MD5).read_bytes() == CONTENT
+
+
+def test_a_server_that_continues_elsewhere_is_not_believed(server, tmp_path):
+    url = server.add("/a.bin", CONTENT)
+    (tmp_path / "a.bin.part").write_bytes(CONTENT[:CHUNK])
+    headers = {"Content-Range": f"bytes {2 * CHUNK}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+    server.answers["/a.bin"] = (206, headers, CONTENT[2 * CHUNK :])
+    with pytest.raises(UserError, match="the server continued at another place"):
+        get(url, tmp_path / "a.bin", checksum=MD5)
+    assert names(tmp_path) == []
 
 
 def test_a_complete_part_is_only_verified(server, tmp_path):

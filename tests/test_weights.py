@@ -385,6 +385,16 @@ def test_the_table_of_the_host_still_works(server, net, pth, monkeypatch):
     assert_same(load_model("some/Net_WHAM!_x"), net)
 
 
+def test_old_files_without_a_rate_get_the_one_of_the_table(server, net, tmp_path, monkeypatch):
+    conf = conf_of(net)
+    del conf["model_args"]["sample_rate"]
+    torch.save(conf, tmp_path / "old.pth")
+    url = server.add("/old.pth", (tmp_path / "old.pth").read_bytes())
+    monkeypatch.setitem(hub_utils.MODELS_URLS_HASHTABLE, "some/DeMask_x", url)
+    monkeypatch.setitem(hub_utils.SR_HASHTABLE, "some/DeMask_x", 16000.0)
+    assert load_model("some/DeMask_x").sample_rate == 16000.0
+
+
 # the reference's checkpoints
 
 
