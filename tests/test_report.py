@@ -1,5 +1,6 @@
 """Reports of experiments: numbers in their places, nothing compared that must not be, every empty cell with its reason."""
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -93,6 +94,16 @@ def test_table_2_puts_ours_beside_the_published(tmp_path):
     assert row_of(table, "13", "ours")["Bass"].value == pytest.approx(6.6)
     assert row_of(table, "13", "published")["Bass"].value == 6.5
     assert row_of(table, "12", "ours")["Bass"].why == "not run"
+
+
+def test_only_the_seed_may_differ_in_a_spread(tmp_path):
+    exps = [music(tmp_path / "one", seed=1), music(tmp_path / "two", seed=2), music(tmp_path / "other", seed=3, gain=1)]
+    for source in LEVELS:
+        run = json.loads((exps[2] / source / "run.json").read_text())
+        write_json(exps[2] / source / "run.json", {**run, "protocol": "corrected"})
+    rows = [row for row in table_2(list(map(read_experiment, exps))).rows if row[0].value == "1"]
+    assert [row[2].value for row in rows] == ["published", "ours (seeds 1, 2)", "ours (corrected protocol)"]
+    assert rows[1][3].value == pytest.approx(7.7) and rows[2][3].value == pytest.approx(8.7)
 
 
 def test_selected_epoch_follows_what_is_monitored(tmp_path):

@@ -2,6 +2,7 @@
 import numpy as np
 
 from . import published
+from .comparison import ours, same_settings
 from .costs import energy_of, parameters_of
 from .published import SOURCES
 from .scores import aggregate_of, by_track, score_cell
@@ -28,13 +29,14 @@ def table_2(exps):
                             and row["variant"] != "silent_target"]
     rows, groups = [], []
     for row in known:
-        mine = [exp for exp in exps if exp.variant == row["variant"]]
-        rows += [_published_row(row), _our_row(row, mine)]
-        groups += [row.get("group", "Reported beside Table II")] * 2
+        mine = same_settings([exp for exp in exps if exp.variant == row["variant"]]) or [[]]
+        rows += [_published_row(row)] + [_our_row(row, alike) for alike in mine]
+        groups += [row.get("group", "Reported beside Table II")] * (1 + len(mine))
     listed = {row["variant"] for row in known}
     for variant in dict.fromkeys(exp.variant for exp in exps if exp.variant not in listed):
-        rows.append(_our_row({"name": variant}, [exp for exp in exps if exp.variant == variant]))
-        groups.append("Without a published number")
+        mine = same_settings([exp for exp in exps if exp.variant == variant])
+        rows += [_our_row({"name": variant}, alike) for alike in mine]
+        groups += ["Without a published number"] * len(mine)
     notes = [f"Published: {data['source']}; github.com/magronp/bsrnn, docs/analysis.md.",
              "Ours: validation uSDR of the epoch that was kept; ± is the standard deviation over seeds; "
              "no interval over tracks, since training records the mean alone.",
@@ -55,11 +57,10 @@ def _our_row(row, mine):
     for found in scores:
         if all(source in found for source in SOURCES):
             found["average"] = float(np.mean([found[source] for source in SOURCES]))
-    label = f"ours (seeds {', '.join(str(exp.seed) for exp in whole)})" if len(whole) > 1 else "ours"
     cells = [spread_cell([found.get(score) for found in scores], _why(mine, score)) for score in SCORES]
     params = next((value for exp in mine if (value := parameters_of(exp)) is not None), None)
     energies = [value for exp in whole if (value := energy_of(exp, ("training", "validation"))) is not None]
-    return [row.get("line", ""), row["name"], label] + cells + [
+    return [row.get("line", ""), row["name"], ours(mine)] + cells + [
         Cell(None if params is None else params / 1e6, why="not recorded" if mine else "not run"),
         Cell(float(np.mean(energies)) if energies else None, digits=1, why="not measured" if mine else "not run")]
 

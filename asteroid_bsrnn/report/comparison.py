@@ -1,6 +1,10 @@
 """Which experiments may stand in one table: those scored on the same recordings by the same definition."""
+import json
+
 from .experiments import corpus_key
 
+FREE_SECTIONS = ("loader", "energy", "inference")  # where, how fast, and how it was evaluated
+FREE_KEYS = ("seed", "root", "batch", "devices", "accelerator", "checkpoint_every", "keep_best")
 FIELDS = ("corpus", "subset", "sample rate", "median rule", "sources", "definition of the metric")
 
 
@@ -50,6 +54,33 @@ def why_apart(groups):
         reason = "; ".join(reasons or differences)
         sentences.append(f"**Not compared:** {names}: {reason}.")
     return sentences
+
+
+def same_settings(experiments):
+    """Sort experiments into groups that differ in the seed alone, whose mean and spread mean something.
+
+    Args:
+        experiments (list of Experiment): of one variant.
+
+    Returns:
+        list of list of Experiment: groups in the order of their first member.
+    """
+    groups = {}
+    for exp in experiments:
+        settings = {section: values for section, values in exp.info("conf", {}).items() if section not in FREE_SECTIONS}
+        settings = {section: {key: value for key, value in values.items() if key not in FREE_KEYS} if isinstance(values, dict)
+                    else values for section, values in settings.items()}
+        groups.setdefault((exp.info("protocol"), json.dumps(settings, sort_keys=True, default=str)), []).append(exp)
+    return list(groups.values())
+
+
+def ours(group):
+    """Label of a row of ours: its seeds when there are several, and its protocol when it is not the published one."""
+    whole = [exp for exp in group if not exp.is_unfinished]
+    protocol = group[0].info("protocol") if group else None
+    words = [f"{protocol} protocol"] if protocol not in (None, "published") else []
+    words += [f"seeds {', '.join(str(exp.seed) for exp in whole)}"] if len(whole) > 1 else []
+    return f"ours ({'; '.join(words)})" if words else "ours"
 
 
 def title(exp):

@@ -70,8 +70,8 @@ def cost_table(exps):
 
 
 def _recorded(exp, keys, digits):
-    value = next((exp.info(key) for key in keys if isinstance(exp.info(key), (int, float))), None)
-    return Cell(value, digits=digits, why="not recorded")
+    found = [value.get("total") if isinstance(value, dict) else value for value in map(exp.info, keys) if value is not None]
+    return Cell(float(found[0]) if found and found[0] is not None else None, digits=digits, why="not recorded")
 
 
 def _kwh(exp, phases):

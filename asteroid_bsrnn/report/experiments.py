@@ -199,6 +199,10 @@ def _note_problems(exp):
     if exp.is_unfinished:
         parts = [name or "the model" for name, run in exp.runs.items() if run.get("status") == exp.status]
         exp.problems.append(f"training of {', '.join(parts)} is {exp.status}; it is compared with nothing")
+    task = exp.info("conf", {}).get("task") or {}
+    absent = [source for source in task.get("sources") or [] if source not in exp.runs]
+    if absent and exp.task == "music" and not task.get("simo"):
+        exp.problems.append(f"there is no training of {', '.join(absent)}")
     if exp.scores is None and not any("all_metrics.csv" in problem for problem in exp.problems):
         exp.problems.append("it has no all_metrics.csv: run the evaluation (stage 3)")
     if exp.scores is not None and not exp.evaluation:

@@ -2,6 +2,7 @@
 import numpy as np
 
 from . import published, statistics
+from .comparison import ours, same_settings
 from .costs import parameters_of
 from .experiments import corpus_key
 from .scores import by_track, score_cell
@@ -24,9 +25,9 @@ def table_s1(exps, seed=0):
     rows = []
     for row in data["rows"]:
         rows.append([row["name"], "published"] + [Cell(row[corpus]) for corpus in CORPORA] + [Cell(row["params_m"])])
-        mine = [exp for exp in exps if exp.variant == row["variant"]]
-        rows.append([row["name"], "ours"] + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
-                    + [_parameters(mine)])
+        for mine in _alike(exps, row["variant"]):
+            rows.append([row["name"], ours(mine)] + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
+                        + [_parameters(mine)])
     notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed)]
     columns = ["Model", "From"] + list(CORPORA.values()) + ["Parameters (M)"]
     return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
@@ -44,15 +45,25 @@ def afrcnn_table(exps, seed=0):
     for variant in list(libri) + list(dict.fromkeys(extra)):
         printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
         name = libri.get(variant, {}).get("name", variant)
-        mine = [exp for exp in exps if exp.variant == variant]
         keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
         if variant in libri:
             rows.append([name, "published"] + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
                         + [Cell(libri[variant]["params_m"])])
-        rows.append([name, "ours"] + [our_score(mine, corpus, metric, seed) for corpus, metric in keys] + [_parameters(mine)])
+        rows += [[name, ours(mine)] + [our_score(mine, corpus, metric, seed) for corpus, metric in keys] + [_parameters(mine)]
+                 for mine in _alike(exps, variant)]
     notes = ["Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
              "WSJ0-2mix.", _ours_note(seed)]
     return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
+
+
+def _alike(exps, variant):
+    """Experiments of a variant in rows: those that differ in corpus and seed alone share one; an empty row for none."""
+    rows = {}
+    for corpus in dict.fromkeys(corpus_key(exp.corpus) for exp in exps):
+        mine = [exp for exp in exps if exp.variant == variant and corpus_key(exp.corpus) == corpus]
+        for place, group in enumerate(same_settings(mine)):
+            rows.setdefault((group[0].info("protocol"), place), []).extend(group)
+    return list(rows.values()) or [[]]
 
 
 def our_score(exps, corpus, metric, seed=0):
