@@ -1,6 +1,4 @@
 """Medians that say what they do with an even count, and leave out what is not a number."""
-import torch
-
 MEDIAN_RULES = ("numpy", "lower")
 
 
