@@ -63,7 +63,10 @@ def test_own_corpus_without_a_rule_needs_no_lists(tmp_path):
     conf = {"data": {**OWN, "sad": None, "pairing": "fresh", "augmentations": ["rescale", "channel_swap"]}}
     assert prepare_music(conf, tmp_path) == {"train": 3, "valid": 1, "test": 1}
     assert index_music(conf, tmp_path) == [] and not (tmp_path / "data" / "segments").exists()
-    assert music_data(conf, tmp_path).train_set()[3][0].shape == (2, 4410)
+    train_set = music_data(conf, tmp_path).train_set()
+    assert train_set[3][0].shape == (2, 4410)
+    assert {path.split("/")[-2] for paths, _, _ in train_set.rows for path in paths} == {"Song 0", "Song 1", "Song 2"}
+    assert music_data(conf, tmp_path).valid_set().names == ["Valid A"]
 
 
 def test_corpus_elsewhere_is_not_written_to(tmp_path):
