@@ -178,11 +178,12 @@ def test_repeat_gives_the_same_weights(tmp_path):
 def test_repeat_says_what_differs(tmp_path):
     train(tmp_path, conf(epochs=1))
     record = json.loads((tmp_path / "run.json").read_text())
-    record["versions"]["torch"] = "1.0"
+    record["versions"]["torch"], record["threads"] = "1.0", 99
     record["resumed"] = [{"changes": {"optim.lr": [1, 2]}}]
     (tmp_path / "run.json").write_text(json.dumps(record))
     notes = repeat(tmp_path / "run.json")[2]
     assert f"torch was 1.0 then, is {torch.__version__} here" in notes
+    assert "PyTorch had 99 threads then, has 1 here (OMP_NUM_THREADS)" in notes
     assert any("settings were changed" in note for note in notes)
     with pytest.raises(UserError, match="expected the run.json of an earlier run"):
         repeat(tmp_path / "nothing.json")

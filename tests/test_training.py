@@ -1,5 +1,6 @@
 """``fit``: protocol, files, draws, precision, averages; small models on one CPU."""
 import csv
+import importlib.util
 import json
 import multiprocessing
 
@@ -9,13 +10,15 @@ import torch
 from asteroid.models import BaseModel
 from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, seed_everything
 from asteroid_bsrnn.engine.batching import largest_batch, split_batch
-from asteroid_bsrnn.engine.devices import choose_devices
+from asteroid_bsrnn.engine.devices import choose_devices, make_fabric
 from asteroid_bsrnn.engine.ema import WeightAverage
 from asteroid_bsrnn.engine.optimization import make_optim, scale_lr
+from asteroid_bsrnn.engine.options import TrainingOptions, call_with_section
 from asteroid_bsrnn.engine.precision import Precision
 from asteroid_bsrnn.engine.progress import Progress
 from asteroid_bsrnn.engine.resume import exclusive
 from asteroid_bsrnn.engine.sampling import StepSampler, TolerantDataset, make_loader
+from asteroid_bsrnn.engine.training import _Run
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import register_model
@@ -60,6 +63,8 @@ def test_fit_learns_and_writes_its_files(tmp_path):
     assert record["effective_batch"] == 4 and record["batch"] == 2 and record["accumulation"] == 2
     assert record["lr"] == 0.01 and record["precision"] == "fp32" and record["seed"] == 1
     assert record["n_params"] == sum(p.numel() for p in loaded.parameters())
+    if importlib.util.find_spec("tensorboard"):
+        assert list((tmp_path / "tensorboard").glob("events*"))
     assert record["versions"]["torch"] == torch.__version__ and record["energy"] is None
 
 
@@ -202,6 +207,24 @@ def test_batch_is_halved_until_it_fits():
 
     with pytest.raises(UserError, match="one training item does not fit"):
         largest_batch(never, 16, 8)
+
+
+def test_fit_probes_what_fits_and_leaves_no_trace(tmp_path):
+    class Large(Toy):
+        def forward(self, wav):
+            if len(wav) > 1:
+                raise torch.cuda.OutOfMemoryError("out of memory")
+            return self.norm(super().forward(wav).flatten(1, 2)).unflatten(1, (1, 2))
+
+    made = conf()
+    model = toy(made)
+    model.__class__, model.norm = Large, nn.BatchNorm1d(2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = call_with_section(TrainingOptions, "training", made)
+    run = _Run(make_fabric(accelerator="cpu"), options, made, tmp_path, {}, None)
+    split = run._fitting_split(MusicSystem(model, None, TimeTFLoss("t"), None), TolerantDataset(Draws()))
+    assert (split.batch, split.accumulation) == (1, 4)
+    assert equal(before, model.state_dict()) and all(p.grad is None for p in model.parameters())
 
 
 def test_devices_share_the_batch_evenly(monkeypatch):

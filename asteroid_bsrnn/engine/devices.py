@@ -64,3 +64,12 @@ def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy, plugins=[environment])
     fabric.launch()
     return fabric
+
+
+def gather(fabric, value):
+    """List of every rank's ``value`` (any plain object)."""
+    if fabric.world_size == 1:
+        return [value]
+    found = [None] * fabric.world_size
+    torch.distributed.all_gather_object(found, value)
+    return found

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from .devices import gather
 from .faults import FaultPolicy, Rollback
 from .resume import load
 
@@ -140,7 +141,7 @@ class Loop:
         except Rollback:
             self.roll_back()
         if n_failures:
-            self.faults.unreadable(progress, [text for part in self.gather(messages) for text in part])
+            self.faults.unreadable(progress, [text for part in gather(self.fabric, messages) for text in part])
         progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
         return loss, stop
 
@@ -211,16 +212,8 @@ class Loop:
             if self.stop_signal and fabric.world_size == 1:
                 raise Interrupted(128 + self.stop_signal)  # the end of the epoch's training is saved
         self.log.stop_bar()
-        rows = dict(sorted(pair for part in self.gather(own) for pair in part.items()))
+        rows = dict(sorted(pair for part in gather(fabric, own) for pair in part.items()))
         return {name: sum(row[name] for row in rows.values()) / len(rows) for name in rows[0]}
-
-    def gather(self, value):
-        """List of every rank's ``value`` (any plain object)."""
-        if self.fabric.world_size == 1:
-            return [value]
-        found = [None] * self.fabric.world_size
-        torch.distributed.all_gather_object(found, value)
-        return found
 
     def enter_epoch(self, scores, val_seconds, improved):
         """Add the epoch to the history; one line for the user."""

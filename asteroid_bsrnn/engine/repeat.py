@@ -2,6 +2,8 @@
 import copy
 from pathlib import Path
 
+import torch
+
 from ..errors import UserError
 from ..files import read_json
 from .record import commit, versions
@@ -41,6 +43,8 @@ def _differences(run):
     for name, value in then.items():
         if name in here and here[name] != value and name != "codecarbon":
             notes.append(f"{name} was {value} then, is {here[name]} here")
+    if run.get("threads", torch.get_num_threads()) != torch.get_num_threads():
+        notes.append(f"PyTorch had {run['threads']} threads then, has {torch.get_num_threads()} here (OMP_NUM_THREADS)")
     if run.get("commit_changed"):
         notes.append("files of the package differed from its commit then")
     if any(entry.get("changes") for entry in run.get("resumed", [])):

@@ -5,19 +5,24 @@ import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
+
 from ..energy import Ledger, make_meter
 from ..errors import UserError
 from .batching import largest_batch, split_batch
-from .devices import make_fabric
+from .devices import gather, make_fabric
 from .logs import Log
 from .loop import Interrupted, Loop, seed_everything
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section
+from .precision import Precision
 from .record import RunRecord, now
 from .resume import Checkpoints, exclusive
-from .sampling import StepSampler, TolerantDataset, make_loader
+from .sampling import StepSampler, TolerantDataset, collate, make_loader
 from .state import RunState
 from .system import MusicSystem
+
+CHECKPOINTING = ("activation_checkpointing", "checkpointing")  # what our music and speech models call it
 
 
 def fit(
@@ -107,9 +112,10 @@ class _Run:
     def _build(self, model, train_set, val_set, loss_func, system_cls):
         options, fabric = self.options, self.fabric
         if options.activation_checkpointing:
-            if not hasattr(model, "activation_checkpointing"):
+            option = next((name for name in CHECKPOINTING if hasattr(model, name)), None)
+            if option is None:
                 raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
-            model.activation_checkpointing = True
+            setattr(model, option, True)
         model.to(fabric.device)
         optimizer, scheduler = call_with_section(
             make_optim, "optim", self.conf, model.parameters(), options.effective_batch, options.mode
@@ -126,22 +132,21 @@ class _Run:
 
     def _fitting_split(self, system, data):
         """Halve the batch per device, and accumulate more, until a step fits in the memory of every GPU."""
-        from .precision import Precision
-        from .sampling import collate
-
-        precision = Precision(self.options.precision, "cuda")
+        precision = Precision(self.options.precision, self.fabric.device.type)
+        buffers = {name: value.clone() for name, value in system.model.named_buffers()}  # running statistics
 
         def try_batch(size):
             batch, _ = collate([data[(0, index)] for index in range(size)])
             with precision.autocast():
                 loss = system.common_step(self.fabric.to_device(batch), 0)
             loss.backward()
-            system.model.zero_grad(set_to_none=True)
 
         wanted, world = self.options.effective_batch, self.fabric.world_size
-        size = largest_batch(try_batch, wanted, self.options.batch, world)
-        size = min(self.fabric.all_gather(size).flatten().tolist()) if world > 1 else size
-        return split_batch(wanted, int(size), world)
+        size = min(gather(self.fabric, largest_batch(try_batch, wanted, self.options.batch, world)))
+        system.model.zero_grad(set_to_none=True)
+        for name, value in system.model.named_buffers():
+            value.copy_(buffers[name])
+        return split_batch(wanted, size, world)
 
     def _begin(self, loop, newest, changes):
         """Print and store what the run really uses."""
@@ -153,6 +158,7 @@ class _Run:
             "accumulation": split.accumulation,
             "devices": split.world_size,
             "device": str(self.fabric.device.type),
+            "threads": torch.get_num_threads(),
             "precision": self.options.precision,
             "lr": loop.optimizer.param_groups[0]["lr"],
             "n_params": sum(p.numel() for p in loop.system.model.parameters() if p.requires_grad),
