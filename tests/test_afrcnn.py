@@ -119,6 +119,15 @@ def test_checkpointed_gradients_are_the_plain_ones(kind):
     assert kept[1] < kept[0] / 5
 
 
+@pytest.mark.parametrize("length, frames", [(16, 16), (160, 16), (161, 32), (8001, 816)])
+def test_frames_come_in_multiples_of_the_coarsest_scale(length, frames):
+    """The published padding: whole hops of 10 samples and whole strides of 2**5 samples, 160 together."""
+    model, seen = small_model("afrcnn"), []
+    model.trunk.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[-1]))
+    model(torch.randn(1, length))
+    assert seen == [frames]
+
+
 def test_joint_decoder_mixes_sources_and_shared_does_not():
     for decoder, reaches in (("joint", True), ("shared", False)):
         model, wav = small_model("afrcnn", decoder=decoder, n_src=3), torch.randn(1, 320)
