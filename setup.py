@@ -30,7 +30,9 @@ setup(
     install_requires=[
         "asteroid>=0.7,<0.8",
         "requests",  # Asteroid imports it and does not say so
-        "torch>=2.4",
+        "mir_eval<0.9",  # 0.9 drops the BSS-eval that Asteroid's SDR is made of
+        "pb_bss_eval",
+        "torch>=2.6",
         "pytorch-lightning>=2.2",
         "numpy",
         "scipy",
