@@ -1,9 +1,14 @@
 """Parameters and operations: the published numbers, from the closed form and from the modules."""
+import json
+
 import pytest
 import torch
+from helpers import ROOT
 
-from asteroid_bsrnn.cost import bsrnn_macs, bsrnn_params, count_macs, count_params
+from asteroid_bsrnn import models
+from asteroid_bsrnn.cost import bsrnn_macs, bsrnn_params, count_macs, count_params, recipe_cost
 from asteroid_bsrnn.models import BSRNN
+from asteroid_bsrnn.scripts.main import main
 
 SOURCES = ("vocals", "bass", "drums", "other")
 LARGE = dict(feature_dim=128, n_repeats=12)
@@ -142,3 +147,28 @@ def test_tac_saves_what_the_channels_have_in_common():
     closed = [bsrnn_macs(seconds, feature_dim=16, n_repeats=2, **TAC)["total"] for seconds in (0.5, 1.0)]
     frames, bands, repeats, products = 87 - 44, 41, 2, 3 * 16 * 16
     assert (closed[1] - closed[0]) - (counted[1] - counted[0]) == frames * bands * repeats * products
+
+
+@pytest.mark.parametrize("name, rnn", [("AFRCNN", 0), ("SDPRNNTasNet", 1)])
+def test_any_other_model_is_counted_on_itself(name, rnn):
+    """Two seconds more cost two seconds' worth more; recurrent layers count."""
+    model = models.get(name)().eval()
+    params, gmac = recipe_cost({"model": {"model_name": name}}, with_macs=True)
+    assert params == {"total": count_params(model)} and gmac["total"] > 0.1
+    if rnn:
+        lstm, steps = torch.nn.LSTM(3, 5, bidirectional=True), 7
+        assert count_macs(lstm, torch.randn(steps, 2, 3)) == 2 * steps * 2 * 20 * (3 + 5)
+
+
+def test_command(capsys):
+    """What the recipe of the paper's base and large models is known to print."""
+    recipe = str(ROOT / "recipes" / "musdb18hq")
+    assert main(["params", recipe, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == dict(zip([*SOURCES, "total"], [*ROWS["base"][1], SUMS["base"]]))
+    assert main(["params", recipe, "--json", "--variant", "simo"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"total": 26621140}
+    assert main(["params", recipe, "--variant", "large", "--cost"]) == 0
+    assert "146,655,904    600.68 GMAC" in capsys.readouterr().out
+    assert main(["params", recipe, "--all"]) == 0
+    assert "simo_optimized                 108,727,540" in capsys.readouterr().out
+    assert main(["params", recipe, "--all", "--variant", "simo"]) == 2
