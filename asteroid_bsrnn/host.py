@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import types
+import warnings
 
 _HOST_FAILED = "asteroid"
 
@@ -74,8 +75,10 @@ def pkg_resources_for_torchmetrics():
     """Import torchmetrics with a stand-in for pkg_resources where setuptools no longer has it.
 
     Fault: Asteroid pins torchmetrics <= 0.11.4, which imports pkg_resources; setuptools 82 removed it. Can go when
-    Asteroid allows torchmetrics 1.
+    Asteroid allows torchmetrics 1. Where pkg_resources is there, its note of deprecation, which no user can act
+    on, is not shown.
     """
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
     if "torchmetrics" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         return False
     stub = types.ModuleType("pkg_resources")
