@@ -22,7 +22,7 @@ class KnownGains(SeparationModel):
 
 @register_model
 class KnownSpeech(SeparationModel):
-    """A speech model: low and high half of the spectrum, with arbitrary level, sign and order at each call."""
+    """A speech model: low and high half of the spectrum, with arbitrary level, sign and order for each item."""
 
     def __init__(self, n_src=2, sample_rate=8000):
         super().__init__(sample_rate, 1)
@@ -34,7 +34,8 @@ class KnownSpeech(SeparationModel):
         low = torch.arange(spectrum.shape[-1]) < spectrum.shape[-1] // 2
         estimates = torch.fft.irfft(torch.stack([spectrum * low, spectrum * ~low], dim=1), n=wav.shape[-1])
         self.n_calls += 1
-        return (self.factor[:, None] * estimates).roll(self.n_calls, dims=1)
+        scaled = self.factor[:, None] * estimates
+        return torch.stack([item.roll(self.n_calls + index, dims=0) for index, item in enumerate(scaled)])
 
 
 def save(model, path):

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,3 +221,19 @@ def test_wav_beyond_4_gigabytes_has_a_header_that_can_say_so(tmp_path):
         with AudioWriter(tmp_path / "a.wav", 44100, 2, frames=frames) as writer:
             writer.write(noise())
         assert soundfile.info(tmp_path / "a.wav").format == fmt and check_audio(tmp_path / "a.wav").frames == 5000
+
+
+def test_a_file_that_lost_samples_on_the_way_is_refused(tmp_path, monkeypatch):
+    """Encoders buffer: what the disk refuses when they are closed shows only in the file itself."""
+    close, short = soundfile.SoundFile.close, Path(write(tmp_path / "short.flac", noise(frames=10))).read_bytes()
+
+    def closing_loses_a_block(file):
+        partial, mode = file.name, file.mode
+        close(file)
+        if mode == "w":
+            Path(partial).write_bytes(short)
+
+    monkeypatch.setattr(soundfile.SoundFile, "close", closing_loses_a_block)
+    with pytest.raises(AudioError, match="could not be written"), AudioWriter(tmp_path / "a.flac", 44100, 2) as writer:
+        writer.write(noise())
+    assert os.listdir(tmp_path) == ["short.flac"]

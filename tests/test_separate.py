@@ -72,9 +72,19 @@ def test_any_length(tmp_path, frames, rate):
 
 
 def test_silence_gives_exact_zeros(tmp_path):
-    for model, rate in ((tiny_bsrnn(), 44100), (KnownSpeech(), 44100)):
-        done = separate_file(model, write(tmp_path / "s.wav", np.zeros((2, 9999)), rate), tmp_path / str(id(model)))
+    class Hums(KnownGains):
+        """A model with a bias, as trained ones have."""
+
+        def forward(self, wav):
+            return super().forward(wav) + 0.01
+
+    song = write(tmp_path / "s.wav", np.zeros((2, 9999)), 48000)
+    for name, model in (("music", tiny_bsrnn()), ("speech", KnownSpeech()), ("hums", Hums())):
+        done = separate_file(model, song, tmp_path / name)
         assert not any(read(path).any() for path in done["stems"].values())
+    half = np.concatenate([np.zeros((2, 44100)), noise(44100)], axis=1)
+    stems = separate(Hums(), half, 44100, segment=0.5, overlap=0.0)
+    assert not stems[..., :44100].any() and stems[..., 44100:].any()
 
 
 @pytest.mark.parametrize("fmt, bits", [("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)])
