@@ -80,7 +80,7 @@ def test_page_of_speech(tmp_path):
     assert not re.search(r"https?:|//[a-z]", html.replace("// ", ""))
     for path in re.findall(r'(?:src=|"audio": )"([^"]+)"', html):
         assert (tmp_path / "page" / path).is_file(), path
-    assert "Copied, s1 is the reference s1" in html and "no score: it is a reference" in html
+    assert "s1/clip one.wav of Copied is the reference of s1" in html and "no score: it is a reference" in html
     assert "random (seed 3)" in html and "Re-ordered to match the references: Bad" in html
     levels = [np.sqrt((soundfile.read(path)[0] ** 2).mean()) for path in sorted((tmp_path / "page" / "audio").glob("clip1*-s1.wav"))]
     assert len(levels) == 4 and max(levels) / min(levels) < 1.2  # they were up to 150 apart

@@ -46,8 +46,9 @@ def why_apart(groups):
     sentences = []
     for other in groups[1:]:
         one, two = groups[0][0], other[0]
-        pairs = zip(FIELDS, definition(one), definition(two))
-        differences = [f"{name} ({mine} against {theirs})" for name, mine, theirs in pairs if mine != theirs]
+        found = [(name, mine, theirs) for name, mine, theirs in zip(FIELDS, definition(one), definition(two)) if mine != theirs]
+        found = found[:1] if found and found[0][0] == "corpus" else found  # another corpus says it all
+        differences = [name if name == FIELDS[-1] else f"{name} ({mine} against {theirs})" for name, mine, theirs in found]
         names = " and ".join(", ".join(exp.tag for exp in group) for group in (groups[0], other))
         reasons = [f"the training of {exp.tag} is {exp.status}" for exp in (one, two) if exp.is_unfinished]
         reasons += [f"{exp.tag} has no evaluation.json" for exp in (one, two) if not exp.evaluation]

@@ -73,7 +73,8 @@ def _scatter(ax, points, front, labelled):
     ax.scatter(energy[~front], score[~front], s=26, color=style.GREY, label="another costs no more and scores no less")
     ax.scatter(energy[front], score[front], s=34, color=style.ACCENT, label="optimal in the sense of Pareto", zorder=3)
     for i, (label, x, y) in enumerate(points):
+        to_left = front[i] and (x > energy.min() or len(label) < 3)
         if labelled[i]:
-            ax.annotate(label, (x, y), xytext=(-4, 5) if front[i] else (4, -11), textcoords="offset points", fontsize=8,
-                        ha="right" if front[i] else "left", color=style.ACCENT if front[i] else style.MUTED,
+            ax.annotate(label, (x, y), xytext=(-4 if to_left else 4, 5 if front[i] else -11), textcoords="offset points",
+                        fontsize=8, ha="right" if to_left else "left", color=style.ACCENT if front[i] else style.MUTED,
                         weight="bold" if front[i] else "normal", annotation_clip=False)

@@ -24,7 +24,7 @@ class Scored:
         estimates (dict): system -> {source: (time, channels)}, in the references' order.
         scores (dict): system -> {source: {"in", "out", "gained"}}, dB.
         means (dict): system -> scores of the whole clip, ``{label: (in, out, gained)}``.
-        copies (list of dict): estimates that are a reference: system, source, of, why.
+        copies (list of dict): estimates that are a reference: system, source, file, of, why.
         swapped (list of str): systems whose estimates were re-ordered.
         notes (list of str): what else a listener should know.
     """
@@ -134,12 +134,13 @@ def _find_copies(found, system, files):
     """Flag every estimate that is a reference: the same bytes, or closer than 60 dB."""
     digests = {hashlib.sha256(path.read_bytes()).digest(): source for source, path in found.clip.references.items()}
     for source, path in files.items():
+        about = {"system": system, "source": source, "file": f"{path.parent.name}/{path.name}"}
         same = digests.get(hashlib.sha256(path.read_bytes()).digest())
         if same is not None:
-            found.copies.append({"system": system, "source": source, "of": same, "why": "the files are identical"})
+            found.copies.append({**about, "of": same, "why": "the files are identical"})
             continue
         for of, reference in found.references.items():
             score = _db(found.estimates[system][source], reference, True)
             if score > COPY_DB:
-                found.copies.append({"system": system, "source": source, "of": of, "why": f"SI-SDR {score:.0f} dB"})
+                found.copies.append({**about, "of": of, "why": f"SI-SDR {score:.0f} dB"})
                 break
