@@ -130,7 +130,7 @@ def count_params(model):
 
 
 def count_macs(model, wav):
-    """Multiply-accumulate operations of matrix products, convolutions, attention and recurrent layers in ``model(wav)``.
+    """Multiply-accumulate operations of products, convolutions, attention and recurrent layers in ``model(wav)``.
 
     Counted where PyTorch dispatches them, so that it holds for any model; the model should be on the CPU.
     """

@@ -1,4 +1,4 @@
-"""Constructor arguments of a BSRNN from the keys and shapes of a reference state_dict, checked against its configuration."""
+"""Constructor arguments of a BSRNN from the keys and shapes of a reference state_dict, and from its configuration."""
 import re
 import warnings
 from statistics import mode

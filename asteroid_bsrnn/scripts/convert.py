@@ -4,7 +4,7 @@
 def add_parser(subparsers):
     """Add this command to the console command."""
     parser = subparsers.add_parser("convert", help="other implementations' checkpoints to model files of this package")
-    parser.add_argument("files", nargs="+", metavar="IN", help="checkpoints of the authors' BSRNN; several single-source ones are joined")
+    parser.add_argument("files", nargs="+", metavar="IN", help="checkpoints of the authors' BSRNN")
     parser.add_argument("out", metavar="OUT.pth", help="model file to write")
     parser.add_argument("--sources", help="names of the sources, separated by commas, in the order of the files")
     parser.set_defaults(run=run)

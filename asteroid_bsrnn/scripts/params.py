@@ -7,7 +7,7 @@ def add_parser(subparsers):
     parser.add_argument("recipe", help="recipe folder, for example recipes/musdb18hq")
     parser.add_argument("--variant", help="name of a file in local/variants (default: the base configuration)")
     parser.add_argument("--all", action="store_true", help="every variant, one line each")
-    parser.add_argument("--cost", action="store_true", help="multiply-accumulate operations too, of every variant unless one is named")
+    parser.add_argument("--cost", action="store_true", help="operations too, of every variant unless one is named")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.set_defaults(run=run)
 
@@ -54,7 +54,8 @@ def _print_all(args):
     for variant in [None, *variant_names(args.recipe)]:
         rows[variant or "conf.yml"] = recipe_cost(load_conf(args.recipe, variant), with_macs=args.cost)
     if args.json:
-        print(json.dumps({name: {**params, **({"gmac_per_second": gmac} if gmac else {})} for name, (params, gmac) in rows.items()}))
+        listed = {name: {**params, "gmac_per_second": gmac} if gmac else params for name, (params, gmac) in rows.items()}
+        print(json.dumps(listed))
         return
     print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))
     for name, (params, gmac) in rows.items():
