@@ -169,7 +169,8 @@ def test_quiet(tmp_path, capfd):
 
 def test_green_algorithms():
     # 10 h of 4 cores at 10 W, half used, one GPU of 250 W and 64 GB at 3 W per 8 GB: (20 + 250 + 24) W
-    estimate = green_algorithms(10, cores=4, core_watts=10, core_usage=0.5, gpus=1, gpu_watts=250, memory_gb=64, pue=1.5)
+    machine = dict(cores=4, core_watts=10, core_usage=0.5, gpus=1, gpu_watts=250, memory_gb=64)
+    estimate = green_algorithms(10, **machine, pue=1.5)
     assert estimate == pytest.approx(10 * 294 * 1.5 / 1000)
 
 

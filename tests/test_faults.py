@@ -123,7 +123,7 @@ def test_replacement_depends_on_seed_epoch_and_index_alone():
 
 
 def test_too_many_unreadable_files_stop_the_run(tmp_path):
-    with pytest.raises(TrainingFailed, match=r"unreadable files, more than training.max_unreadable \(0.1 of 24 draws\)"):
+    with pytest.raises(TrainingFailed, match=r"more than training.max_unreadable \(0.1 of 24 draws\) allows; the last"):
         train(tmp_path, conf(max_unreadable=0.1), Broken({1, 2, 3, 4, 5}))
     with pytest.raises(UserError, match=f"{ATTEMPTS} draws in a row could not be read; the last: song"):
         TolerantDataset(Broken(range(24)))[(0, 0)]

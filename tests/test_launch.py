@@ -166,7 +166,8 @@ def test_sbatch_script_saves_and_queues_itself_again(tmp_path):
 
 
 def test_repeat_gives_the_same_weights(tmp_path):
-    _, first = train(tmp_path / "first", conf(effective_batch=8, ema=0.9), run_info={"variant": "base", "source": "vocals"})
+    made = conf(effective_batch=8, ema=0.9)
+    _, first = train(tmp_path / "first", made, run_info={"variant": "base", "source": "vocals"})
     made, info, notes = repeat(tmp_path / "first")
     assert info == {"variant": "base", "source": "vocals", "protocol": None, "corpus": None}
     assert made["training"]["batch"] == 2 and made["training"]["devices"] == 1

@@ -253,13 +253,14 @@ def test_nothing_readable_is_refused_not_restarted(tmp_path):
         train(tmp_path, configuration())
 
 
-def test_stop_signal_saves_and_continues(tmp_path, reference):
+def test_stop_signal_to_all_processes_saves_and_continues(tmp_path, reference):
     def stopped(folder, made):
+        os.setsid()
         original = Loop.after_step
 
         def after_step(self, *args):
             if self.progress.global_step == 9:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.killpg(0, signal.SIGTERM)
             original(self, *args)
 
         Loop.after_step = after_step
@@ -268,7 +269,9 @@ def test_stop_signal_saves_and_continues(tmp_path, reference):
         except SystemExit as error:
             os._exit(error.code)
 
-    process = FORK.Process(target=stopped, args=(tmp_path, configuration(checkpoint_every=100)))
+    made = configuration(checkpoint_every=100)
+    made["loader"]["num_workers"] = 2
+    process = FORK.Process(target=stopped, args=(tmp_path, made))
     process.start(), process.join()
     assert process.exitcode == 128 + signal.SIGTERM
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "interrupted"

@@ -7,8 +7,9 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
-from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, seed_everything
+from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
 from asteroid_bsrnn.engine.batching import largest_batch, split_batch
 from asteroid_bsrnn.engine.devices import choose_devices, make_fabric
 from asteroid_bsrnn.engine.ema import WeightAverage
@@ -154,7 +155,10 @@ def stream(num_workers=0, world_size=1, batch=2, start=(0, 0), epochs=2):
     return torch.cat(micro)
 
 
-@pytest.mark.parametrize("num_workers, world_size, batch", [(1, 1, 2), (4, 1, 2), (0, 2, 2), (0, 4, 2), (1, 2, 4), (0, 1, 8)])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize(
+    "num_workers, world_size, batch", [(1, 1, 2), (4, 1, 2), (0, 2, 2), (0, 4, 2), (1, 2, 4), (0, 1, 8)]
+)
 def test_same_items_for_any_number_of_workers_and_ranks(num_workers, world_size, batch):
     expected = stream()
     found = stream(num_workers, world_size, batch)
@@ -245,7 +249,8 @@ def test_accumulation_gives_the_step_of_the_whole_batch(tmp_path):
     def run(batch):
         configuration = conf(epochs=1, batch=batch)
         model = toy(configuration, dropout=0.0).double()
-        return train(tmp_path / str(batch), configuration, Draws(dtype=torch.float64), Draws(1, dtype=torch.float64), model)
+        data = Draws(dtype=torch.float64), Draws(1, dtype=torch.float64)
+        return train(tmp_path / str(batch), configuration, *data, model)
 
     weights = [run(batch)[1] for batch in (4, 2, 1)]
     for other in weights[1:]:
@@ -271,7 +276,8 @@ def test_learning_rates_of_the_protocol():
 @pytest.mark.parametrize("mode, better", [("max", 1), ("min", -1)])
 def test_plateau_looks_in_the_right_direction(mode, better):
     def rate_after(direction):
-        optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), 16, mode, scheduler="plateau", plateau_patience=2)
+        parameters = nn.Linear(1, 1).parameters()
+        optimizer, scheduler = make_optim(parameters, 16, mode, scheduler="plateau", plateau_patience=2)
         for epoch in range(6):
             scheduler.step(float(direction * epoch))
         return optimizer.param_groups[0]["lr"]
@@ -397,9 +403,7 @@ def test_each_song_counts_once(tmp_path):
     assert summary["best"] == 300.0
 
 
-def test_speech_is_permutation_invariant(tmp_path):
-    from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
-
+def test_speech_is_permutation_invariant():
     class Swapped(nn.Module):
         sample_rate = 8000
 
@@ -416,6 +420,32 @@ def test_speech_is_permutation_invariant(tmp_path):
     assert float(system.common_step(batch, 0)) == pytest.approx(scores["val_loss"], rel=1e-3)
     model.training_loss = lambda wav, targets: targets.mean() * 0 + 7
     assert float(system.common_step(batch, 0)) == 7 and system.score(*[x[0] for x in batch])["val_loss"] == 7
+
+
+@pytest.mark.parametrize("name", ["ConvTasNet", "own loss"])
+def test_fit_trains_speech(tmp_path, name):
+    from asteroid.models import ConvTasNet
+
+    class Speech(Draws):
+        def __getitem__(self, key):
+            mixture, sources = super().__getitem__(key)
+            return sources[:, 0].sum(0), sources[:, 0]
+
+    made = conf(epochs=2, monitor="si_sdr")
+    seed_everything(1)
+    sizes = dict(n_filters=16, kernel_size=16, stride=8, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8, skip_chan=8)
+    model = ConvTasNet(2, sample_rate=8000, **sizes)  # leaves parameters without a gradient
+    if name == "own loss":
+        model.training_loss = lambda wav, sources: (model(wav) - sources).square().mean()
+    loss = PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")
+    data = Speech(n_src=2, time=400), Speech(3, n_src=2, time=700)
+    summary = fit(model, *data, loss, made, tmp_path, system_cls=SpeechSystem)
+    row = rows(tmp_path)[-1]
+    if name == "own loss":
+        assert float(row["val_loss"]) > 0
+    else:
+        assert float(row["val_loss"]) == pytest.approx(-float(row["val_si_sdr"]), abs=1e-4)
+    assert summary["monitor"] == "val_si_sdr" and (tmp_path / "best_model.pth").exists()
 
 
 def test_systems_work_with_lightnings_own_trainer(tmp_path):

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite, and files that cannot be read: counted, survived, and in the end refused."""
+"""Steps that are not finite and files that cannot be read: counted, survived, and in the end refused."""
 from ..errors import UserError
 
 
@@ -73,5 +73,6 @@ class FaultPolicy:
         if progress.unreadable > self.max_unreadable * self.n_items:
             raise TrainingFailed(
                 f"{progress.unreadable} draws of epoch {progress.epoch + 1} hit unreadable files, more than "
-                f"training.max_unreadable ({self.max_unreadable:g} of {self.n_items} draws) allows; the last: {messages[-1]}"
+                f"training.max_unreadable ({self.max_unreadable:g} of {self.n_items} draws) allows; "
+                f"the last: {messages[-1]}"
             )

@@ -1,4 +1,4 @@
-"""Many trainings at once: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
+"""Many trainings: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
 import os
 import signal
 import subprocess
@@ -93,7 +93,8 @@ def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 
     known = sorted(path.stem for path in (recipe_dir / "local" / "variants").glob("*.yml"))
     for name in variants:
         if name not in known:
-            raise UserError(f"variant {name!r} is not in {recipe_dir / 'local' / 'variants'}; there are {', '.join(known)}")
+            folder = recipe_dir / "local" / "variants"
+            raise UserError(f"variant {name!r} is not in {folder}; there are {', '.join(known)}")
     return [
         RecipeJob(str(recipe_dir), variant, source, seed, tuple(stages), list(options))
         for variant in variants

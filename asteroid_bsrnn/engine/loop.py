@@ -55,9 +55,8 @@ class Loop:
         self.step_module = self.fabric.setup_module(_Step(system), move_to_device=True)
         self.parameters = [p for p in system.model.parameters() if p.requires_grad]
         self.log, self.meter, self.stop_signal, self.epochs_here = None, None, 0, 0.0
-        self.faults = FaultPolicy(
-            self.options.max_bad_steps, self.options.max_unreadable, len(loader.dataset), lambda text: self.log.line(text)
-        )
+        limits = self.options.max_bad_steps, self.options.max_unreadable, len(loader.dataset)
+        self.faults = FaultPolicy(*limits, report=lambda text: self.log.line(text))
 
     @property
     def progress(self):

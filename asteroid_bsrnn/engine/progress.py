@@ -53,7 +53,8 @@ class Progress:
         self.wait = 0 if improved else self.wait + 1
         before = [entry[2] for entry in self.best]
         if math.isfinite(value):
-            self.best = sorted([*self.best, [value, self.epoch + 1, name]], key=lambda entry: (sign * entry[0], entry[1]))[:keep]
+            entries = [*self.best, [value, self.epoch + 1, name]]
+            self.best = sorted(entries, key=lambda entry: (sign * entry[0], entry[1]))[:keep]
         kept = {entry[2] for entry in self.best}
         self.dropped = [file for file in before if file not in kept]
         return improved

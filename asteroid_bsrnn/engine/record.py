@@ -88,13 +88,14 @@ class RunRecord:
 
     def changes(self, allow_changes=False):
         """Differences to the configuration that the folder already holds (see :func:`compare`)."""
-        if not self.conf_path.exists():
-            return {}
         known = self.values.get("conf")  # what was trained; a recipe may have written conf.yml a moment ago
-        try:
-            known = known or yaml.safe_load(self.conf_path.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise UserError(f"{self.conf_path} is not valid YAML: {error}") from None
+        if known is None and self.conf_path.exists():
+            try:
+                known = yaml.safe_load(self.conf_path.read_text(encoding="utf-8"))
+            except yaml.YAMLError as error:
+                raise UserError(f"{self.conf_path} is not valid YAML: {error}") from None
+        if known is None:
+            return {}
         return compare(known, self.conf, allow_changes, self.folder)
 
     def begin(self, **values):

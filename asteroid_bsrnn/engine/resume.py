@@ -59,7 +59,7 @@ class Checkpoints:
             report(f"{path} is broken ({reason}): removed, continuing from the one before")
             path.unlink()
         if known:
-            raise UserError(f"none of the checkpoints in {self.folder} can be read: choose another folder to start anew")
+            raise UserError(f"none of the checkpoints in {self.folder} can be read: start anew in another folder")
         return None
 
     def remove_partial(self):

@@ -1,8 +1,10 @@
-"""Which item is drawn when: a function of (seed, epoch, position) alone, so that workers, ranks and resumes change nothing.
+"""Which item is drawn when: a function of (seed, epoch, position) alone, whatever the workers, ranks and resumes.
 
 One optimizer step takes ``effective_batch`` consecutive items of the epoch's order. They are cut into micro-batches,
 dealt out to the ranks in turn; every rank runs ``accumulation`` of them.
 """
+import signal
+
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -109,4 +111,11 @@ def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
         collate_fn=collate,
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_ignore_signals,
     )
+
+
+def _ignore_signals(number):
+    """Workers go on while a run that was asked to stop finishes its step; they end with the main process."""
+    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)

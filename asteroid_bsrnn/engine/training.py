@@ -12,7 +12,7 @@ from ..errors import UserError
 from .batching import largest_batch, split_batch
 from .devices import gather, make_fabric
 from .logs import Log
-from .loop import Interrupted, Loop, seed_everything
+from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section
 from .precision import Precision
@@ -39,8 +39,8 @@ def fit(
 ):
     """Train ``model``; called again on the same folder, continue it bit by bit (on CPU), or do nothing if it is done.
 
-    For a run that can be repeated, call :func:`seed_everything` with ``conf["training"]["seed"]`` before the model is
-    built.
+    For a run that can be repeated, call :func:`.loop.seed_everything` with ``conf["training"]["seed"]`` before the
+    model is built.
 
     Args:
         model (SeparationModel): to train; holds the best weights afterwards.
@@ -205,7 +205,8 @@ class _Run:
             "kwh_per_epoch": ledger.per_epoch(source),
             "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
         }
-        summary = {key: value for key, value in loop.state.summary(status).items() if key not in ("exp_dir", "best_model")}
+        summary = loop.state.summary(status)
+        summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
         self.record.update(**summary, ended=now(), energy=energy if loop.meter else None)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
@@ -227,6 +228,3 @@ def _stop_signals(loop):
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-__all__ = ["fit", "seed_everything", "Interrupted"]
