@@ -1,4 +1,4 @@
-"""The layout of MUSDB18-HQ on disk, ``root/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav``, and its checks."""
+"""The layout of MUSDB18-HQ, ``root/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav``, and its checks."""
 
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def check_track(folder, reader, sources=SOURCES, sample_rate=44100, channels=2):
 
 
 def check_corpus(root, sources=SOURCES, sample_rate=44100, channels=2, valid_tracks=None):
-    """Check a whole corpus: every split has tracks, every track its stems. Headers only, and samples where they may be NaN.
+    """Check a whole corpus: every split has tracks, every track its stems. Headers, and samples that may be NaN.
 
     Returns:
         dict: split -> number of tracks.

@@ -53,7 +53,8 @@ def decode_excerpt():
     audio, sample_rate = stempeg.read_stems(stempeg.example_stem_path())
     if sample_rate != SAMPLE_RATE or len(audio) != len(STREAMS):
         raise UserError(
-            f"stempeg's example has {len(audio)} streams at {sample_rate} Hz; {len(STREAMS)} at {SAMPLE_RATE} Hz were expected"
+            f"stempeg's example has {len(audio)} streams at {sample_rate} Hz, "
+            f"not {len(STREAMS)} at {SAMPLE_RATE} Hz as expected"
         )
     audio = audio[:, -int(LENGTH * SAMPLE_RATE) :].swapaxes(1, 2)
     stems = dict(zip(STREAMS[1:], audio[1:]))

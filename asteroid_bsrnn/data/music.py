@@ -157,7 +157,8 @@ def _make(data, settings, make):
         )
         if (found["corpus"], found["settings"]) != (data.corpus, settings):
             raise UserError(
-                f"{root} holds {found['corpus']} {found['settings']}, not {data.corpus} {settings}; remove it or change data.root"
+                f"{root} holds {found['corpus']} {found['settings']}, not {data.corpus} {settings}; "
+                "remove it or change data.root"
             )
         return
     shutil.rmtree(partial, ignore_errors=True)

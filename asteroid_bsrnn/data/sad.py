@@ -147,7 +147,7 @@ def write_segments(
 def _check_settings(path, made_from):
     if path.exists() and read_json(path) != made_from:
         raise UserError(
-            f"{path.parent} holds segment lists that were made with other settings or tracks; remove that folder to make them anew"
+            f"{path.parent} holds segment lists made with other settings or tracks; remove it to make them anew"
         )
     if not path.exists():
         write_json(path, made_from)
