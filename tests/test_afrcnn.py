@@ -162,4 +162,4 @@ def test_bad_steps():
 @pytest.mark.parametrize("kind", ["afrcnn", "afrcnn_sum", "sfrcnn"])
 def test_overfits_two_mixtures(kind):
     model = small_model(kind, n_filters=128, bn_chan=64, hid_chan=64)
-    assert overfit_gain(model, voices(length=2000)) > 3
+    assert overfit_gain(model, voices(length=1200)) > 3
