@@ -17,7 +17,7 @@ def add_parser(subparsers):
     parser.add_argument("--hours", type=float, default=24, help="SLURM: time limit; a job that hits it is queued again")
     parser.add_argument("--gpus", type=int, default=1, help="SLURM: GPUs per job")
     parser.add_argument("--cpus", type=int, default=8, help="SLURM: CPU cores per job")
-    parser.add_argument("--slurm_set", nargs="*", default=[], metavar="KEY=VALUE", help="SLURM: partition=gpu, account=...")
+    parser.add_argument("--slurm_set", nargs="*", default=[], metavar="KEY=VALUE", help="SLURM: partition=gpu ...")
     parser.set_defaults(run=run)
 
 
