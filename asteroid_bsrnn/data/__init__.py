@@ -2,6 +2,8 @@
 from ..registry import Registry
 from .music import index_music, music_data, prepare_music
 from .musdb18hq import MUSDB18HQ, MUSDB18HQTracks
+from .speech import SpeechMixtures
+from .speech_data import speech_data
 
 
 def _from_host(name):
@@ -13,5 +15,5 @@ def _from_host(name):
 _REGISTRY = Registry("data set", _from_host)
 get, register_dataset = _REGISTRY.get, _REGISTRY.register
 
-for _dataset in (MUSDB18HQ, MUSDB18HQTracks):
+for _dataset in (MUSDB18HQ, MUSDB18HQTracks, SpeechMixtures):
     register_dataset(_dataset)
