@@ -485,3 +485,16 @@ def test_seeds_all_generators():
     assert first == draw()
     seed_everything(1, 3)
     assert all(a != b for a, b in zip(first, draw()))
+
+
+def test_remixing_within_the_batch_keeps_what_the_mixtures_are_made_of():
+    system = MusicSystem(torch.nn.Identity(), None, None, None, config={"training": {"remix_batch": True}})
+    parts = torch.randn(6, 3, 2, 50)
+    torch.manual_seed(1)
+    mixture, sources = system.remixed(parts.sum(1), parts[:, :1])
+    assert system.remix and not MusicSystem(torch.nn.Identity(), None, None, None, config={}).remix
+    order = [int((parts[:, 0] - sources[i, 0]).abs().sum((1, 2)).argmin()) for i in range(6)]
+    assert sorted(order) == list(range(6)) and order != list(range(6))
+    assert torch.allclose(sources[:, 0], parts[order, 0])
+    assert torch.allclose(mixture.sum(0), parts.sum((0, 1)), atol=1e-4)
+    assert not torch.allclose(mixture, parts[order].sum(1), atol=1e-3)

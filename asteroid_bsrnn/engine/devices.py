@@ -1,5 +1,6 @@
 """What to train on: CPU, one GPU or several, on one machine or many, through Lightning's Fabric."""
 import os
+import resource
 
 import torch
 
@@ -73,3 +74,10 @@ def gather(fabric, value):
     found = [None] * fabric.world_size
     torch.distributed.all_gather_object(found, value)
     return found
+
+
+def peak_memory(device):
+    """Largest memory in bytes that this process has used: on the GPU, else of the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -19,6 +19,7 @@ class TrainingOptions:
         precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision).
         seed (int): the only source of randomness.
         ema (float, optional): decay of the weights' moving average, which is then validated and exported.
+        remix_batch (bool): music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
         activation_checkpointing (bool): recompute activations in the backward pass to save memory.
         checkpoint_every (int): optimizer steps between two checkpoints; there is always one after each epoch.
         keep_best (int): how many of the best models are kept in ``checkpoints/``.
@@ -37,6 +38,7 @@ class TrainingOptions:
     precision: str = "fp32"
     seed: int = 42
     ema: float | None = None
+    remix_batch: bool = False
     activation_checkpointing: bool = False
     checkpoint_every: int = 500
     keep_best: int = 5

@@ -6,6 +6,7 @@ from ..config import PROTOCOLS, experiments, load_conf, merge, parse_overrides
 from ..errors import UserError
 from ..files import read_json
 from .record import RunRecord, now
+from .repeat import repeat
 
 
 def recipe_parser(description):
@@ -34,19 +35,13 @@ def recipe_conf(args, recipe_dir):
     overrides = list(args.set) + ([f"training.seed={args.seed}"] if args.seed is not None else [])
     info = {"variant": args.variant, "protocol": args.protocol}
     if args.repeat:
-        run = _read_run(args.repeat)
-        conf = merge(load_conf(recipe_dir), run["conf"], origin=args.repeat)
-        info = {key: run.get(key) for key in info}
+        then, known, notes = repeat(args.repeat)
+        conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in info}
+        for note in notes:
+            print(f"note on {args.repeat}: {note}")
     else:
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol)
     return merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with"), info
-
-
-def _read_run(path):
-    run = read_json(path) if Path(path).is_file() else None
-    if not isinstance(run, dict) or "conf" not in run:
-        raise UserError(f"--repeat {path}: expected the run.json of a run, with its configuration in it")
-    return run
 
 
 def chosen_experiments(conf, source="all"):
@@ -72,24 +67,29 @@ def chosen_experiments(conf, source="all"):
 class ExperimentRecord:
     """``conf.yml`` and ``run.json`` of an experiment that consists of several models, each with a folder of its own.
 
-    An experiment of one model is recorded by ``fit`` alone; then this does nothing.
+    An experiment of one model is recorded by ``fit`` alone; then this does nothing. Nor does it when all that is asked
+    for was finished before.
 
     Args:
         exp_dir (Path): folder of the experiment.
         conf (dict): configuration.
         info (dict): further entries of ``run.json``.
+        names (list): models that are to be trained now.
         allow_changes (bool): whether values may differ from those that the folder was begun with.
 
     Raises:
         UserError: if the folder holds another configuration.
     """
 
-    def __init__(self, exp_dir, conf, info, allow_changes=False):
+    def __init__(self, exp_dir, conf, info, names, allow_changes=False):
         self.record = None
-        if len(experiments(conf)) > 1:
-            self.record = RunRecord(exp_dir, conf)
-            self.record.changes(allow_changes)
-            self.record.begin(seed=conf["training"]["seed"], **info)
+        if len(experiments(conf)) == 1:
+            return
+        record = RunRecord(exp_dir, conf)
+        changes, models = record.changes(allow_changes), record.values.get("models", {})
+        if changes or any(models.get(name, {}).get("status") != "finished" for name in names):
+            self.record = record
+            record.begin(seed=conf["training"]["seed"], **info)
 
     def __enter__(self):
         return self
@@ -98,10 +98,13 @@ class ExperimentRecord:
         if self.record:
             stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
             status = "finished" if kind is None else "interrupted" if stopped else "failed"
-            self.record.update(status=status, ended=now())
+            self.record.update(models=self._models(), status=status, ended=now())
 
     def finished(self, name, summary):
         """Note the outcome of one model."""
         if self.record:
-            models = {**self.record.values.get("models", {}), name: summary}
-            self.record.update(models=models)
+            self.record.update(models={**self._models(), name: summary})
+
+    def _models(self):
+        """What is noted by now; jobs that train other sources may have added theirs."""
+        return read_json(self.record.path).get("models", {})

@@ -48,8 +48,21 @@ class MusicSystem(RecordingSystem):
         return self.model.forward_stft(mixture) if hasattr(self.model, "forward_stft") else self.model(mixture)
 
     def common_step(self, batch, batch_nb, train=True):
-        mixture, sources = batch
+        mixture, sources = self.remixed(*batch) if train and self.remix else batch
         return self.loss_func(self.estimates(mixture), sources)
+
+    @property
+    def remix(self):
+        """Whether ``config["training"]["remix_batch"]`` asks for new mixtures within the batch."""
+        return bool((self.config.get("training") or {}).get("remix_batch"))
+
+    def remixed(self, mixture, sources):
+        """New mixtures of the sources of a batch, and of what else is in its mixtures."""
+        from ..data.mixing import remix_batch
+
+        rest = mixture - sources.sum(1)
+        parts = remix_batch(torch.cat([sources, rest[:, None]], dim=1))
+        return parts.sum(1), parts[:, :-1]
 
     @torch.no_grad()
     def score(self, mixture, sources):

@@ -10,7 +10,7 @@ import torch
 from ..energy import Ledger, make_meter
 from ..errors import UserError
 from .batching import largest_batch, split_batch
-from .devices import gather, make_fabric
+from .devices import gather, make_fabric, peak_memory
 from .logs import Log
 from .loop import Interrupted, Loop
 from .optimization import make_optim
@@ -207,7 +207,8 @@ class _Run:
         }
         summary = loop.state.summary(status)
         summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        self.record.update(**summary, ended=now(), energy=energy if loop.meter else None)
+        memory = peak_memory(self.fabric.device)
+        self.record.update(**summary, ended=now(), energy=energy if loop.meter else None, peak_memory_bytes=memory)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
 
