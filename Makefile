@@ -5,7 +5,7 @@ PY := $(abspath .venv/bin/python)
 RECIPE ?= musdb18hq
 DEMO_FLAGS ?=
 
-.PHONY: help setup test test-slow test-all demo demo-short demo-speech bench wheel clean
+.PHONY: help setup test test-slow test-all demo demo-short bench clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -26,8 +26,8 @@ demo: setup
 
 demo-short: setup
 	cd recipes/musdb18hq && ./run.sh --stage 0 --demo true --tag demo_short --set "training.epochs=1" --python_path $(PY)
-	cd recipes/libri2mix && ./run.sh --stage 0 --demo true --python_path $(PY)
-	cd recipes/wsj0-2mix && ./run.sh --stage 0 --demo true --python_path $(PY)
+	cd recipes/libri2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
+	cd recipes/wsj0-2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 
 bench: setup
 	$(PY) -m benchmarks
