@@ -1,0 +1,16 @@
+"""Stages 0 and 1: provide speech and lists, then mix."""
+import sys
+from pathlib import Path
+
+from asteroid_bsrnn.engine import speech_recipe
+from asteroid_bsrnn.scripts.main import guarded
+
+RECIPE = Path(__file__).resolve().parents[1]
+
+
+def main(argv=None):
+    speech_recipe.prepare(RECIPE, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,16 @@
+"""Stage 3: separate the test mixtures with an experiment's best model and score them."""
+import sys
+from pathlib import Path
+
+from asteroid_bsrnn.engine import speech_recipe
+from asteroid_bsrnn.scripts.main import guarded
+
+RECIPE = Path(__file__).resolve().parent
+
+
+def main(argv=None):
+    speech_recipe.evaluate(RECIPE, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,16 @@
+"""Stage 2: train the model of one configuration."""
+import sys
+from pathlib import Path
+
+from asteroid_bsrnn.engine import speech_recipe
+from asteroid_bsrnn.scripts.main import guarded
+
+RECIPE = Path(__file__).resolve().parent
+
+
+def main(argv=None):
+    speech_recipe.train(RECIPE, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
