@@ -1,0 +1,157 @@
+"""Training step (forward, loss, backward, optimizer): time, peak memory, share of the machine's peak, profile."""
+import torch
+from torch.profiler import profile
+
+from asteroid_bsrnn.cost import bsrnn_macs
+from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.losses import TimeTFLoss
+from asteroid_bsrnn.models import BSRNN
+
+from .baseline import from_fast
+from .contest import Spread, contest, speed_up, timed
+from .record import Block
+
+SOURCES = ("vocals", "bass", "drums", "other")
+OPTIMIZED = dict(feature_dim=128, n_repeats=12, n_attn_heads=2, attn_dim=16, stereo="tac", tac_act="prelu")
+MODELS = {"base": {}, "optimized": OPTIMIZED, "simo_optimized": {**OPTIMIZED, "sources": SOURCES}}
+QUICK = dict(feature_dim=8, n_repeats=1)
+AIMS = {"cpu": {"fp32": 1.1, "bf16": 1.8}, "cuda": {"fp32": 2.0, "tf32": 2.0, "bf16": 3.0}}
+
+
+def build(model_args, textbook=False, device="cpu", seed=0):
+    """A model of ours, or the textbook one with the same weights."""
+    torch.manual_seed(seed)
+    model = BSRNN(**model_args).to(device)
+    return from_fast(model) if textbook else model
+
+
+def make_step(model_args, textbook, precision, batch, seconds, device="cpu", checkpointing=False):
+    """A function that makes one training step on noise.
+
+    Args:
+        model_args (dict): of BSRNN.
+        textbook (bool): the baseline instead of our model.
+        precision (str): "fp32", "tf32", "bf16" or "fp16".
+        batch (int): stereo examples.
+        seconds (float): their length.
+        device (str): "cpu" or "cuda".
+        checkpointing (bool): of our blocks.
+    """
+    use_tf32(precision == "tf32")
+    model = build(model_args, textbook, device).train()
+    if not textbook:
+        model.activation_checkpointing = checkpointing
+    loss_func = TimeTFLoss().match_stft(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    mode = Precision("fp32" if precision == "tf32" else precision, device)
+    wav = 0.1 * torch.randn(batch, 2, int(seconds * 44100), device=device)
+    n_src = len(model_args.get("sources", ("vocals",)))
+    targets = wav[:, None].expand(-1, n_src, -1, -1).contiguous() / n_src
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with mode.autocast():
+            estimates = model.forward_stft(wav)
+        loss = loss_func(estimates, targets)
+        mode.scale(loss).backward()
+        mode.unscale(optimizer)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        mode.step(optimizer, True)
+
+    return step
+
+
+def use_tf32(allowed):
+    """Allow or forbid TF32 in products and in cuDNN."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def matmul_peak(device, dtype, size=2048):
+    """Best measured rate of a square matrix product, operations per second, on this process's threads."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    linear = torch.nn.Linear(size, size, bias=False).to(device, dtype)
+    with torch.no_grad():
+        best = min(timed(lambda: a @ b, 5) + timed(lambda: linear(a), 5))
+    return 2 * size**3 / best
+
+
+def run(settings):
+    """The block of training steps."""
+    block = Block("Training step")
+    device, repeats = settings.device, settings.repeats
+    peaks = {name: matmul_peak(device, dtype, 256 if settings.quick else 2048)
+             for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    block.text(
+        "Matrix products of this machine (best of ten, 2048 x 2048): "
+        + ", ".join(f"{name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items())
+        + ". A step counts as three forward passes; its share of the peak is of that of its precision."
+    )
+    rows, memory_rows = [], []
+    for name, batch, seconds in _sizes(settings):
+        _steps(block, settings, name, batch, seconds, peaks, rows, memory_rows, repeats)
+    unit = "Noise, stereo. `same allocator` is the baseline in a process that keeps freed memory as ours does."
+    block.text(unit)
+    block.table(("model", "batch x seconds", "contender", "s", "times the baseline", "GFLOP/s", "share of peak"), rows)
+    block.text("Peak memory of the steps above that of the idle process with its model, in MiB.")
+    block.table(("model", "contender", "MiB", "of the baseline"), memory_rows)
+    block.text("Where the time of our base step goes (PyTorch's profiler, own time of operations):")
+    block.table(("operation", "share", "calls"), profile_rows(settings))
+    return block
+
+
+def _sizes(settings):
+    """(model, batch, seconds) of each contest: 1-s examples on a processor, the published size on a GPU."""
+    if settings.quick:
+        return [("base", 1, 0.1)]
+    if settings.device == "cuda":
+        return [(name, 2, 3.0) for name in MODELS]
+    return [("base", 2, 1.0), ("optimized", 1, 1.0), ("simo_optimized", 1, 1.0)]
+
+
+def _contenders(settings, name, batch, seconds):
+    model_args = {**MODELS[name], **(QUICK if settings.quick else {})}
+    common = dict(model_args=model_args, batch=batch, seconds=seconds, device=settings.device)
+
+    def ours(precision, checkpointing=False):
+        return make_step, dict(common, textbook=False, precision=precision, checkpointing=checkpointing), True
+
+    textbook = dict(common, textbook=True, precision="fp32")
+    entries = {"baseline": (make_step, textbook, False), "fp32": ours("fp32"), "bf16": ours("bf16")}
+    if settings.device == "cuda":
+        entries["tf32"] = ours("tf32")
+    if name == "base":
+        entries["fp32, checkpointing"] = ours("fp32", checkpointing=True)
+        entries["baseline, same allocator"] = (make_step, textbook, True)
+    return model_args, entries
+
+
+def _steps(block, settings, name, batch, seconds, peaks, rows, memory_rows, repeats):
+    model_args, entries = _contenders(settings, name, batch, seconds)
+    outcomes = contest(entries, repeats, settings.threads)
+    baseline = outcomes["baseline"]
+    work = 6 * batch * bsrnn_macs(seconds=seconds, **model_args)["total"]
+    for who, outcome in outcomes.items():
+        ratio, time = speed_up(baseline, outcome), Spread.of(outcome.seconds)
+        rate = work / time.median
+        peak = peaks["bf16" if who == "bf16" else "fp32"]
+        gain = ratio.text() if who != "baseline" else "1"
+        rows.append((name, f"{batch} x {seconds:g}", who, time.text(), gain, f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"))
+        share = outcome.peak_bytes / max(baseline.peak_bytes, 1)
+        memory_rows.append((name, who, f"{outcome.peak_bytes / 2**20:.0f}", f"{share:.2f}"))
+        aim = AIMS[settings.device].get(who)
+        if aim and name != "simo_optimized" and (settings.device == "cuda" or name == "base"):
+            block.target(f"training step, {name}, {who}", aim, ratio.median)
+        if name == "base" and who in ("fp32", "bf16", "fp32, checkpointing"):
+            block.target(f"peak memory of a training step, {name}, {who}", 0.7, share, at_most=True)
+
+
+def profile_rows(settings, top=10):
+    """(operation, share of the time, calls) of our base step on a processor."""
+    size = QUICK if settings.quick else {}
+    step = make_step(size, False, "fp32", 1, 0.1 if settings.quick else 1.0, settings.device)
+    step()
+    with profile() as trace:
+        step()
+    events = sorted(trace.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    return [(f"`{event.key[:60]}`", f"{event.self_cpu_time_total / total:.1%}", event.count) for event in events[:top]]
