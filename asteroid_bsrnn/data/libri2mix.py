@@ -9,6 +9,7 @@ References
 """
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import soundfile as sf
 
 from ..errors import UserError
 from .plan import Plan
-from .utterances import MODES, fit_length, read_utterance, resample
+from .utterances import MODES, fit_length, look_at, read_utterance, resample
 
 SPLITS = {"train-clean-100": "train-100", "train-clean-360": "train-360", "dev-clean": "dev", "test-clean": "test"}
 STREAMS = ("mix_clean", "mix_both", "mix_single")
@@ -63,7 +64,8 @@ def read_metadata(metadata, subset, n_src=2):
         n_src (int): 2 or 3.
 
     Raises:
-        UserError: unknown subset, no such file or several, columns of another version, a line that cannot be read.
+        UserError: unknown subset, no such file or several, columns of another version, a line that
+            cannot be read, a mixture that occurs twice.
     """
     if subset not in SPLITS:
         raise UserError(f"unknown subset {subset!r}; known are {', '.join(SPLITS)}")
@@ -71,7 +73,11 @@ def read_metadata(metadata, subset, n_src=2):
     info = path.with_name(path.stem + "_info.csv")
     people = {row["mixture_ID"]: row for row in _rows(info, ["mixture_ID"], info)} if info.exists() else {}
     wanted = ["mixture_ID", *(f"source_{i + 1}_{what}" for i in range(n_src) for what in ("path", "gain"))]
-    return [_mixture(row, people.get(row["mixture_ID"]), n_src, path) for row in _rows(path, wanted, path)]
+    mixtures = [_mixture(row, people.get(row["mixture_ID"]), n_src, path) for row in _rows(path, wanted, path)]
+    names = Counter(mixture.name for mixture in mixtures)
+    if repeated := [name for name, count in names.items() if count > 1]:
+        raise UserError(f"{path} has the mixture {repeated[0]} twice")
+    return mixtures
 
 
 def _metadata_file(metadata, name):
@@ -149,13 +155,15 @@ class LibriMixPlan(Plan):
             paths.append(str(self.noise_dir / mixture.noise[0]))
         return paths
 
+    def look_at(self, path):
+        return look_at(path, mono=self.noise_dir is None or not path.startswith(str(self.noise_dir)))
+
     def signals(self, index):
         mixture, paths = self.mixtures[index], self.paths(index)
-        gains = [*mixture.gains, *([] if self.noise_dir is None else [mixture.noise[1]])]
-        wavs = [read_utterance(path) * np.float32(gain) for path, gain in zip(paths, gains)]
+        wavs = [read_utterance(path) * np.float32(gain) for path, gain in zip(paths, mixture.gains)]
         if self.noise_dir is not None:
-            longest = max(map(len, wavs[:-1]))
-            wavs[-1] = np.resize(wavs[-1], max(longest, len(wavs[-1])))  # repeats what is too short
+            noise = read_utterance(paths[-1], mono=False) * np.float32(mixture.noise[1])
+            wavs.append(np.resize(noise, max(map(len, wavs))))  # cut or, other than originally without a fade, repeated
         wavs = fit_length([resample(wav, self.sample_rate) for wav in wavs], self.mode)
         made = dict(zip(self.streams, wavs))
         heard = wavs if self.mixture_stream == "mix_both" else wavs[: self.n_src]

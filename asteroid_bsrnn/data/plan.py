@@ -35,7 +35,7 @@ class Plan:
     """
 
     def paths(self, index):
-        """Files that mixture ``index`` is made of."""
+        """Files that mixture ``index`` is made of, those of the speakers first."""
         raise TypeError(f"{type(self).__name__} must define paths")
 
     def signals(self, index):
@@ -76,7 +76,7 @@ class Plan:
         needed = [self.paths(index) for index in range(len(self.names))]
         files = list(dict.fromkeys(path for paths in needed for path in paths))
         frames, problems = {}, []
-        for path, found in zip(files, in_parallel(_frames_or_error, files, f"checking {self.split}", n_jobs)):
+        for path, found in zip(files, in_parallel(self._frames_or_error, files, f"checking {self.split}", n_jobs)):
             frames[path] = found if isinstance(found, int) else 0
             if not isinstance(found, int):
                 problems.append(str(found))
@@ -89,14 +89,18 @@ class Plan:
         return lengths, problems
 
     def _mixed_len(self, frames):
-        return 0 if not all(frames) else fitted_len([resampled_len(count, self.sample_rate) for count in frames], self.mode)
+        speech = [resampled_len(count, self.sample_rate) for count in frames[: self.n_src]]
+        return fitted_len(speech, self.mode) if all(frames) else 0
 
-
-def _frames_or_error(path):
-    try:
+    def look_at(self, path):
+        """Samples of one of the files at 16 kHz; raises AudioError where it cannot be used."""
         return look_at(path)
-    except AudioError as error:
-        return error
+
+    def _frames_or_error(self, path):
+        try:
+            return self.look_at(path)
+        except AudioError as error:
+            return error
 
 
 class OnTheFly:

@@ -9,7 +9,8 @@ from ..errors import UserError
 from ..files import read_json
 from .demo_speech import CORPUS_FILE, make_librispeech, make_wsj0
 from .dynamic_mixing import DynamicMixing
-from .generate import generate
+from .generate import RECORD, generate
+from .libri2mix import SPLITS as LIBRI_SPLITS
 from .libri2mix import LibriMixPlan
 from .plan import OnTheFly
 from .speech import GeneratedFiles, SpeechMixtures
@@ -115,6 +116,22 @@ class SpeechData:
             said += [f"left out: {problem}" for problem in problems]
         return "\n".join([*said, f"{self.corpus}: speech in {self.speech_dir}, lists in {self.metadata_dir}"])
 
+    @property
+    def is_prepared(self):
+        """Whether stage 0 has nothing to make, clone or decode."""
+        there = Path(self.speech_dir).is_dir() and Path(self.metadata_dir).is_dir()
+        return there and (not self.is_wsj0 or self._decoded.is_dir())
+
+    @property
+    def is_indexed(self):
+        """Whether stage 1 has nothing to write."""
+        names = _WSJ0_SPLITS.values() if self.is_wsj0 else [LIBRI_SPLITS[self._subset(split)] for split in _WSJ0_SPLITS]
+        records = [self.root / "metadata" / name / RECORD for name in names]
+        return self.storage != "files" or all(path.exists() and read_json(path)["finished"] for path in records)
+
+    def _subset(self, split):
+        return self.train_subset if split == "train" else _LIBRI_SUBSETS[split]
+
     def _make_demo(self):
         sizes = {split: getattr(self, f"n_{split}") or size for split, size in _DEMO_SIZES.items()}
         root, wanted = Path(self.speech_dir), {"corpus": self.corpus, "sizes": sizes, "seed": self.demo_seed}
@@ -140,7 +157,7 @@ class SpeechData:
             name = _WSJ0_SPLITS[split]
             plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, None if self.is_demo else COUNTS[name])
         else:
-            subset = self.train_subset if split == "train" else _LIBRI_SUBSETS[split]
+            subset = self._subset(split)
             plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
         if self.is_demo:
             plan.infos = read_json(Path(self.speech_dir) / CORPUS_FILE)["infos"]

@@ -13,12 +13,13 @@ MODES = ("min", "max")
 _SPHERE = (".wv1", ".wv2", ".sph")
 
 
-def read_utterance(path, dtype="float32"):
-    """An utterance of 16 kHz, mono: (time,) in [-1, 1].
+def read_utterance(path, dtype="float32", mono=True):
+    """An utterance of 16 kHz: (time,) in [-1, 1].
 
     Args:
         path (str or Path): FLAC, WAV or SPHERE (``.wv1``).
         dtype (str): ``"float32"`` or ``"float64"``.
+        mono (bool): refuse several channels; otherwise the first one is taken.
 
     Raises:
         AudioError: if it is missing, broken, empty, or has another rate or more channels.
@@ -31,11 +32,11 @@ def read_utterance(path, dtype="float32"):
             wav, rate = sf.read(path, dtype=dtype, always_2d=True)
         except (sf.LibsndfileError, OSError) as error:
             raise AudioError(path, _missing_or_broken(path, error)) from None
-    _check(path, len(wav), wav.shape[1], rate)
+    _check(path, len(wav), wav.shape[1] if mono else 1, rate)
     return wav[:, 0]
 
 
-def look_at(path):
+def look_at(path, mono=True):
     """Number of samples of an utterance, from its header and its last sample, which a truncated file lacks.
 
     Raises:
@@ -47,7 +48,7 @@ def look_at(path):
         return header.frames
     try:
         with sf.SoundFile(path) as file:
-            _check(path, file.frames, file.channels, file.samplerate)
+            _check(path, file.frames, file.channels if mono else 1, file.samplerate)
             file.seek(file.frames - 1)
             if len(file.read(1)) != 1:
                 raise AudioError(path, f"is truncated: its header promises {file.frames} samples")

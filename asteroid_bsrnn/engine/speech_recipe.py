@@ -28,7 +28,8 @@ def prepare(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, _ = recipe_conf(args, recipe_dir)
     data = speech_data(conf, recipe_dir)
-    with _measured(args.exp_dir, "preparation", conf["energy"]):
+    done = data.is_prepared if args.what == "data" else data.is_indexed
+    with nullcontext() if done else _measured(args.exp_dir, "preparation", conf["energy"]):
         if args.what == "data":
             print(data.prepare())
             return

@@ -44,7 +44,7 @@ if [ "$demo" = true ]; then
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")
-[ -z "$$librispeech_dir" ] || places+=("data.speech_dir=$$librispeech_dir")
+[ -z "$librispeech_dir" ] || places+=("data.speech_dir=$librispeech_dir")
 [ -z "$metadata_dir" ] || places+=("data.metadata_dir=$metadata_dir")
 [ -z "$storage_dir" ] || places+=("data.storage_dir=$storage_dir")
 conf+=(--set $set "${places[@]}")

@@ -44,7 +44,7 @@ if [ "$demo" = true ]; then
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")
-[ -z "$$wsj0_dir" ] || places+=("data.speech_dir=$$wsj0_dir")
+[ -z "$wsj0_dir" ] || places+=("data.speech_dir=$wsj0_dir")
 [ -z "$metadata_dir" ] || places+=("data.metadata_dir=$metadata_dir")
 [ -z "$storage_dir" ] || places+=("data.storage_dir=$storage_dir")
 conf+=(--set $set "${places[@]}")
