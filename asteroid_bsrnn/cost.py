@@ -13,7 +13,7 @@ from .masknn.band_sequence import dilated_settings
 from .masknn.bands import band_widths, choose_scheme
 from .masknn.sequence import neighbour_counts
 from .models.bsrnn import BSRNN
-from .models.bsrnn_arguments import check_arguments, plain
+from .models.bsrnn_arguments import check_arguments, layer_name, plain, source_names
 
 GATES = {"lstm": 4, "gru": 3}
 
@@ -80,7 +80,8 @@ def _complete(model_args):
     bound = inspect.signature(BSRNN).bind(**model_args)
     bound.apply_defaults()
     args = SimpleNamespace(**{name: plain(value) for name, value in bound.arguments.items()})
-    args.sources = (args.sources,) if isinstance(args.sources, str) else tuple(args.sources)
+    args.sources = source_names(args.sources)
+    args.time_layer, args.band_layer = layer_name(args.time_layer), layer_name(args.band_layer)
     check_arguments(args)
     args.widths = band_widths(choose_scheme(args.sources, args.bands), args.n_fft, args.sample_rate)
     args.n_masks = len(args.sources) - (args.residual_source and len(args.sources) > 1)

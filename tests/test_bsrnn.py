@@ -183,10 +183,13 @@ def test_number_of_operations(limit, arguments):
         (dict(feature_dim=8, group_num=3), "group_num 3"),
         (dict(bands=[(60, 500)]), "has only 1025"),
         (dict(bands=[(0, 500)]), "count >= 1"),
+        (dict(bands=[(1, float("inf"))]), "Hz > 0"),
+        (dict(bands=[(2, 100), (3, 20)]), "20 Hz is narrower than one bin of n_fft 2048"),
         (dict(bands="vocal"), "did you mean 'vocals'"),
         (dict(bands="bass"), "contradict the sources vocals"),
         (dict(bands="vocals", sources=SIMO), "contradict the sources"),
         (dict(sources=()), "one or more names"),
+        (dict(sources=None), "one or more names"),
         (dict(sources=("bass", "bass")), "more than once"),
         (dict(time_layer="lstn"), "did you mean 'lstm'"),
         (dict(stereo="tax"), "did you mean 'tac'"),
@@ -203,6 +206,11 @@ def test_number_of_operations(limit, arguments):
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named.replace("(", r"\(")):
         BSRNN(**arguments)
+
+
+def test_no_layer_by_none():
+    model = BSRNN(feature_dim=4, n_repeats=1, band_layer=None)
+    assert model.band_layer == "none" and not list(model.blocks[0].band_net.parameters())
 
 
 @pytest.mark.parametrize("wav", [torch.zeros(2, 0), torch.zeros(1, 1, 2, 9), torch.zeros(2, 9, dtype=torch.int16), torch.tensor(1.0)])

@@ -4,6 +4,7 @@ import pickle
 import warnings
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from asteroid.models import BaseModel
@@ -70,6 +71,39 @@ def test_a_key_left_over_is_an_error(weights, key):
 def test_configuration_that_contradicts_the_weights(weights, name, value):
     with pytest.raises(ValueError):
         from_reference(weights, {**CONF, name: value})
+
+
+@pytest.mark.parametrize(
+    "settings, named",
+    [
+        ({"joint_bandsplit": True}, "joint_bandsplit"), ({"time_layer": {"ks": 3}}, "time_layer .* lacks n_dil_conv, hs_fac"),
+        ([1], "hyper_parameters"), ({"targets": 3}, "sources"), ({"n_hop": "512"}, "n_hop"),
+    ],
+)
+def test_unusable_configuration_is_named(weights, settings, named):
+    with pytest.raises(ValueError, match=named):
+        from_reference(weights, settings)
+
+
+@pytest.mark.parametrize("change, named", [({"BN.0.0.bias": "text"}, "BN.0.0.bias holds str"), ({"state_dict": {}}, "state_dict holds dict"), ({3: torch.zeros(1)}, "names of weights")])
+def test_what_is_no_weight_is_named(weights, change, named):
+    with pytest.raises(ValueError, match=named):
+        from_reference({**weights, **change}, CONF)
+    with pytest.raises(ValueError, match="NoneType|names of weights"):
+        from_reference(None)
+
+
+def test_numpy_everywhere(weights):
+    arrays = {key: value.numpy() for key, value in weights.items()}
+    settings = {"n_hop": np.int64(256), "bidirectional": np.bool_(True), "eps": np.float64(1e-7), "targets": np.array(["other"])}
+    model = from_reference(arrays, settings)
+    assert model.get_model_args()["n_hop"] == 256 and type(model.n_hop) is int and model.sources == ("other",)
+    assert all(torch.equal(value, weights[key]) for key, value in to_reference(model).items())
+
+
+def test_only_a_bsrnn_goes_back():
+    with pytest.raises(ValueError, match="got Linear"):
+        to_reference(torch.nn.Linear(2, 2))
 
 
 def test_keys_of_april_2025(weights):

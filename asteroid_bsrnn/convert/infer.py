@@ -55,6 +55,9 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
     rate = args.get("sample_rate", 44100)
     args["sources"], args["residual_source"] = _sources(_count(shapes, "maskers"), told, sources, widths, n_fft)
     args["bands"] = _bands(widths, args["sources"], n_fft, rate)
+    joint = (hyper_parameters or {}).get("joint_bandsplit") and "dilated" not in (args["time_layer"], args["band_layer"])
+    if joint and widths != band_widths(SCHEMES["joint"], n_fft, rate):  # the reference's BSCNN ignores this setting
+        raise ValueError(f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands")
     return args
 
 

@@ -1,5 +1,6 @@
 """State_dicts of the authors' BSRNN to ours and back: every key accounted for, nothing left to chance."""
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
             contradicts the weights.
     """
     sources = (sources,) if isinstance(sources, str) else sources
+    if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
+        raise ValueError("a state_dict maps names of weights to tensors or arrays, which this is not")
     try:
         return _convert(state_dict, hyper_parameters, sources)
     except ValueError as error:
@@ -57,7 +60,12 @@ def to_reference(model):
 
     Returns:
         dict: key -> tensor, copies.
+
+    Raises:
+        ValueError: if it is no BSRNN.
     """
+    if not isinstance(model, BSRNN):
+        raise ValueError(f"only a BSRNN has a form in the reference, got {type(model).__name__}")
     with torch.no_grad():
         out = {key: model.stft.window.detach().clone() for key in _WINDOWS}
         for key, (view, shape) in reference_views(model).items():
@@ -78,7 +86,11 @@ def _current_style(key):
 
 
 def _tensor(key, value):
-    value = torch.as_tensor(np.asarray(value) if not torch.is_tensor(value) else value)
+    if not torch.is_tensor(value):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{key} holds {type(value).__name__}, neither a tensor nor an array of numbers")
+        value = torch.as_tensor(array)
     if not value.is_floating_point():
         raise ValueError(f"{key} holds {value.dtype}, not floating point weights")
     if not torch.isfinite(value).all():

@@ -1,4 +1,7 @@
 """The reference's configuration in our words."""
+from collections.abc import Mapping, Sequence
+
+from ..models.bsrnn_arguments import plain, source_names
 
 #: reference's name -> ours, where the value carries over as it is
 _SAME = {
@@ -30,13 +33,19 @@ def told_arguments(hyper_parameters):
 
     Left out is what has no effect in the configuration at hand (the attention's size without attention, TAC's
     activation without TAC) and whatever is not about the architecture.
+
+    Raises:
+        ValueError: if it is no mapping, or a layer's own settings are incomplete.
     """
-    values = dict(hyper_parameters)
+    if not isinstance(hyper_parameters, Mapping):
+        raise ValueError(f"hyper_parameters must map names to values, got {type(hyper_parameters).__name__}")
+    values = {name: plain(value) for name, value in hyper_parameters.items()}
     told = {ours: values[name] for name, ours in _SAME.items() if name in values}
     told = {name: value for name, value in told.items() if value is not None or name in _MAY_BE_NONE}
     targets = values.get("targets", values.get("target"))
     if targets is not None:
-        told["sources"] = (targets,) if isinstance(targets, str) else tuple(targets)
+        several = isinstance(targets, Sequence) and not isinstance(targets, str)
+        told["sources"] = source_names(tuple(targets) if several else targets)
     if not told.get("n_attn_heads"):
         told.pop("attn_dim", None)
     if told.get("stereo", "tac") != "tac":
@@ -53,8 +62,11 @@ def _layers(values, told):
         if name not in values:
             continue
         value = values[name]
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             layers[name] = "dilated"
+            missing = [key for key in ("n_dil_conv", "ks", "hs_fac") if key not in value]
+            if missing:
+                raise ValueError(f"{name} in hyper_parameters lacks {', '.join(missing)}")
             dilated[axis] = [int(value[key]) for key in ("n_dil_conv", "ks", "hs_fac")]
         else:
             layers[name] = "none" if value is None else str(value).lower()

@@ -1,4 +1,5 @@
 """Band tables of BSRNN as data, and from them the widths of the sub-bands in STFT bins."""
+import math
 from difflib import get_close_matches
 from itertools import groupby
 
@@ -48,8 +49,8 @@ def choose_scheme(sources, bands=None):
 def _check_pairs(bands):
     try:
         pairs = tuple((count, hz) for count, hz in bands)
-        valid = bool(pairs) and all(int(count) == count >= 1 and hz > 0 for count, hz in pairs)
-    except (TypeError, ValueError):
+        valid = bool(pairs) and all(int(count) == count >= 1 and 0 < hz < math.inf for count, hz in pairs)
+    except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
         raise ValueError(f"bands must be a list of (count, Hz) pairs with count >= 1 and Hz > 0, got {bands!r}")
@@ -59,8 +60,8 @@ def _check_pairs(bands):
 def band_widths(scheme, n_fft, sample_rate=44100):
     """Width of each sub-band in bins, from 0 Hz upwards; they sum to ``n_fft // 2 + 1``.
 
-    A nominal width of b Hz is ``floor(b * n_bins / (sample_rate / 2))`` bins as in the published implementation, and
-    at least one bin (at small ``n_fft``, where that implementation has no model).
+    A nominal width of b Hz is ``floor(b * n_bins / (sample_rate / 2))`` bins as in the published implementation. In a
+    named scheme it is at least one bin (at small ``n_fft``, where that implementation has no model).
 
     Args:
         scheme (sequence of tuple): (count, Hz) pairs.
@@ -71,10 +72,14 @@ def band_widths(scheme, n_fft, sample_rate=44100):
         list of int: widths; the last is the remainder, left out when nothing remains.
 
     Raises:
-        ValueError: if the bands take more bins than there are.
+        ValueError: if the bands take more bins than there are, or a band of the caller's own is narrower than a bin.
     """
     n_bins = n_fft // 2 + 1
-    widths = [max(1, int(hz * n_bins * 2 // sample_rate)) for count, hz in scheme for _ in range(count)]
+    widths = [int(hz * n_bins * 2 // sample_rate) for count, hz in scheme for _ in range(count)]
+    if 0 in widths and tuple(scheme) not in SCHEMES.values():
+        narrow, bin_hz = min(hz for _, hz in scheme), sample_rate / 2 / n_bins
+        raise ValueError(f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz")
+    widths = [max(1, width) for width in widths]
     rest = n_bins - sum(widths)
     if rest < 0:
         raise ValueError(

@@ -8,7 +8,7 @@ from ..masknn.band_split import BandSplit
 from ..masknn.bands import band_widths, choose_scheme
 from ..masknn.mask_estimation import MaskEstimation
 from .base import SeparationModel
-from .bsrnn_arguments import check_arguments, plain
+from .bsrnn_arguments import check_arguments, layer_name, plain, source_names
 
 
 class BSRNN(SeparationModel):
@@ -30,7 +30,7 @@ class BSRNN(SeparationModel):
         feature_dim (int): N, features per band.
         n_repeats (int): R, blocks of time net and band net.
         hid_ratio (int): hidden features of a recurrent layer per direction, as a multiple of its input.
-        time_layer, band_layer (str): "lstm", "gru", "conv", "dilated" (BSCNN) or "none".
+        time_layer, band_layer (str or None): "lstm", "gru", "conv", "dilated" (BSCNN) or "none" (also None).
         bidirectional (bool): whether recurrent layers run both ways (conv layers have half the width otherwise).
         mask_ratio (int): hidden features of the mask estimation as a multiple of N.
         mask_context (int): box sum over this many neighbouring bins on both sides of each estimate.
@@ -87,11 +87,12 @@ class BSRNN(SeparationModel):
         eps=1e-7,
     ):
         super().__init__(sample_rate, in_channels)
-        self.sources = (sources,) if isinstance(sources, str) else tuple(sources)
+        self.sources = source_names(sources)
         self.bands, self.n_fft, self.n_hop = plain(bands), n_fft, n_hop
         self.feature_dim, self.n_repeats, self.hid_ratio = feature_dim, n_repeats, hid_ratio
-        self.time_layer, self.band_layer, self.bidirectional = time_layer, band_layer, bidirectional
-        self.mask_ratio, self.mask_context, self.residual_source = mask_ratio, mask_context, residual_source
+        self.time_layer, self.band_layer = layer_name(time_layer), layer_name(band_layer)
+        self.bidirectional, self.residual_source = bidirectional, residual_source
+        self.mask_ratio, self.mask_context = mask_ratio, mask_context
         self.n_heads, self.n_attn_heads, self.attn_dim = n_heads, n_attn_heads, attn_dim
         self.stereo, self.tac_ratio, self.tac_act = stereo, tac_ratio, tac_act
         self.group_num, self.eps = group_num, eps

@@ -10,8 +10,28 @@ _COUNTS += ("attn_dim", "tac_ratio")
 
 
 def plain(value):
-    """Lists and tuples of any depth as lists, numbers and strings as they are: what a file holds."""
+    """Lists, tuples and arrays of any depth as lists, numbers of NumPy as Python's, the rest as it is: what a file holds."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def source_names(sources):
+    """Names of the sources as a tuple, of a single one too.
+
+    Raises:
+        ValueError: if they are no sequence of names.
+    """
+    if isinstance(sources, str):
+        return (sources,)
+    if not isinstance(sources, (list, tuple)):
+        raise ValueError(f"sources must be one or more names, got {sources!r}")
+    return tuple(sources)
+
+
+def layer_name(layer):
+    """A layer's name; None is "none"."""
+    return "none" if layer is None else layer
 
 
 def check_arguments(args):
