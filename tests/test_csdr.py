@@ -111,11 +111,14 @@ def test_short_signals(n_samples):
     assert assert_equal_frames(est, ref).shape == (2, max(n_samples // RATE, 1))
 
 
-def test_rest_at_the_end_is_not_read():
+def test_rest_at_the_end_is_not_scored():
     est, ref = stems(np.random.default_rng(0), 2, 3 * RATE + 20, 2)
     before = csdr(torch.from_numpy(est)[None], torch.from_numpy(ref)[None], sample_rate=RATE)
     ref[:, :, 3 * RATE :] = 0
     assert torch.equal(before, csdr(torch.from_numpy(est)[None], torch.from_numpy(ref)[None], sample_rate=RATE))
+    ref[0, 0, -1] = np.nan  # but a broken file is refused wherever it is broken
+    with pytest.raises(ValueError, match="NaN"):
+        csdr(torch.from_numpy(est)[None], torch.from_numpy(ref)[None], sample_rate=RATE)
 
 
 @pytest.mark.parametrize("which", ["reference", "estimate"])
@@ -154,6 +157,13 @@ def test_exact_frames_are_infinite_and_left_out_of_the_median():
     frames = csdr(est, ref, sample_rate=RATE, frames=True)
     assert frames[..., 0].isposinf().all() and frames[..., 1:].isfinite().all()
     torch.testing.assert_close(csdr(est, ref, sample_rate=RATE), frames[..., 1:].mean(-1))
+
+
+def test_an_exact_track_is_infinite():
+    ref = torch.from_numpy(stems(np.random.default_rng(4), 2, 4 * RATE, 2)[1])[None]
+    ref[:, 0, :, :RATE] = 0  # this frame has no score
+    assert csdr(ref, ref, sample_rate=RATE).isposinf().all()
+    assert csdr(ref, ref, sample_rate=RATE, frames=True)[..., 0].isnan().all()
 
 
 def test_batch_is_independent_and_float32_is_summed_in_float64():

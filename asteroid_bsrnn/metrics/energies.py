@@ -34,7 +34,7 @@ def check_finite(energies):
     """Refuse NaN and infinite samples, seen from the energies that they spoil (a look at every sample costs more).
 
     Args:
-        energies (torch.Tensor): target or error energies, (..., n_frames).
+        energies (torch.Tensor): target or error energies, (..., n_frames), or samples.
 
     Raises:
         ValueError: if a sample of the estimates or the references was NaN or infinite.

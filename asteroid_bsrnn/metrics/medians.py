@@ -29,5 +29,10 @@ def nan_median(values, rule="numpy"):
 
 
 def frame_median(frames, rule="numpy"):
-    """Score of a track from the scores of its frames, as museval's ``TrackStore`` reads them: inf is left out too."""
-    return nan_median(frames.masked_fill(frames.isinf(), float("nan")), rule)
+    """Score of a track from those of its frames, as museval's ``TrackStore`` reads them: inf is left out too.
+
+    Where every frame that has a score is exact, so is the track: inf.
+    """
+    exact = frames.isposinf()
+    score = nan_median(frames.masked_fill(frames.isinf(), float("nan")), rule)
+    return score.masked_fill(exact.any(-1) & (exact | frames.isnan()).all(-1), float("inf"))

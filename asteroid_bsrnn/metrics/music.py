@@ -5,9 +5,11 @@ References
         BSS Eval v4).
     [2] Y. Mitsufuji et al., "Music Demixing Challenge 2021", Frontiers in Signal Processing, 2022 (uSDR).
 """
+import numbers
+
 import torch
 
-from .energies import check_signals, frame_energies
+from .energies import check_finite, check_signals, frame_energies
 from .medians import frame_median
 
 SHAPE = "(batch, n_src, channels, time)"
@@ -59,7 +61,8 @@ def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="num
       one frame;
     * a frame is NaN for **all** sources when any reference or any estimate of the set is silent in it (the sum of
       its channels is 0 at each sample), so the score depends on the set of sources that are scored together;
-    * over the frames, infinite values (an exact estimate) are left out like NaN, then the median is taken.
+    * over the frames, infinite values (an exact estimate) are left out like NaN, then the median is taken; a track
+      that is exact in all of them has the score ``inf``.
 
     Two departures. museval refuses a track in which one source is silent from end to end; here the rule for frames
     is carried to its end: every frame is NaN, and so is the score. And where the estimate equals the reference
@@ -83,11 +86,13 @@ def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="num
             whole number, an unknown rule.
     """
     check_signals(est_targets, targets, SHAPE)
-    if sample_rate != int(sample_rate) or sample_rate < 1:
-        raise ValueError(f"sample_rate must be a positive whole number of samples, got {sample_rate}")
+    if not isinstance(sample_rate, numbers.Real) or not sample_rate >= 1 or sample_rate % 1:
+        raise ValueError(f"sample_rate must be a positive whole number of samples, got {sample_rate!r}")
     frame_len = int(sample_rate)
     n_samples = targets.shape[-1]
     whole = max(n_samples // frame_len, 1) * frame_len
+    check_finite(est_targets[..., whole:])
+    check_finite(targets[..., whole:])
     signal, error, silent = frame_energies(est_targets[..., :whole], targets[..., :whole], frame_len)
     scores = csdr_frames(signal, error, silent)
     return scores if frames else frame_median(scores, median_rule)

@@ -54,7 +54,7 @@ def write_music_summary(folder, records, sources, median_rule, info, *, missing=
     undefined = sorted({row["track"] for row in rows if math.isnan(row["csdr"])})
     notes = list(notes)
     if undefined:
-        notes.append("no cSDR (in every frame a signal is silent or the estimate exact): " + ", ".join(undefined))
+        notes.append("no cSDR (in every frame a signal is silent): " + ", ".join(undefined))
     evaluation = {"sources": list(sources), "median_rule": median_rule, "metric_definition": MUSIC_DEFINITION}
     lists = _lists(records, missing, extra, problems, notes, undefined)
     return _write(folder, table, final, {**info, "n_tracks": len(records), **evaluation, **lists})
