@@ -155,6 +155,24 @@ def test_command_joins_single_source_files(tmp_path, capsys):
             torch.testing.assert_close(model(wav)[:, index], model_of(name)(wav)[:, 0], atol=1e-6, rtol=1e-5)
 
 
+def test_command_writes_safetensors(tmp_path):
+    file, out = checkpoint(tmp_path / "bass.ckpt", model_of("bass"), targets=["bass"]), str(tmp_path / "bass.safetensors")
+    assert main(["convert", file, out]) == 0
+    model, wav = BaseModel.from_pretrained(out), torch.randn(1, 2, 4000)
+    with torch.no_grad():
+        assert model.sources == ("bass",) and torch.equal(model(wav), model_of("bass")(wav))
+
+
+def test_command_never_overwrites_a_checkpoint(tmp_path, capsys):
+    """Without a name to write, the last checkpoint would be it."""
+    files = [checkpoint(tmp_path / f"{name}.ckpt", model_of(name), targets=[name]) for name in ("bass", "drums")]
+    before = (tmp_path / "drums.ckpt").read_bytes()
+    assert main(["convert", *files]) == 2 and "model.pth" in capsys.readouterr().err
+    assert (tmp_path / "drums.ckpt").read_bytes() == before
+    assert main(["convert", str(tmp_path / "absent.ckpt"), str(tmp_path / "out.pth")]) == 2
+    assert capsys.readouterr().err == f"error: there is no checkpoint {tmp_path / 'absent.ckpt'}\n"
+
+
 def test_command_wants_different_names(tmp_path, capsys):
     files = [str(tmp_path / f"{index}.ckpt") for index in range(2)]
     for file, source in zip(files, ("vocals", "other")):

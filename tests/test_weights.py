@@ -299,6 +299,16 @@ def test_extra_and_missing_weights_are_errors(net, tmp_path):
             load_model(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(net, tmp_path, value):
+    conf = net.serialize()
+    name = next(name for name, tensor in conf["state_dict"].items() if tensor.is_floating_point())
+    conf["state_dict"][name] = torch.full_like(conf["state_dict"][name], value)
+    torch.save(conf, tmp_path / "diverged.pth")
+    with pytest.raises(UserError, match=rf"diverged.pth is refused: {name} holds values that are not finite"):
+        BaseModel.from_pretrained(str(tmp_path / "diverged.pth"))
+
+
 def test_safetensors_of_somebody_else(tmp_path):
     from safetensors.torch import save_file
 

@@ -6,6 +6,7 @@ objects that only carry what was stored, and every other name is refused.
 import collections
 import pickle
 import zipfile
+from pathlib import Path
 
 import torch
 
@@ -80,6 +81,8 @@ def load_reference_checkpoint(path):
     Raises:
         UserError: if the file is truncated, is no checkpoint, or asks for anything but plain data.
     """
+    if not Path(path).is_file():
+        raise UserError(f"there is no checkpoint {path}" + (": it is a folder" if Path(path).is_dir() else ""))
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             start = file.read(4)

@@ -1,11 +1,13 @@
 """Checkpoint files in, one model file out."""
 import warnings
+from pathlib import Path
 
 import torch
 
 from ..errors import UserError
 from ..files import atomic_path
 from ..models import StemSeparator
+from ..weights.tensors import save_safetensors
 from .checkpoint import load_reference_checkpoint
 from .reference import from_reference
 
@@ -15,7 +17,8 @@ def convert_files(paths, out_path, sources=None):
 
     Args:
         paths (sequence of path): checkpoint files of the reference.
-        out_path (path): model file that ``from_pretrained`` reads; written whole or not at all.
+        out_path (path): model file that ``from_pretrained`` reads, safetensors where its name ends so; written whole
+            or not at all.
         sources (sequence of str, optional): names in the order of the files (or of the sources of one file).
 
     Returns:
@@ -24,6 +27,8 @@ def convert_files(paths, out_path, sources=None):
     Raises:
         UserError: naming the file and what is wrong with it.
     """
+    if Path(out_path).suffix == ".ckpt" or Path(out_path).resolve() in [Path(path).resolve() for path in paths]:
+        raise UserError(f"{out_path} is a checkpoint to read; the last name is that of the file to write, such as model.pth")
     if sources and len(paths) > 1 and len(sources) != len(paths):
         raise UserError(f"{len(paths)} files need as many source names, got {len(sources)}: {', '.join(sources)}")
     models, remarks = [], []
@@ -38,6 +43,9 @@ def convert_files(paths, out_path, sources=None):
         first = paths[names.index(names[twice])]
         raise UserError(f"{first} and {paths[twice]} are both for {names[twice]!r}: tell them apart with --sources")
     model = models[0] if len(models) == 1 else StemSeparator(models)
+    if Path(out_path).suffix == ".safetensors":
+        save_safetensors(model.serialize(), out_path, {"sources": list(model.sources)})
+        return model, remarks
     with atomic_path(out_path) as partial:
         torch.save(model.serialize(), partial)
     return model, remarks

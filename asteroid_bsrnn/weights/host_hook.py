@@ -72,6 +72,13 @@ def _check_types(conf, source):
         raise UserError(
             f"{source} is no model: its {wrong[0]!r} is a {type(conf[wrong[0]]).__name__} of another kind than expected"
         )
+    for key, value in conf["state_dict"].items():
+        if not _is_finite(value):
+            raise UserError(f"{source} is refused: {key} holds values that are not finite")
+
+
+def _is_finite(value):
+    return not value.is_floating_point() or bool(torch.isfinite(value).all())
 
 
 def _model_class(cls, name, source):
