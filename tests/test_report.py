@@ -181,6 +181,27 @@ def test_broken_files_are_said_not_hidden(tmp_path):
     assert "energy.json cannot be read" in text and "bass/run.json" in text
 
 
+def test_scores_of_any_folder_are_not_taken_for_a_training(tmp_path):
+    """What ``evaluate`` leaves has no run.json: it is no row of the paper and nothing is compared with it as the base."""
+    other = music(tmp_path / "other_tool", gain=3.0)
+    for source in LEVELS:
+        shutil.rmtree(other / source)
+    group = [read_experiment(other), read_experiment(music(tmp_path / "tac", "tac_prelu"))]
+    assert group[0].variant == "unknown" and difference_table(group, "differences") is None
+    assert "other_tool" not in str(table_2(group).markdown())
+
+
+def test_exact_estimates_have_no_interval_and_no_difference(tmp_path):
+    exp = music(tmp_path / "exact", "tac_prelu")
+    scores = pd.read_csv(exp / "all_metrics.csv")
+    scores["csdr"] = np.inf
+    scores.to_csv(exp / "all_metrics.csv", index=False)
+    group = [read_experiment(music(tmp_path / "base")), read_experiment(exp)]
+    cell = row_of(score_table(group, "scores"), "exact", "cSDR")["Vocals"]
+    assert (cell.value, cell.low) == (np.inf, None)
+    assert row_of(difference_table(group, "differences"), "exact", "cSDR")["Vocals"].why == "an exact estimate"
+
+
 def test_undefined_scores_are_left_out_and_said(tmp_path):
     exp = music(tmp_path / "base")
     scores = pd.read_csv(exp / "all_metrics.csv")

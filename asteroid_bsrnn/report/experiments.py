@@ -47,7 +47,9 @@ class Experiment:
 
     @property
     def variant(self):
-        """Name of the configuration; ``base`` or ``afrcnn_16`` when run.json names none."""
+        """Name of the configuration; ``base`` or ``afrcnn_16`` when run.json names none, ``unknown`` without run.json."""
+        if not self.runs:
+            return "unknown"
         return self.info("variant") or ("afrcnn_16" if self.task == "speech" else "base")
 
     @property
@@ -195,7 +197,7 @@ def _read_scores(path):
 
 def _note_problems(exp):
     if not exp.runs:
-        exp.problems.append("run.json is missing, so variant and seed are guesses")
+        exp.problems.append("run.json is missing, so variant and seed are unknown")
     if exp.is_unfinished:
         parts = [name or "the model" for name, run in exp.runs.items() if run.get("status") == exp.status]
         exp.problems.append(f"training of {', '.join(parts)} is {exp.status}; it is compared with nothing")

@@ -159,5 +159,7 @@ def _difference(mine, theirs, aggregate, seed):
     whole, _ = statistics.nothing_missing(np.stack([mine, theirs], axis=1))
     if not len(whole):
         return Cell(why="no finite score")
+    if np.isinf(whole).any():
+        return Cell(why="an exact estimate")
     value, low, high = statistics.paired_difference(whole[:, 0], whole[:, 1], aggregate, seed)
     return Cell(value, None if np.isnan(low) else low, None if np.isnan(low) else high, digits=2, sign=True)

@@ -31,10 +31,10 @@ def bootstrap(values, aggregate=mean, seed=0, n_resamples=N_RESAMPLES, level=LEV
         level (float): coverage.
 
     Returns:
-        tuple of float: lower and upper end; NaN for fewer than two tracks.
+        tuple of float: lower and upper end; NaN for fewer than two tracks, and where a score is infinite.
     """
     values = np.asarray(values, dtype=float)
-    if len(values) < 2:
+    if len(values) < 2 or np.isinf(values).any():
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     draws = []
