@@ -3,7 +3,7 @@ from ..registry import Registry
 from .music import index_music, music_data, prepare_music
 from .musdb18hq import MUSDB18HQ, MUSDB18HQTracks
 from .speech import SpeechMixtures
-from .speech_data import speech_data
+from .speech_section import speech_data
 
 
 def _from_host(name):
