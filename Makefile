@@ -25,7 +25,7 @@ demo: setup
 	cd recipes/$(RECIPE) && ./run.sh --stage 0 --demo true --python_path $(PY) $(DEMO_FLAGS)
 
 demo-short: setup
-	cd recipes/musdb18hq && ./run.sh --stage 0 --demo true --tag demo_short --set "training.epochs=1" --python_path $(PY)
+	cd recipes/musdb18hq && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 	cd recipes/libri2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 	cd recipes/wsj0-2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 
