@@ -225,6 +225,20 @@ def test_a_file_that_cannot_be_used_stops_early_or_is_left_out(root, kind):
         generate(plan, root / "out")
 
 
+def test_damage_inside_a_file_is_named_when_it_is_mixed(root):
+    plan = make_plan(root)
+    bad = Path(plan.paths(0)[0])
+    write(bad, tone(0, 30.0))
+    data = bytearray(bad.read_bytes())
+    data[20000:24000] = bytes(4000)
+    bad.write_bytes(bytes(data))
+    assert all(plan.lengths()[0]), "a look at the file does not see it"
+    with pytest.raises(AudioError, match=f"{bad.name}: is broken"):
+        generate(plan, root / "out", n_jobs=1)
+    record = generate(plan, root / "out", allow_missing=True)
+    assert record["left_out"] > 0 and str(bad) in (root / "out" / "metadata" / "test" / "left_out.txt").read_text()
+
+
 def test_nothing_left_is_an_error(root):
     shutil.rmtree(root / "LibriSpeech" / "test-clean")
     with pytest.raises(UserError, match="not one mixture has all its files"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile as sf
 
-from ..errors import UserError
+from ..errors import AudioError, UserError
 from ..files import atomic_path, read_json, write_json, write_text
 from .plan import in_parallel
 
@@ -52,7 +52,18 @@ def generate(plan, root, allow_missing=False, limit=None, n_jobs=None):
     write_json(folder / RECORD, {"settings": settings, "finished": False})
     for stream in plan.streams:
         (root / plan.split / stream).mkdir(parents=True, exist_ok=True)
-    in_parallel(lambda row: _write_mixture(plan, root, row, lengths[row]), rows, f"mixing {plan.split}", n_jobs, "mixture")
+
+    def write(row):
+        try:
+            _write_mixture(plan, root, row, lengths[row])
+        except AudioError as error:  # damaged where a look at the file does not see it
+            if not allow_missing:
+                raise
+            lengths[row] = 0
+            problems.append(str(error))
+
+    in_parallel(write, rows, f"mixing {plan.split}", n_jobs, "mixture")
+    rows = [row for row in rows if lengths[row]]
     _write_metadata(plan, root, folder, rows, lengths)
     left_out = [plan.names[row] for row in range(len(plan.names))[:limit] if not lengths[row]]
     if left_out:

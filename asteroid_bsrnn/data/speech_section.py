@@ -120,7 +120,8 @@ class SpeechData:
     def is_prepared(self):
         """Whether stage 0 has nothing to make, clone or decode."""
         there = Path(self.speech_dir).is_dir() and Path(self.metadata_dir).is_dir()
-        return there and (not self.is_wsj0 or self._decoded.is_dir())
+        decoded = not self.is_wsj0 or self._decoded.is_dir() or next(Path(self.speech_dir).rglob("*.wv1"), None) is None
+        return there and decoded
 
     @property
     def is_indexed(self):

@@ -3,11 +3,11 @@
 # variables; --help prints the script's first comment and its options. An unknown option, a missing value, and anything but true or false for a
 # variable that holds one of these, are errors.
 
-_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_]+=' | tr -d '=')
+_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_0-9]+=' | tr -d '=')
 
 _help() {
   sed -n '2,/^[^#]/p' "$0" | grep '^#' | cut -c3-
-  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z_]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
+  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z_0-9]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
 }
 
 _fail() {
