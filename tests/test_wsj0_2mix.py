@@ -106,7 +106,10 @@ def as_shorten(path, wav):
     write_sphere(path.with_suffix(".wv1"), wav, coding="pcm,embedded-shorten-v2.00", data=shorten(wav))
 
 
-@pytest.mark.parametrize("kind", [as_pcm, pytest.param(as_shorten, marks=pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg decodes shorten"))])
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg decodes shorten")
+
+
+@pytest.mark.parametrize("kind", [as_pcm, pytest.param(as_shorten, marks=needs_ffmpeg)])
 def test_wv1_give_the_mixtures_of_wav_directly_and_decoded(tmp_path, kind):
     expected = make_plan(wsj0(tmp_path / "wav"))
     root = wsj0(tmp_path / "wv1", write_utterance=kind)

@@ -23,10 +23,19 @@ SPLITS = {
     "valid": (4, ("m5", "m6"), ("f1", "f4"), 6),
     "test": (6, ("m7", "m8"), ("f5", "f4"), 10),
 }
-_SUBJECTS = "the old farmer,my younger sister,a quiet engineer,the village doctor,our new neighbour,every careful driver,the tired captain,one of the musicians".split(",")
+_SUBJECTS = (
+    "the old farmer,my younger sister,a quiet engineer,the village doctor,our new neighbour,every careful "
+    "driver,the tired captain,one of the musicians"
+).split(",")
 _VERBS = "repaired,painted,borrowed,discovered,described,carried,remembered,measured,collected,forgot".split(",")
-_OBJECTS = "a wooden bridge,the yellow bicycle,seven letters,an empty bottle,the morning paper,a pair of boots,their winter coats,the broken radio,some fresh bread,a silver coin".split(",")
-_ENDS = "before the summer rain,near the railway station,without any help,in the middle of the night,for the third time,behind the stone church,on a windy afternoon,with great patience".split(",")
+_OBJECTS = (
+    "a wooden bridge,the yellow bicycle,seven letters,an empty bottle,the morning paper,a pair of "
+    "boots,their winter coats,the broken radio,some fresh bread,a silver coin"
+).split(",")
+_ENDS = (
+    "before the summer rain,near the railway station,without any help,in the middle of the night,for the "
+    "third time,behind the stone church,on a windy afternoon,with great patience"
+).split(",")
 LICENSE = {
     "title": "Sentences spoken by synthetic voices, made by asteroid_bsrnn",
     "title_link": "https://creativecommons.org/publicdomain/zero/1.0/",

@@ -107,7 +107,8 @@ def formant_speech(text, speaker):
     stretch, parts = 165 / speaker.speed, []
     for index, word in enumerate(words):
         pitch = base * (1.12 - 0.24 * index / max(len(words) - 1, 1))
-        parts += [_sound(letter, pitch * (1.06 - 0.12 * place / len(word)), stretch, round(speaker.tract, 4)) for place, letter in enumerate(word)]
+        for place, letter in enumerate(word):
+            parts.append(_sound(letter, pitch * (1.06 - 0.12 * place / len(word)), stretch, round(speaker.tract, 4)))
         parts.append(np.zeros(int((0.12 if word[-1] in ".,?" else 0.04) * stretch * RATE)))
     return np.concatenate(parts)
 

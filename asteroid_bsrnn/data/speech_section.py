@@ -159,7 +159,8 @@ class SpeechData:
             plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, None if self.is_demo else COUNTS[name])
         else:
             subset = self._subset(split)
-            plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
+            settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
+            plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, *settings)
         if self.is_demo:
             plan.infos = read_json(Path(self.speech_dir) / CORPUS_FILE)["infos"]
         return plan
