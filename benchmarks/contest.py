@@ -1,9 +1,12 @@
 """Contests: each contender in a process of its own, timed in turn, so that no one inherits the other's memory."""
 import multiprocessing
+import re
 import resource
 import statistics
+import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -109,7 +112,10 @@ def _peak_bytes():
 
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent before this program was started
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Outcome(NamedTuple):

@@ -109,5 +109,5 @@ def _shares(block, size, seconds):
     for name, textbook in (("ours", False), ("baseline", True)):
         model = build(size, textbook)
         rows.append((name, f"{lstm_share(model, wav, False):.0%}", f"{lstm_share(model, wav):.0%}"))
-    block.text("Share of the time in `nn.LSTM` (base, profiler): what is left to gain outside of it.")
+    block.text("Share of the time in `nn.LSTM` (base, profiler). Ours can only gain on the rest, and on how LSTMs get memory.")
     block.table(("model", "forward, no gradient", "forward and backward"), rows)

@@ -9,6 +9,7 @@ import torch
 
 from ..energy import Ledger, make_meter
 from ..errors import UserError
+from ..memory import keep_freed_memory
 from .batching import largest_batch, split_batch
 from .devices import gather, make_fabric, peak_memory
 from .logs import Log
@@ -69,6 +70,8 @@ def fit(
         raise UserError("the validation set is empty: at least one recording is needed to choose the best model")
     exp_dir = Path(exp_dir)
     fabric = make_fabric(options.devices, options.accelerator, options.effective_batch)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     run = _Run(fabric, options, conf, exp_dir, dict(run_info or {}), ledger)
     with ExitStack() as stack:
         if fabric.is_global_zero:

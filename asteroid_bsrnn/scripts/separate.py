@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..memory import keep_freed_memory
 
 
 def _names(text):
@@ -129,6 +130,7 @@ def run(args):
     songs = find_songs(args.songs)
     _check_folder(Path(args.out))
     use_threads(args.threads)
+    keep_freed_memory()
     needed = None if args.consistent else args.sources
     separator = Separator(args.model, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
