@@ -135,8 +135,9 @@ def count_macs(model, wav):
 
     Counted where PyTorch dispatches them, so that it holds for any model; the model should be on the CPU.
     """
-    recurrent = {torch.ops.aten.mkldnn_rnn_layer: _rnn_flop}
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=recurrent) as counter:
+    aten = torch.ops.aten
+    more = {aten.mkldnn_rnn_layer: _rnn_flop, aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=more) as counter:
         model(wav)
     return counter.get_total_flops() // 2
 
@@ -144,6 +145,11 @@ def count_macs(model, wav):
 def _rnn_flop(input_shape, weight_ih_shape, weight_hh_shape, *_, **__):
     steps, batch = input_shape[:2]
     return 2 * steps * batch * weight_ih_shape[0] * (weight_ih_shape[1] + weight_hh_shape[1])
+
+
+def _attention_flop(query_shape, key_shape, value_shape, *_, **__):
+    rows, n_heads, n_queries, width = query_shape
+    return 2 * rows * n_heads * n_queries * key_shape[2] * (width + value_shape[3])
 
 
 def recipe_cost(conf, with_macs=False, channels=2):

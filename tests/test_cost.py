@@ -172,3 +172,13 @@ def test_command(capsys):
     assert main(["params", recipe, "--all"]) == 0
     assert "simo_optimized                 108,727,540" in capsys.readouterr().out
     assert main(["params", recipe, "--all", "--variant", "simo"]) == 2
+
+
+def test_attention_is_counted():
+    query, key = torch.randn(2, 4, 10, 8), torch.randn(2, 4, 12, 8)
+
+    class Attention(torch.nn.Module):
+        def forward(self, value):
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value)
+
+    assert count_macs(Attention(), torch.randn(2, 4, 12, 8)) == 2 * 4 * 10 * 12 * (8 + 8)

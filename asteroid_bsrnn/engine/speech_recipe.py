@@ -8,6 +8,7 @@ import torch
 
 from .. import losses
 from ..config import build_model, load_conf, merge, parse_overrides, read_yaml
+from ..cost import recipe_cost
 from ..data import speech_data
 from ..energy import Ledger
 from ..errors import UserError
@@ -64,7 +65,7 @@ def train(recipe_dir, argv=None):
         conf,
         args.exp_dir,
         system_cls=SpeechSystem,
-        run_info={**info, "corpus": data.name},
+        run_info={**info, "corpus": data.name, "gmac_per_second": recipe_cost(conf, True)[1]},
         allow_changes=bool(args.resume_with),
     )
 
