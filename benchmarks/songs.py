@@ -38,7 +38,7 @@ def run(settings):
     block = Block("Whole songs")
     contests = [("base", "one stem", 2.0 if settings.quick else 240.0 if settings.device == "cuda" else 12.0)]
     four = "optimized" if settings.device == "cuda" else "base"
-    contests.append((four, "four stems", 1.0 if settings.quick else 240.0 if settings.device == "cuda" else 3.0))
+    contests.append((four, "four stems", 1.0 if settings.quick else 240.0 if settings.device == "cuda" else 2.0))
     rows = []
     for name, what, seconds in contests:
         rows += _contest(block, settings, name, what, seconds)

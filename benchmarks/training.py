@@ -112,7 +112,7 @@ def _sizes(settings):
         return [("base", 1, 0.1)]
     if settings.device == "cuda":
         return [(name, 2, 3.0) for name in MODELS]
-    return [("base", 2, 1.0), ("optimized", 1, 1.0), ("simo_optimized", 1, 0.5)]
+    return [("base", 2, 1.0), ("optimized", 1, 1.0), ("simo_optimized", 1, 0.3)]
 
 
 def _contenders(settings, name, batch, seconds):
