@@ -128,8 +128,9 @@ def test_energy_of_a_killed_run_is_kept_and_added(tmp_path):
     ledger = Ledger(tmp_path / "energy.json")
     before = ledger.entries()
     assert {found["phase"] for found in before} == {"training", "validation"}
-    assert all(found["interrupted"] and found["kwh"] > 0 and found["hours"] > 0 for found in before)
+    assert all(found["interrupted"] and found["hours"] > 0 for found in before)
     first = ledger.total()
+    assert first > 0  # a validation of milliseconds may measure nothing by itself
 
     train(tmp_path, made)
     entries = ledger.entries()
