@@ -60,7 +60,7 @@ def test_all_stages_twice(recipe, tmp_path):
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["--variant", "basee"], "unknown variant 'basee' of the recipe musdb18hq: did you mean 'base'?"),
+        (["--demo", "synth", "--variant", "basee"], "unknown variant 'basee' of the recipe musdb18hq: did you mean 'base'?"),
         (["--stage", "5"], "stages are 0 to 4"),
         (["--stop_stag", "2"], "unknown option --stop_stag"),
         (["--demo", "yes"], "option --demo is true"),

@@ -498,3 +498,11 @@ def test_remixing_within_the_batch_keeps_what_the_mixtures_are_made_of():
     assert torch.allclose(sources[:, 0], parts[order, 0])
     assert torch.allclose(mixture.sum(0), parts.sum((0, 1)), atol=1e-4)
     assert not torch.allclose(mixture, parts[order].sum(1), atol=1e-3)
+
+
+def test_no_worker_process_outlives_the_training(tmp_path):
+    made = conf(epochs=2)
+    made["loader"]["num_workers"] = 2
+    before = set(multiprocessing.active_children())
+    train(tmp_path, made)
+    assert set(multiprocessing.active_children()) <= before

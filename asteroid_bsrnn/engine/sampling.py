@@ -119,3 +119,15 @@ def _ignore_signals(number):
     """Workers go on while a run that was asked to stop finishes its step; they end with the main process."""
     for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)
+
+
+def stop_workers(loader):
+    """End the worker processes that a loader keeps between epochs.
+
+    They have inherited the handler that lets the main process finish its step at SIGTERM, so the SIGTERM by which
+    Python ends them at its own exit would not move them.
+    """
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+        loader._iterator = None

@@ -19,7 +19,7 @@ from .options import TrainingOptions, call_with_section
 from .precision import Precision
 from .record import RunRecord, now
 from .resume import Checkpoints, exclusive
-from .sampling import StepSampler, TolerantDataset, collate, make_loader
+from .sampling import StepSampler, TolerantDataset, collate, make_loader, stop_workers
 from .state import RunState
 from .system import MusicSystem
 
@@ -193,6 +193,7 @@ class _Run:
                 status = "interrupted"
                 raise
             finally:
+                stop_workers(loop.loader)
                 if loop.meter:
                     loop.meter.stop(interrupted=status != "finished")
                 if self.fabric.is_global_zero:

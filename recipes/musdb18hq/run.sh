@@ -13,7 +13,7 @@ stop_stage=4         # last stage
 variant=base         # a file in local/variants, without .yml
 source=all           # all, one source, or several with commas
 tag=                 # folder in exp/; made from variant, demo and seed when empty
-demo=false           # true: real 6-s excerpt; synth: rendered songs; changes paths and sizes only
+demo=                # true: real 6-s excerpt; synth: rendered songs; changes paths and sizes only
 musdb_root=          # folder with train/ and test/, when not data/musdb18hq
 download=false       # true: stage 0 fetches MUSDB18-HQ (22.7 GB)
 protocol=published   # published or corrected
@@ -29,7 +29,7 @@ resume_with=         # on resume: "training.patience=30 training.epochs=300 opti
 . utils/parse_options.sh
 
 case "$demo" in
-  false) overlay="" ;;
+  "" | false) demo="" overlay="" ;;
   true) overlay=local/demo.yml ;;
   synth) overlay=local/demo_synth.yml ;;
   *) _fail "option --demo is true, synth or false, got '$demo'" ;;
@@ -39,7 +39,7 @@ for number in "$stage" "$stop_stage"; do
 done
 if [ -z "$tag" ]; then
   tag=$variant
-  [ "$demo" = false ] || tag=${tag}_demo_$demo
+  [ -z "$demo" ] || tag=${tag}_demo_$demo
   [ "$protocol" = published ] || tag=${tag}_$protocol
   [ -z "$seed" ] || tag=${tag}_seed$seed
 fi
