@@ -7,7 +7,7 @@ from asteroid_bsrnn.models import StemSeparator
 
 from .contest import Spread, contest, speed_up
 from .record import Block
-from .training import MODELS, QUICK, SOURCES, build, use_tf32
+from .training import MODELS, QUICK, SOURCES, build, profiled, use_tf32
 
 
 def make_song(model_args, textbook, precision, seconds, batch, device="cpu"):
@@ -44,6 +44,10 @@ def run(settings):
         rows += _contest(block, settings, name, what, seconds)
     block.text("Stereo noise in segments of 10 s (linear fader); ours takes four segments at a time, the baseline one.")
     block.table(("model", "song", "contender", "s", "real-time factor", "times the baseline"), rows)
+    block.text("Where the time of our base model goes (one stem, 2 s, PyTorch's profiler):")
+    args = {**MODELS["base"], **(QUICK if settings.quick else {})}
+    song = make_song(args, False, "fp32", 2.0, 4, settings.device)
+    block.table(("operation", "share", "calls"), profiled(song, settings.device == "cuda")[:7])
     return block
 
 

@@ -16,10 +16,13 @@ OPTIMIZED = dict(feature_dim=128, n_repeats=12, n_attn_heads=2, attn_dim=16, ste
 MODELS = {"base": {}, "optimized": OPTIMIZED, "simo_optimized": {**OPTIMIZED, "sources": SOURCES}}
 QUICK = dict(feature_dim=8, n_repeats=1)
 LIMITS = {
-    "fp32": "the LSTM's own workspace, and the allocator: kept blocks of many sizes do not fit into each other",
+    "fp32": "what is freed is kept, for speed, and blocks of many sizes do not fit into each other; see checkpointing",
     "bf16": "as in fp32, at half the size",
 }
-AIMS = {"cpu": {"fp32": 1.1, "bf16": 1.8}, "cuda": {"fp32": 2.0, "tf32": 2.0, "bf16": 3.0}}
+AIMS = {
+    "cpu": {"fp32": 1.1, "bf16": 1.8, "fp32, checkpointing": 1.1, "bf16, checkpointing": 1.8},
+    "cuda": {"fp32": 2.0, "tf32": 2.0, "bf16": 3.0},
+}
 
 
 def build(model_args, textbook=False, device="cpu", seed=0):
@@ -101,8 +104,8 @@ def run(settings):
     block.table(("model", "batch x seconds", "contender", "s", "times the baseline", "GFLOP/s", "share of peak"), rows)
     block.text("Peak memory of the steps above that of the idle process with its model, in MiB.")
     block.table(("model", "contender", "MiB", "of the baseline"), memory_rows)
-    block.text("Where the time of our base step goes (PyTorch's profiler, own time of operations):")
-    block.table(("operation", "share", "calls"), profile_rows(settings))
+    block.text("Where the time of our steps goes (PyTorch's profiler, own time of operations; the first of each model):")
+    block.table(("model", "operation", "share", "calls"), profile_rows(settings))
     return block
 
 
@@ -152,13 +155,26 @@ def _steps(block, settings, name, batch, seconds, peaks, rows, memory_rows, repe
             block.target(f"peak memory of a training step, {name}, {who}", 0.7, share, LIMITS.get(who, ""), at_most=True)
 
 
-def profile_rows(settings, top=10):
-    """(operation, share of the time, calls) of our base step on a processor."""
-    size = QUICK if settings.quick else {}
-    step = make_step(size, False, "fp32", 1, 0.1 if settings.quick else 1.0, settings.device)
-    step()
+def profile_rows(settings, top=7):
+    """(model, operation, share of the time, calls) of our training steps."""
+    rows = []
+    for name, batch, seconds in _sizes(settings):
+        args, _ = _contenders(settings, name, batch, seconds)
+        on_gpu = settings.device == "cuda"
+        step = make_step(args, False, "fp32", 1, seconds if on_gpu else min(seconds, 0.5), settings.device)
+        rows += [(name, *row) for row in profiled(step, on_gpu)[:top]]
+    return rows
+
+
+def profiled(task, on_gpu=False):
+    """(operation, share of the time, calls) of ``task()`` by PyTorch's profiler, the longest first."""
+    task()
     with profile() as trace:
-        step()
-    events = sorted(trace.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    total = sum(event.self_cpu_time_total for event in events)
-    return [(f"`{event.key[:60]}`", f"{event.self_cpu_time_total / total:.1%}", event.count) for event in events[:top]]
+        task()
+
+    def own_time(event):
+        return event.self_device_time_total if on_gpu else event.self_cpu_time_total
+
+    events = sorted(trace.key_averages(), key=own_time, reverse=True)
+    total = sum(map(own_time, events))
+    return [(f"`{event.key[:60]}`", f"{own_time(event) / total:.1%}", event.count) for event in events]

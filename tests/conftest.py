@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # helpers; benchmarks
 
 import asteroid_bsrnn  # noqa: E402, F401
 import torch  # noqa: E402

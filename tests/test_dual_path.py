@@ -1,5 +1,4 @@
 """A- and S-DualPathRNN: published sizes, chunks, blocks against the obvious ones, tying, dead weights, overfit."""
-import naive_speech as naive
 import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
@@ -9,6 +8,9 @@ from asteroid_bsrnn.masknn.codec import LearnedCodec
 from asteroid_bsrnn.masknn.dual_path import INTER, INTRA, MultiScaleIntra, RecurrentPath
 from asteroid_bsrnn.masknn.multi_scale import AsyncFusion, SyncFusion
 from asteroid_bsrnn.models import ADPRNNTasNet, SDPRNNTasNet
+from benchmarks.naive_speech import NaiveForms
+
+naive = NaiveForms()
 
 
 @pytest.mark.parametrize(

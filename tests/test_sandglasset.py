@@ -1,11 +1,13 @@
 """Sandglasset and A-Sandglasset: published sizes, attention against the obvious one, granularity, mirrors, overfit."""
-import naive_speech as naive
 import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
 
 from asteroid_bsrnn.masknn.self_attentive import SandglassetBlock, SelfAttentive, sinusoidal_positions
 from asteroid_bsrnn.models import ASandglasset, Sandglasset
+from benchmarks.naive_speech import NaiveForms, self_attentive
+
+naive = NaiveForms()
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_attention_is_the_naive_one(legacy_residual, n_chunks):
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
     x, positions = torch.randn(2, 8, 3, n_chunks).double(), sinusoidal_positions(n_chunks, 8).double()
-    assert_same_function(layer, lambda x: naive.self_attentive(layer, x, positions), x, tol=1e-8)
+    assert_same_function(layer, lambda x: self_attentive(layer, x, positions), x, tol=1e-8)
 
 
 def test_positions_are_the_textbook_ones_at_any_length():

@@ -6,9 +6,11 @@ dealt out to the ranks in turn; every rank runs ``accumulation`` of them.
 import signal
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, default_collate
+import torch
+from torch.utils.data import Dataset
 
 from ..errors import AudioError, UserError
+from .ring import RingLoader
 
 ATTEMPTS = 20  # other draws tried for one unreadable item
 _ORDER, _REPLACEMENT = 1, 2  # keep the two random streams apart
@@ -86,11 +88,6 @@ class TolerantDataset(Dataset):
         raise UserError(f"{ATTEMPTS} draws in a row could not be read; the last: {failures[-1]}")
 
 
-def collate(items):
-    """Stack the examples and join the failures of one micro-batch."""
-    return default_collate([example for example, _ in items]), [text for _, failures in items for text in failures]
-
-
 def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
     """Loader over the sampler's micro-batches: ``((mixture, sources), failures)``.
 
@@ -100,17 +97,13 @@ def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
         num_workers (int): processes that read ahead; 0 reads in this one. Does not change what is drawn.
         pin_memory (bool, optional): page-locked batches; None: where there is a CUDA device.
     """
-    import torch
-
     if not isinstance(num_workers, int) or num_workers < 0:
         raise UserError(f"loader.num_workers must be 0 or more, not {num_workers!r}")
-    return DataLoader(
+    return RingLoader(
         dataset,
-        batch_sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=collate,
+        sampler,
+        num_workers,
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
-        persistent_workers=num_workers > 0,
         worker_init_fn=_ignore_signals,
     )
 

@@ -19,7 +19,8 @@ from .options import TrainingOptions, call_with_section
 from .precision import Precision
 from .record import RunRecord, now
 from .resume import Checkpoints, exclusive
-from .sampling import StepSampler, TolerantDataset, collate, make_loader, stop_workers
+from .ring import collate
+from .sampling import StepSampler, TolerantDataset, make_loader, stop_workers
 from .state import RunState
 from .system import MusicSystem
 
