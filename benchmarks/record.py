@@ -118,7 +118,8 @@ def _commit():
         return subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True).stdout.strip()
 
     commit = git("rev-parse", "--short", "HEAD") or "unknown"
-    return commit + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    results = [f":(exclude){name}" for name in ("RESULTS.md", "machines", "figures")]  # what a run itself changes
+    return commit + (" with changes" if git("status", "--porcelain", "--untracked-files=no", ":(top)", *results) else "")
 
 
 def _processor():
