@@ -1,7 +1,9 @@
 """Blocks of the speech models, forward and backward, against Asteroid's own or the naive form of the same weights.
 
-The sizes are those of the published models for one second at 8 kHz.
+The sizes are those of the published models for one second at 8 kHz, in batches of one and of six, the recipes'.
 """
+from functools import partial
+
 import torch
 from asteroid.dsp.overlap_add import DualPathProcessing
 from asteroid.masknn.recurrent import DPRNNBlock
@@ -14,7 +16,7 @@ from asteroid_bsrnn.masknn.multi_scale import AsyncFusion, SyncFusion
 from asteroid_bsrnn.masknn.self_attentive import SelfAttentive, sinusoidal_positions
 
 from .contest import Spread, in_turn
-from .naive_speech import NaiveForms, fused_norm, self_attentive
+from .naive_speech import NaiveForms, asteroid_norm, fused_norm, self_attentive
 from .saved import saved_bytes
 
 TOLERANCE = 1e-4
@@ -31,36 +33,26 @@ class Form(nn.Module):
         return self.function(*inputs)
 
 
-def afrcnn(quick, forms=NaiveForms(), fusion="concat"):
-    """A-FRCNN's block; its input is (1, channels, frames)."""
+def afrcnn(quick, batch=6, norm=asteroid_norm, fusion="concat"):
+    """A-FRCNN's block; its input is (batch, channels, frames)."""
     chan, frames = (16, 64) if quick else (512, 800)
-    block = FRCNNBlock(chan, chan, AsyncFusion(chan, 5, fusion=fusion))
+    forms, block = NaiveForms(norm), FRCNNBlock(chan, chan, AsyncFusion(chan, 5, fusion=fusion))
     fuse = forms.summed if fusion == "sum" else forms.pointwise
 
     def fused(layer, scales):
         return forms.async_fusion(layer, scales, fuse)
 
-    return block, Form(lambda x: forms.frcnn_block(block, x, fused), block), [torch.randn(1, chan, frames)]
+    return block, Form(lambda x: forms.frcnn_block(block, x, fused), block), [torch.randn(batch, chan, frames)]
 
 
-def afrcnn_fused_norm(quick):
-    """The same with PyTorch's norm in the naive form too: what is left is the fusion's gain."""
-    return afrcnn(quick, NaiveForms(fused_norm))
-
-
-def afrcnn_sum(quick):
-    """The summing variant."""
-    return afrcnn(quick, fusion="sum")
-
-
-def sfrcnn(quick):
+def sfrcnn(quick, batch=6):
     """S-FRCNN's block with what cannot reach the output left out, against the whole one."""
     chan, frames = (16, 64) if quick else (512, 800)
     forms, block = NaiveForms(), FRCNNBlock(chan, chan, SyncFusion(chan, 5, 4))
     full = FRCNNBlock(chan, chan, SyncFusion(chan, 5, 4, prune_dead=False))
     full.load_state_dict(block.state_dict(), strict=False)
     naive = Form(lambda x: forms.frcnn_block(full, x, forms.sync_fusion), full)
-    return block, naive, [torch.randn(1, chan, frames)]
+    return block, naive, [torch.randn(batch, chan, frames)]
 
 
 def a_dprnn_fusion(quick):
@@ -113,16 +105,18 @@ def chunking(quick):
     return Joined(250, 125), naive, [torch.randn(1, 16 if quick else 128, 8000)]
 
 
+_CONCATENATED = "concatenated after upsampling, Asteroid's norm"
 #: what -> (against what, function that makes ours, the other and the inputs)
 BLOCKS = {
-    "A-FRCNN": ("concatenated after upsampling, Asteroid's norm", afrcnn),
-    "A-FRCNN, one norm": ("concatenated after upsampling, the same norm as ours", afrcnn_fused_norm),
-    "A-FRCNN (sum)": ("upsampled before the sum, Asteroid's norm", afrcnn_sum),
+    "A-FRCNN": (_CONCATENATED, afrcnn),
+    "A-FRCNN, batch of 1": (_CONCATENATED, partial(afrcnn, batch=1)),
+    "A-FRCNN, one norm": ("concatenated after upsampling, the same norm as ours", partial(afrcnn, norm=fused_norm)),
+    "A-FRCNN (sum)": ("upsampled before the sum, Asteroid's norm", partial(afrcnn, fusion="sum")),
     "S-FRCNN": ("as A-FRCNN, dead updates computed", sfrcnn),
-    "A-DPRNN's fusion": ("concatenated after upsampling, Asteroid's norm", a_dprnn_fusion),
-    "dual-path block": ("Asteroid's `DPRNNBlock`", dual_path),
-    "Sandglasset's attention": ("one position and head at a time", attention),
-    "chunks": ("Asteroid's `DualPathProcessing`", chunking),
+    "A-DPRNN's fusion, batch of 1": (_CONCATENATED, a_dprnn_fusion),
+    "dual-path block, batch of 1": ("Asteroid's `DPRNNBlock`", dual_path),
+    "Sandglasset's attention, batch of 1": ("one position and head at a time", attention),
+    "chunks, batch of 1": ("Asteroid's `DualPathProcessing`", chunking),
 }
 
 
