@@ -70,3 +70,8 @@ def train(folder, configuration, train_set=None, val_set=None, model=None, **key
     train_set, val_set = train_set or Draws(), Draws(3, time=500) if val_set is None else val_set
     summary = fit(model, train_set, val_set, loss, configuration, folder, **keywords)
     return summary, {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same_weights(first, second):
+    """Whether two state_dicts are equal bit by bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

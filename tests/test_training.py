@@ -10,20 +10,14 @@ import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
 from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
-from asteroid_bsrnn.engine.batching import largest_batch, split_batch
-from asteroid_bsrnn.engine.devices import choose_devices, make_fabric
 from asteroid_bsrnn.engine.ema import WeightAverage
-from asteroid_bsrnn.engine.optimization import make_optim, scale_lr
-from asteroid_bsrnn.engine.options import TrainingOptions, call_with_section
 from asteroid_bsrnn.engine.precision import Precision
 from asteroid_bsrnn.engine.progress import Progress
 from asteroid_bsrnn.engine.resume import exclusive
-from asteroid_bsrnn.engine.sampling import StepSampler, TolerantDataset, make_loader
-from asteroid_bsrnn.engine.training import _Run
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import register_model
-from engine_toys import Draws, Toy, conf, toy, train
+from engine_toys import Draws, Toy, conf, same_weights, toy, train
 from torch import nn
 
 register_model(Toy)
@@ -32,10 +26,6 @@ register_model(Toy)
 def rows(folder):
     with open(folder / "history.csv") as file:
         return list(csv.DictReader(file))
-
-
-def equal(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 # -- one run and what it leaves behind
@@ -52,7 +42,7 @@ def test_fit_learns_and_writes_its_files(tmp_path):
     assert summary["status"] == "finished" and summary["epochs"] == 6
 
     loaded = BaseModel.from_pretrained(str(tmp_path / "best_model.pth"))
-    assert isinstance(loaded, Toy) and equal(loaded.state_dict(), weights)
+    assert isinstance(loaded, Toy) and same_weights(loaded.state_dict(), weights)
     best_k = json.loads((tmp_path / "best_k_models.json").read_text())
     assert len(best_k) == 2 and max(best_k.values()) == summary["best"]
     assert all((tmp_path / name).exists() for name in best_k)
@@ -82,7 +72,7 @@ def test_a_finished_run_changes_nothing(tmp_path):
     summary, weights = train(tmp_path, conf())
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
     again, same = train(tmp_path, conf())
-    assert again == summary and equal(weights, same)
+    assert again == summary and same_weights(weights, same)
     assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
 
 
@@ -90,7 +80,7 @@ def test_same_seed_same_weights_other_seed_others(tmp_path):
     _, first = train(tmp_path / "a", conf())
     _, second = train(tmp_path / "b", conf())
     _, other = train(tmp_path / "c", conf(seed=2))
-    assert equal(first, second) and not equal(first, other)
+    assert same_weights(first, second) and not same_weights(first, other)
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
@@ -134,169 +124,6 @@ def test_text_for_a_number_and_empty_validation_are_refused(tmp_path):
         train(tmp_path, configuration)
     with pytest.raises(UserError, match="validation set is empty"):
         train(tmp_path, conf(), val_set=Draws(0))
-
-
-# -- which items, in which order
-
-
-def stream(num_workers=0, world_size=1, batch=2, start=(0, 0), epochs=2):
-    """Items of each step in the order of a single process: list of lists of drawn mixtures."""
-    split = split_batch(8, batch, world_size)
-    per_rank = []
-    for rank in range(world_size):
-        sampler = StepSampler(40, split, rank, seed=3)
-        loader = make_loader(TolerantDataset(Draws(40), 3), sampler, num_workers=num_workers)
-        batches = []
-        for epoch in range(start[0], epochs):
-            sampler.set_position(epoch, start[1] if epoch == start[0] else 0)
-            batches += [batch[0] for batch, _ in loader]
-        per_rank.append(batches)
-    micro = [batches[part] for part in range(len(per_rank[0])) for batches in per_rank]
-    return torch.cat(micro)
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize(
-    "num_workers, world_size, batch", [(1, 1, 2), (4, 1, 2), (0, 2, 2), (0, 4, 2), (1, 2, 4), (0, 1, 8)]
-)
-def test_same_items_for_any_number_of_workers_and_ranks(num_workers, world_size, batch):
-    expected = stream()
-    found = stream(num_workers, world_size, batch)
-    assert torch.equal(found, expected)
-
-
-def test_every_item_once_per_epoch_in_another_order_each_epoch():
-    sampler, orders = StepSampler(40, split_batch(8, 2), seed=3), []
-    for epoch in range(2):
-        sampler.set_position(epoch, 0)
-        keys = [key for batch in sampler for key in batch]
-        assert {key[0] for key in keys} == {epoch} and sorted(key[1] for key in keys) == list(range(40))
-        orders.append([key[1] for key in keys])
-    assert orders[0] != orders[1] and orders[0] != sorted(orders[0])
-
-
-def test_starts_at_the_saved_position():
-    whole = stream(epochs=2)
-    assert torch.equal(stream(start=(0, 3), epochs=2), whole[3 * 8 :])
-    assert torch.equal(stream(num_workers=2, start=(1, 4), epochs=2), whole[-8:])
-
-
-# -- how a batch is cut
-
-
-@pytest.mark.parametrize("effective", [1, 4, 6, 8, 16])
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-@pytest.mark.parametrize("batch", [1, 2, 3, 64])
-def test_split_multiplies_to_the_effective_batch(effective, world_size, batch):
-    if effective % world_size:
-        with pytest.raises(UserError, match="cannot be shared evenly"):
-            split_batch(effective, batch, world_size)
-        return
-    split = split_batch(effective, batch, world_size)
-    assert split.effective_batch == effective and split.batch <= batch
-
-
-def test_batch_is_halved_until_it_fits():
-    tried = []
-
-    def try_batch(size):
-        tried.append(size)
-        if size > 2:
-            raise torch.cuda.OutOfMemoryError("out of memory")
-
-    assert largest_batch(try_batch, 16, 8) == 2 and tried == [8, 4, 2]
-
-    def never(size):
-        raise torch.cuda.OutOfMemoryError("out of memory")
-
-    with pytest.raises(UserError, match="one training item does not fit"):
-        largest_batch(never, 16, 8)
-
-
-def test_fit_probes_what_fits_and_leaves_no_trace(tmp_path):
-    class Large(Toy):
-        def forward(self, wav):
-            if len(wav) > 1:
-                raise torch.cuda.OutOfMemoryError("out of memory")
-            return self.norm(super().forward(wav).flatten(1, 2)).unflatten(1, (1, 2))
-
-    made = conf()
-    model = toy(made)
-    model.__class__, model.norm = Large, nn.BatchNorm1d(2)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    options = call_with_section(TrainingOptions, "training", made)
-    run = _Run(make_fabric(accelerator="cpu"), options, made, tmp_path, {}, None)
-    split = run._fitting_split(MusicSystem(model, None, TimeTFLoss("t"), None), TolerantDataset(Draws()))
-    assert (split.batch, split.accumulation) == (1, 4)
-    assert equal(before, model.state_dict()) and all(p.grad is None for p in model.parameters())
-
-
-def test_devices_share_the_batch_evenly(monkeypatch):
-    assert choose_devices("auto", "cpu", 8) == (1, 1, "cpu")
-    assert choose_devices(2, "cpu", 8) == (2, 1, "cpu")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 6)
-    assert choose_devices("auto", "auto", 8) == (4, 1, "cuda")
-    with pytest.raises(UserError, match="only 6 GPUs"):
-        choose_devices(7, "gpu", 8)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4"), monkeypatch.setenv("WORLD_SIZE", "8")
-    assert choose_devices("auto", "auto", 8) == (4, 2, "cuda")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match="no CUDA device"):
-        choose_devices("auto", "gpu", 8)
-
-
-def test_accumulation_gives_the_step_of_the_whole_batch(tmp_path):
-    def run(batch):
-        configuration = conf(epochs=1, batch=batch)
-        model = toy(configuration, dropout=0.0).double()
-        data = Draws(dtype=torch.float64), Draws(1, dtype=torch.float64)
-        return train(tmp_path / str(batch), configuration, *data, model)
-
-    weights = [run(batch)[1] for batch in (4, 2, 1)]
-    for other in weights[1:]:
-        assert all(torch.allclose(other[name], weights[0][name], rtol=0, atol=1e-12) for name in other)
-
-
-# -- learning rate
-
-
-def test_learning_rates_of_the_protocol():
-    for batch, rate in ((8, 5e-4), (4, 2.5e-4), (16, 1e-3)):
-        optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), batch)
-        rates = []
-        for _ in range(5):
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            scheduler.step()
-        assert rates == pytest.approx([rate, rate, rate * 0.98, rate * 0.98, rate * 0.98**2])
-    speech, _ = make_optim(nn.Linear(1, 1).parameters(), 6, lr_reference_batch=None)
-    assert speech.param_groups[0]["lr"] == 1e-3
-
-
-@pytest.mark.parametrize("mode, better", [("max", 1), ("min", -1)])
-def test_plateau_looks_in_the_right_direction(mode, better):
-    def rate_after(direction):
-        parameters = nn.Linear(1, 1).parameters()
-        optimizer, scheduler = make_optim(parameters, 16, mode, scheduler="plateau", plateau_patience=2)
-        for epoch in range(6):
-            scheduler.step(float(direction * epoch))
-        return optimizer.param_groups[0]["lr"]
-
-    assert rate_after(better) == 1e-3 and rate_after(-better) == 5e-4
-
-
-def test_changed_rate_scales_the_whole_schedule():
-    optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), 16)
-    scale_lr(optimizer, scheduler, 0.5)
-    optimizer.step(), scheduler.step(), scheduler.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3 * 0.98) and scheduler.base_lrs == [0.5e-3]
-
-
-def test_unknown_optimizer_and_scheduler_are_refused():
-    with pytest.raises(UserError, match="optim.scheduler 'cosine' is unknown; allowed are step, plateau, none"):
-        make_optim(nn.Linear(1, 1).parameters(), 16, scheduler="cosine")
-    with pytest.raises(UserError, match="optim: "):
-        make_optim(nn.Linear(1, 1).parameters(), 16, optimizer="adamm")
 
 
 # -- stopping and choosing
@@ -344,7 +171,7 @@ def test_average_follows_the_weights_and_is_exported(tmp_path):
     _, plain = train(tmp_path / "plain", conf(epochs=1))
     _, averaged = train(tmp_path / "ema", conf(epochs=1, ema=0.9))
     last = torch.load(sorted((tmp_path / "ema" / "checkpoints").glob("resume_*"))[-1], weights_only=True)
-    assert equal(last["model"], plain) and equal(last["ema"], averaged) and not equal(plain, averaged)
+    assert same_weights(last["model"], plain) and same_weights(last["ema"], averaged) and not same_weights(plain, averaged)
 
 
 def test_bf16_trains(tmp_path):
@@ -460,7 +287,7 @@ def test_systems_work_with_lightnings_own_trainer(tmp_path):
     quiet = dict(enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False)
     trainer = pl.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, log_every_n_steps=1, **quiet)
     trainer.fit(system)
-    assert {"val_loss", "val_usdr"} <= trainer.callback_metrics.keys() and not equal(before, model.state_dict())
+    assert {"val_loss", "val_usdr"} <= trainer.callback_metrics.keys() and not same_weights(before, model.state_dict())
 
 
 def test_gradient_norm_is_clipped(tmp_path):

@@ -22,6 +22,7 @@ def make_optim(
     lr_reference_batch=16,
     betas=(0.9, 0.999),
     eps=1e-8,
+    momentum=0.0,
     weight_decay=0.0,
     scheduler="step",
     step_size=2,
@@ -40,6 +41,7 @@ def make_optim(
         lr_reference_batch (int, optional): items; None or 0: ``lr`` is used as it is.
         betas (sequence of float): of Adam and its kin; other optimizers take neither these nor ``eps``.
         eps (float): of Adam and its kin.
+        momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
         weight_decay (float): as the optimizer defines it.
         scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
         step_size (int): epochs.
@@ -49,18 +51,27 @@ def make_optim(
 
     Returns:
         tuple: optimizer, scheduler (None for ``"none"``).
+
+    Raises:
+        UserError: for an unknown name, text in the place of a number, or a momentum that the optimizer does not have.
     """
     if scheduler not in SCHEDULERS:
         raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
-    for key, value in (("lr", lr), ("weight_decay", weight_decay)):
+    for key, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
         if not isinstance(value, (int, float)):
             raise UserError(f"optim.{key} must be a number, not {value!r} (YAML reads 1e-3 as text: write 1.0e-3)")
-    adam = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
+    own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
+    if momentum:
+        own["momentum"] = momentum
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     try:
-        optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **adam)
+        optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
+    except TypeError as error:
+        if "momentum" not in str(error):
+            raise
+        raise UserError(f"optim.momentum must be 0: {optimizer} has none") from None
     if scheduler == "step":
         return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
     if scheduler == "plateau":
