@@ -77,7 +77,7 @@ class NaiveForms:
     def recurrent(self, rnn, proj, x, axis):
         """BiLSTM over each chunk (axis 2) or each position (axis 3) by itself, linear, norm, residual."""
         lines = x.unbind(5 - axis)
-        hidden = [proj.linear(rnn(line.transpose(1, 2))[0]).transpose(1, 2) for line in lines]
+        hidden = [proj.linear(rnn(line.permute(2, 0, 1))[0]).permute(1, 2, 0) for line in lines]
         return x + self.norm(proj.norm, torch.stack(hidden, dim=5 - axis))
 
     def multi_scale_intra(self, layer, x, fusion):

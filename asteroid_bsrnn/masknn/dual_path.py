@@ -16,15 +16,15 @@ INTRA, INTER = 2, 3
 
 
 def sequences_along(x_BNKL, axis):
-    """(B, N, K, L) -> (B * other, length, N): one sequence per position of the other axis."""
+    """(B, N, K, L) -> (length, B * other, N): one sequence per position of the other axis, as LSTMs compute them."""
     other = INTRA + INTER - axis
-    return x_BNKL.permute(0, other, axis, 1).flatten(0, 1)
+    return x_BNKL.permute(axis, 0, other, 1).flatten(1, 2)
 
 
 def from_sequences(sequences, batch, axis):
-    """Inverse of :func:`sequences_along`: (B * other, length, N) -> (B, N, K, L)."""
-    x = sequences.unflatten(0, (batch, -1))
-    return x.permute(0, 3, 2, 1) if axis == INTRA else x.permute(0, 3, 1, 2)
+    """Inverse of :func:`sequences_along`: (length, B * other, N) -> (B, N, K, L)."""
+    x = sequences.unflatten(1, (batch, -1))
+    return x.permute(1, 3, 0, 2) if axis == INTRA else x.permute(1, 3, 2, 0)
 
 
 class Projection(nn.Module):
@@ -39,7 +39,7 @@ class Projection(nn.Module):
 
 
 def bidirectional_lstm(chan, hid_size):
-    return nn.LSTM(chan, hid_size, batch_first=True, bidirectional=True)
+    return nn.LSTM(chan, hid_size, bidirectional=True)
 
 
 class RecurrentPath(nn.Module):

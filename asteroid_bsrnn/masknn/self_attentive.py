@@ -28,7 +28,7 @@ def sinusoidal_positions(length, chan, device=None):
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product self-attention with several heads; weights as in ``nn.MultiheadAttention``.
 
-    Shape: (batch, length, chan) -> (batch, length, chan)
+    Shape: (length, batch, chan) -> (length, batch, chan)
     """
 
     def __init__(self, chan, n_heads, dropout):
@@ -40,9 +40,9 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, x):
-        heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
         mixed = F.scaled_dot_product_attention(*heads, dropout_p=self.dropout if self.training else 0.0)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
 
 
 class SelfAttentive(nn.Module):
@@ -70,7 +70,7 @@ class SelfAttentive(nn.Module):
 
     def forward(self, x_BNKL):
         x = self.norm_in(sequences_along(x_BNKL, INTER))
-        x = x + sinusoidal_positions(x.shape[1], x.shape[2], x.device).to(x.dtype)
+        x = x + sinusoidal_positions(x.shape[0], x.shape[2], x.device).to(x.dtype)[:, None]
         attended = self.attention(x)
         kept = attended if self.legacy_residual else x
         return from_sequences(self.norm_out(kept + self.dropout(attended)), len(x_BNKL), INTER)
