@@ -40,9 +40,7 @@ class Contender:
     def __init__(self, make, arguments, keep_memory, threads):
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(other, make, arguments, keep_memory, threads), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(other, make, arguments, keep_memory, threads))
         self._process.start()
         other.close()
 
