@@ -163,18 +163,21 @@ def speed_up(baseline, ours):
 def timed(task, repeats):
     """Seconds of ``task()`` in this process, one by one, after a first call that is not counted."""
     task()
-    seconds = []
-    for _ in range(repeats):
-        synchronize()
-        start = time.perf_counter()
-        task()
-        synchronize()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+    return [_seconds(task) for _ in range(repeats)]
+
+
+def _seconds(task):
+    synchronize()
+    start = time.perf_counter()
+    task()
+    synchronize()
+    return time.perf_counter() - start
 
 
 def in_turn(baseline, ours, repeats):
-    """Time two tasks in this process in turn; returns (baseline's seconds, ours, :class:`Spread` of the ratio)."""
-    pairs = [(timed(baseline, 1)[0], timed(ours, 1)[0]) for _ in range(repeats)]
+    """Time two tasks in this process in turn, after a first call of each; returns (baseline's seconds, ours, :class:`Spread` of the ratio)."""
+    for task in (baseline, ours):
+        task()
+    pairs = [(_seconds(baseline), _seconds(ours)) for _ in range(repeats)]
     slow, fast = zip(*pairs)
     return list(slow), list(fast), Spread.of([first / second for first, second in pairs])
