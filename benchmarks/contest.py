@@ -175,7 +175,11 @@ def _seconds(task):
 
 
 def in_turn(baseline, ours, repeats):
-    """Time two tasks in this process in turn, after a first call of each; returns (baseline's seconds, ours, :class:`Spread` of the ratio)."""
+    """Time two tasks in this process in turn, after a first call of each.
+
+    Returns:
+        tuple: seconds of the baseline, of ours, :class:`Spread` of the ratio.
+    """
     for task in (baseline, ours):
         task()
     pairs = [(_seconds(baseline), _seconds(ours)) for _ in range(repeats)]

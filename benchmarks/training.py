@@ -83,20 +83,33 @@ def matmul_peak(device, dtype, size=2048):
     return 2 * size**3 / best
 
 
+def measure_peaks(settings):
+    """Rate of matrix products by precision."""
+    size = 256 if settings.quick else 2048
+    kinds = (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    return {name: matmul_peak(settings.device, dtype, size) for name, dtype in kinds}
+
+
 def run(settings):
     """The block of training steps."""
-    block = Block("Training step")
-    device, repeats = settings.device, settings.repeats
-    peaks = {name: matmul_peak(device, dtype, 256 if settings.quick else 2048)
-             for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    block, outcomes, measured = Block("Training step"), {}, [measure_peaks(settings)]
+    for name, batch, seconds in _sizes(settings):
+        _, entries = _contenders(settings, name, batch, seconds)
+        outcomes[name] = contest(entries, settings.repeats, settings.threads)
+        measured.append(measure_peaks(settings))
+    peaks = {name: max(peak[name] for peak in measured) for name in measured[0]}
     block.text(
-        "Matrix products of this machine (best of ten, 2048 x 2048): "
+        "Matrix products of this machine (2048 x 2048, the best of ten before the contests and after each): "
         + ", ".join(f"{name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items())
         + ". A step counts as three forward passes; its share of the peak is of that of its precision."
     )
     rows, memory_rows = [], []
     for name, batch, seconds in _sizes(settings):
-        _steps(block, settings, name, batch, seconds, peaks, rows, memory_rows, repeats)
+        model_args, _ = _contenders(settings, name, batch, seconds)
+        work = 6 * batch * bsrnn_macs(seconds=seconds, **model_args)["total"]
+        rows += [(name, f"{batch} x {seconds:g}", *row) for row in _speed_rows(outcomes[name], work, peaks)]
+        memory_rows += [(name, *row) for row in _memory_rows(outcomes[name])]
+        _targets(block, settings, name, outcomes[name])
     block.text(
         "Noise, stereo. Ours runs as `fit` runs it, in a process that keeps freed memory (`asteroid_bsrnn/memory.py`); "
         "the baseline as PyTorch runs it, and once more with `same allocator`."
@@ -135,24 +148,37 @@ def _contenders(settings, name, batch, seconds):
     return model_args, entries
 
 
-def _steps(block, settings, name, batch, seconds, peaks, rows, memory_rows, repeats):
-    model_args, entries = _contenders(settings, name, batch, seconds)
-    outcomes = contest(entries, repeats, settings.threads)
-    baseline = outcomes["baseline"]
-    work = 6 * batch * bsrnn_macs(seconds=seconds, **model_args)["total"]
+def _speed_rows(outcomes, work, peaks):
+    rows = []
     for who, outcome in outcomes.items():
-        ratio, time = speed_up(baseline, outcome), Spread.of(outcome.seconds)
-        rate = work / time.median
+        time, rate = Spread.of(outcome.seconds), work / Spread.of(outcome.seconds).median
+        gain = speed_up(outcomes["baseline"], outcome).text() if who != "baseline" else "1"
         peak = peaks["bf16" if who.startswith("bf16") else "fp32"]
-        gain = ratio.text() if who != "baseline" else "1"
-        rows.append((name, f"{batch} x {seconds:g}", who, time.text(), gain, f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"))
-        share = outcome.peak_bytes / max(baseline.peak_bytes, 1)
-        memory_rows.append((name, who, f"{outcome.peak_bytes / 2**20:.0f}", f"{share:.2f}"))
-        aim = AIMS[settings.device].get(who)
-        if aim and name != "simo_optimized" and (settings.device == "cuda" or name == "base"):
-            block.target(f"training step, {name}, {who}", aim, ratio.median)
-        if name == "base" and who in ("fp32", "bf16", "fp32, checkpointing", "bf16, checkpointing"):
-            block.target(f"peak memory of a training step, {name}, {who}", 0.7, share, LIMITS.get(who, ""), at_most=True)
+        rows.append((who, time.text(), gain, f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"))
+    return rows
+
+
+def _memory_share(outcomes, who):
+    return outcomes[who].peak_bytes / max(outcomes["baseline"].peak_bytes, 1)
+
+
+def _memory_rows(outcomes):
+    return [
+        (who, f"{outcome.peak_bytes / 2**20:.0f}", f"{_memory_share(outcomes, who):.2f}")
+        for who, outcome in outcomes.items()
+    ]
+
+
+def _targets(block, settings, name, outcomes):
+    if name == "simo_optimized" or (settings.device == "cpu" and name != "base"):
+        return
+    for who in outcomes:
+        if who in AIMS[settings.device]:
+            ratio = speed_up(outcomes["baseline"], outcomes[who])
+            block.target(f"training step, {name}, {who}", AIMS[settings.device][who], ratio.median)
+        if name == "base" and who.startswith(("fp32", "bf16")):
+            share, limit = _memory_share(outcomes, who), LIMITS.get(who, "")
+            block.target(f"peak memory of a training step, {name}, {who}", 0.7, share, limit, at_most=True)
 
 
 def profile_rows(settings, top=7):
