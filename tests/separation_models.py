@@ -2,8 +2,9 @@
 import numpy as np
 import soundfile
 import torch
+from asteroid.models import ConvTasNet
 
-from asteroid_bsrnn.models import register_model
+from asteroid_bsrnn.models import BSRNN, register_model
 from asteroid_bsrnn.models.base import SeparationModel
 
 
@@ -71,3 +72,21 @@ def read(path, dtype="float64"):
 def files_in(folder):
     """All files below a folder, hidden ones too, as sorted relative names."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def tiny_bsrnn(**options):
+    torch.manual_seed(0)
+    return BSRNN(**{"sources": ("vocals", "drums"), "feature_dim": 8, "n_repeats": 1, **options}).eval()
+
+
+def snr(reference, estimate):
+    """In dB."""
+    reference, estimate = np.asarray(reference), np.asarray(estimate)
+    return 10 * np.log10((reference**2).sum() / ((reference - estimate) ** 2).sum())
+
+
+def tiny_net():
+    """A model of the host's."""
+    torch.manual_seed(0)
+    sizes = {"n_filters": 8, "kernel_size": 4, "n_repeats": 1, "n_blocks": 1, "bn_chan": 4, "hid_chan": 4, "skip_chan": 4}
+    return ConvTasNet(n_src=2, **sizes).eval()
