@@ -2,9 +2,8 @@
 import numpy as np
 import soundfile
 import torch
-from asteroid.models import ConvTasNet
 
-from asteroid_bsrnn.models import BSRNN, register_model
+from asteroid_bsrnn.models import BSRNN, get, register_model
 from asteroid_bsrnn.models.base import SeparationModel
 
 
@@ -89,4 +88,4 @@ def tiny_net():
     """A model of the host's."""
     torch.manual_seed(0)
     sizes = {"n_filters": 8, "kernel_size": 4, "n_repeats": 1, "n_blocks": 1, "bn_chan": 4, "hid_chan": 4, "skip_chan": 4}
-    return ConvTasNet(n_src=2, **sizes).eval()
+    return get("ConvTasNet")(n_src=2, **sizes).eval()
