@@ -174,9 +174,12 @@ def recipe_cost(conf, with_macs=False, channels=2):
             params[name] = bsrnn_params(**args)["total"]
             macs[name] = bsrnn_macs(3.0, channels, **args)["total"] / 3 if with_macs else 0
         else:
-            model = build_model(conf).eval()
+            with torch.random.fork_rng(devices=[]):  # clusterings take as many steps as weights and noise make them
+                torch.manual_seed(0)
+                model = build_model(conf).eval()
+                wav = torch.randn(1, int(2 * model.sample_rate))
             params[name] = count_params(model)
-            macs[name] = count_macs(model, torch.randn(1, int(2 * model.sample_rate))) / 2 if with_macs else 0
+            macs[name] = count_macs(model, wav) / 2 if with_macs else 0
     return _with_total(params, 1), _with_total(macs, 1e-9) if with_macs else None
 
 

@@ -160,6 +160,16 @@ def test_any_other_model_is_counted_on_itself(name, rnn):
         assert count_macs(lstm, torch.randn(steps, 2, 3)) == 2 * steps * 2 * 20 * (3 + 5)
 
 
+def test_the_count_of_a_clustering_does_not_depend_on_chance():
+    conf = {"model": {"model_name": "DPCL", "hid_size": 8, "n_layers": 1, "embedding_dim": 4}}
+    state = torch.random.get_rng_state()
+    counts = {recipe_cost(conf, with_macs=True)[1]["total"] for _ in range(4)}
+    assert len(counts) == 1
+    torch.random.set_rng_state(state)
+    recipe_cost(conf, with_macs=True)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_command(capsys):
     """What the recipe of the paper's base and large models is known to print."""
     recipe = str(ROOT / "recipes" / "musdb18hq")
