@@ -1,34 +1,47 @@
 """Things that are found by name: models, losses and data sets, as in the host's own modules."""
 from difflib import get_close_matches
+from typing import Any, Callable, Iterable, Optional
+
+
+def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
+    """``"did you mean 'x'? "`` for the known name that is nearest to a wrong one, or nothing."""
+    near = get_close_matches(str(name), [str(entry) for entry in known], n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 class Registry:
-    """Case-insensitive table of named classes or functions.
+    """Case-insensitive table of named classes, functions or values.
 
     Args:
-        kind (str): what the entries are, for error messages (``"model"``).
-        fallback (callable, optional): looked up when we do not know a name; returns None for an unknown one.
+        kind: what the entries are, for error messages (``"model"``).
+        fallback: looked up when we do not know a name; returns None for an unknown one.
     """
 
-    def __init__(self, kind, fallback=None):
+    def __init__(self, kind: str, fallback: Optional[Callable[[str], Any]] = None) -> None:
         self.kind, self.fallback, self.entries = kind, fallback, {}
 
-    def register(self, entry):
-        """Add ``entry`` under its ``__name__`` and return it (so it serves as a decorator). Twice is harmless.
+    def register(self, entry: Any) -> Any:
+        """Add ``entry`` under its name and return it (so it serves as a decorator). Twice is harmless.
+
+        The name is ``entry.__name__`` of a class or function, ``entry.name`` of any other value.
 
         Raises:
             ValueError: if another object already has this name.
         """
-        known = self.entries.setdefault(entry.__name__.lower(), entry)
+        known = self.entries.setdefault(_name(entry).lower(), entry)
         if known is not entry:
-            raise ValueError(f"another {self.kind} is already registered as {known.__name__!r}")
+            raise ValueError(f"another {self.kind} is already registered as {_name(known)!r}")
         return entry
 
-    def names(self):
+    def names(self) -> list[str]:
         """Names of our own entries, sorted."""
-        return sorted(entry.__name__ for entry in self.entries.values())
+        return sorted(_name(entry) for entry in self.entries.values())
 
-    def get(self, name):
+    def values(self) -> list[Any]:
+        """Our own entries, in the order of their registration."""
+        return list(self.entries.values())
+
+    def get(self, name: Any) -> Any:
         """The entry called ``name``; whatever is no string is passed through.
 
         Raises:
@@ -38,7 +51,10 @@ class Registry:
             return name
         entry = self.entries.get(name.lower()) or (self.fallback(name) if self.fallback else None)
         if entry is None:
-            near = get_close_matches(name, self.names(), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"unknown {self.kind} {name!r}: {hint}known are {', '.join(self.names())}")
+            known = self.names()
+            raise ValueError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
         return entry
+
+
+def _name(entry: Any) -> str:
+    return getattr(entry, "__name__", None) or entry.name

@@ -4,10 +4,11 @@ import inspect
 
 import torch
 
-from .dsp.channels import explain, in_groups
+from .dsp.channels import explain
 from .dsp.resample import resample_blocks
 from .dsp.segments import best_order, make_plan, stream_segments
 from .errors import UserError
+from .models.layers.channel_groups import in_groups
 from .weights import load_model
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -8,6 +8,7 @@ from .dual_path import ADPRNNTasNet, SDPRNNTasNet
 from .sandglasset import ASandglasset, Sandglasset
 from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
+from .family import FAMILIES, Family
 from .stem_separator import StemSeparator
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
@@ -38,3 +39,19 @@ def register_model(cls):
 
 for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
     register_model(_model)
+
+
+def register_family(family: Family) -> Family:
+    """Make a family's models, adapters and published weights known. Twice is harmless.
+
+    Raises:
+        ValueError: if another family or model has its name.
+    """
+    for model in family.models:
+        register_model(model)
+    return FAMILIES.register(family)
+
+
+# One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
+for _family in ():
+    register_family(_family)

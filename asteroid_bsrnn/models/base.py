@@ -1,24 +1,140 @@
-"""What every model of this package shares: the host's contract, kept so that files load on today's torch."""
-import inspect
+"""The contract of a model, written once: what the rest of the package asks of it, and nothing else.
 
+A tensor's suffix names its axes: B batch, S sources, C channels, L samples.
+"""
+import dataclasses
+import inspect
+from typing import Any, ClassVar, Hashable, Optional
+
+import torch
 from asteroid.models import BaseModel
+
+from .layers.channel_groups import in_groups
 
 
 class SeparationModel(BaseModel):
-    """Asteroid ``BaseModel`` that remembers its constructor arguments and writes files that load weights-only.
+    """Asteroid ``BaseModel`` with what training, separation, cost and files need to know of it.
 
-    A subclass stores each constructor argument as an attribute of the same name, in plain Python values.
+    A family derives from :class:`MusicModel` or :class:`SpeechModel` and sets :attr:`Config`. Whatever is no
+    ``SeparationModel`` gets the defaults of this class through :func:`as_model`.
+
+    Args:
+        sample_rate (float): in Hz.
+        in_channels (int, optional): channels of the waveforms that it was made for.
+
+    Attributes:
+        Config (type, optional): frozen dataclass of the constructor arguments, which checks them; plain values.
+        sources (tuple of str or None): names of what is estimated, in order; None where the order means nothing.
+        n_src (int): number of estimates.
+        channels (int or None): how many channels it reads at once; None takes any number, each by itself or all.
+        segment (int or None): samples of the segments that it was made for.
+        multiple (int or None): lengths are best a multiple of this many samples.
+        level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
+        activation_checkpointing (bool): recompute inner parts in the backward pass instead of keeping them.
     """
 
-    __jit_unused_properties__ = ["sample_rate"]
+    __jit_unused_properties__ = ["sample_rate", "channels"]
+    Config: ClassVar[Optional[type]] = None
+    sources: Optional[tuple[str, ...]] = None
+    n_src: int = 1
+    segment: Optional[int] = None
+    multiple: Optional[int] = None
+    level_equivariant: bool = False
+    activation_checkpointing: bool = False
 
-    def get_model_args(self):
-        """Every constructor argument with its value: enough to build the same model again."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "Config" in vars(cls) and cls.Config is not None:
+            cls.__signature__ = inspect.signature(cls.Config)
 
-    def serialize(self):
+    @property
+    def channels(self) -> Optional[int]:
+        """Channels that are read at once; None takes any number."""
+        return self.in_channels
+
+    def estimates(self, wav: torch.Tensor) -> Any:
+        """What the loss takes: waveforms (the default), or waveforms and spectra."""
+        return self(wav)
+
+    def shared_key(self) -> Optional[Hashable]:
+        """Models whose keys are equal (and not None) can share :meth:`analyse`."""
+        return None
+
+    def analyse(self, wav_BCL: torch.Tensor) -> torch.Tensor:
+        """The part of the work that models of one :meth:`shared_key` have in common, e.g. an STFT."""
+        return wav_BCL
+
+    def separate_analysed(self, analysed: torch.Tensor, length: int) -> torch.Tensor:
+        """(batch, n_src, channels, length) of what :meth:`analyse` gave."""
+        return self(analysed)
+
+    def get_model_args(self) -> dict[str, Any]:
+        """Every constructor argument with its value, in plain types: enough to build the same model again."""
+        if self.Config is not None:
+            return {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def serialize(self) -> dict[str, Any]:
         """As the host's, with version numbers as plain strings: ``torch.load(weights_only=True)`` reads the file."""
         conf = super().serialize()
         versions = conf["infos"]["software_versions"]
         conf["infos"]["software_versions"] = {name: str(version) for name, version in versions.items()}
         return conf
+
+
+class MusicModel(SeparationModel):
+    """Model of named stems. A subclass writes :meth:`separate`; ranks and channel counts are handled here.
+
+    Args:
+        config (dataclass): with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config.sample_rate, config.in_channels)
+        self.config = config
+        self.sources = tuple(config.sources)
+
+    @property
+    def n_src(self) -> int:
+        """Number of sources."""
+        return len(self.sources)
+
+    def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
+        """Separate waveforms of exactly :attr:`channels` channels (any number where that is None).
+
+        Shape:
+            (batch, channels, time) -> (batch, n_src, channels, time), any length from one sample on.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it separates: it needs a method 'separate'")
+
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
+        """Separate.
+
+        Shape:
+            - wav: (batch, channels, time), (batch, time) or (time,), mono where no channel axis is given
+            - returns: (batch, n_src, channels, time), (batch, n_src, time) or (n_src, time)
+        """
+        return as_ranked(wav, in_groups(self.separate, as_batch(wav), self.channels))
+
+
+def as_batch(wav: torch.Tensor) -> torch.Tensor:
+    """Waveforms as (batch, channels, time).
+
+    Raises:
+        ValueError: for an empty tensor, one that is not real floating point or has more than three axes.
+    """
+    if not torch.is_floating_point(wav):
+        raise ValueError(f"the waveform must be floating point, got {wav.dtype}")
+    if not 1 <= wav.ndim <= 3:
+        raise ValueError(f"the waveform must be (time,), (batch, time) or (batch, channels, time), got {tuple(wav.shape)}")
+    if 0 in wav.shape:
+        raise ValueError(f"the waveform is empty: its shape is {tuple(wav.shape)}")
+    return wav if wav.ndim == 3 else wav.reshape(-1, 1, wav.shape[-1])
+
+
+def as_ranked(wav: torch.Tensor, est_BSCL: torch.Tensor) -> torch.Tensor:
+    """Estimates without the axes that ``wav`` lacks: (batch, n_src, channels, time), (batch, n_src, time), (n_src, time)."""
+    if wav.ndim == 3:
+        return est_BSCL
+    return est_BSCL[:, :, 0] if wav.ndim == 2 else est_BSCL[0, :, 0]

@@ -7,7 +7,7 @@ from ..masknn.band_sequence import build_block
 from ..masknn.band_split import BandSplit
 from ..masknn.bands import band_widths, choose_scheme
 from ..masknn.mask_estimation import MaskEstimation
-from .base import SeparationModel
+from .base import SeparationModel, as_batch
 from .bsrnn_arguments import check_arguments, layer_name, plain, source_names
 
 
@@ -115,6 +115,11 @@ class BSRNN(SeparationModel):
         return len(self.sources)
 
     @property
+    def channels(self):
+        """Channels that are read at once: those of a naive stereo model, else any number."""
+        return self.in_channels if self.stereo == "naive" else None
+
+    @property
     def has_residual(self):
         """Whether the last source is what the others leave."""
         return self.residual_source and self.n_src > 1
@@ -180,18 +185,3 @@ class BSRNN(SeparationModel):
             est_BSCFT = self._masked(group[:, index], size)
             parts += [est_BSCFT[:, :, index == chan].mean(2, keepdim=True) for chan in range(group.shape[1])]
         return torch.cat(parts, dim=2)
-
-
-def as_batch(wav):
-    """Waveforms as (batch, channels, time).
-
-    Raises:
-        ValueError: for an empty tensor, one that is not real floating point or has more than three axes.
-    """
-    if not torch.is_floating_point(wav):
-        raise ValueError(f"the waveform must be floating point, got {wav.dtype}")
-    if not 1 <= wav.ndim <= 3:
-        raise ValueError(f"the waveform must be (time,), (batch, time) or (batch, channels, time), got {tuple(wav.shape)}")
-    if 0 in wav.shape:
-        raise ValueError(f"the waveform is empty: its shape is {tuple(wav.shape)}")
-    return wav if wav.ndim == 3 else wav.reshape(-1, 1, wav.shape[-1])

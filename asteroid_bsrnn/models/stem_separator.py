@@ -1,8 +1,8 @@
 """Several single-source models, or one model of several sources, as one separator with named stems."""
 import torch
 
-from .base import SeparationModel
-from .bsrnn import BSRNN, as_batch
+from .base import SeparationModel, as_batch
+from .bsrnn import BSRNN
 
 
 class StemSeparator(SeparationModel):

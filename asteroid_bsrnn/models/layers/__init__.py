@@ -1,0 +1,1 @@
+"""What several families are made of: norms, chunking, codecs, channel groups, checks."""

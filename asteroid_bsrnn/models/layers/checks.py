@@ -1,0 +1,73 @@
+"""Checks of constructor arguments: one validator for all families. Each error names the argument, its value, what is allowed."""
+from typing import Any, Iterable, Optional
+
+from ...registry import nearest
+
+
+def plain(value: Any) -> Any:
+    """Lists, tuples and arrays of any depth as lists, numbers of NumPy as Python's, the rest as it is: what a file holds."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def set_plain(config: Any, **values: Any) -> None:
+    """Set fields of a frozen dataclass from its ``__post_init__``."""
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
+
+
+def source_names(sources: Any) -> tuple[str, ...]:
+    """Names of the sources as a tuple, of a single one too.
+
+    Raises:
+        ValueError: if they are no sequence of different names.
+    """
+    names = (sources,) if isinstance(sources, str) else sources
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"sources must be one or more names, got {sources!r}")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"sources must differ, got {', '.join(sorted(twice))} more than once")
+    return tuple(names)
+
+
+def whole(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
+    """Refuse whatever is no whole number from ``least`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        limit = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be a whole number of {limit}, got {value!r}")
+
+
+def whole_numbers(config: Any, names: Iterable[str], least: int = 1) -> None:
+    """:func:`whole` for several fields of a configuration."""
+    for name in names:
+        whole(name, getattr(config, name), least)
+
+
+def number(name: str, value: Any, above: Optional[float] = None, least: Optional[float] = None) -> None:
+    """Refuse whatever is no number, or not above (at least) a bound."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    if not fits or (above is not None and not value > above) or (least is not None and not value >= least):
+        bound = f" above {above}" if above is not None else f" of at least {least}" if least is not None else ""
+        raise ValueError(f"{name} must be a number{bound}, got {value!r}")
+
+
+def truth(config: Any, *names: str) -> None:
+    """Refuse whatever is neither true nor false."""
+    for name in names:
+        if not isinstance(getattr(config, name), bool):
+            raise ValueError(f"{name} must be true or false, got {getattr(config, name)!r}")
+
+
+def choice(name: str, value: Any, known: Iterable[Any]) -> None:
+    """Refuse what is not among ``known``, with the nearest that is."""
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"unknown {name} {value!r}: {nearest(value, known)}known are {', '.join(map(str, known))}")
+
+
+def divides(name: str, value: int, by_name: str, by: int) -> None:
+    """Refuse a value that another does not divide."""
+    if value % by:
+        raise ValueError(f"{name} {value} is not divisible by {by_name} {by}")
