@@ -48,7 +48,7 @@ setup(
     ],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["asteroid-bsrnn = asteroid_bsrnn.scripts.main:main"],
+        "console_scripts": ["asteroid-bsrnn = asteroid_bsrnn.cli.main:main"],
         "asteroid.models": ["asteroid_bsrnn = asteroid_bsrnn.models"],
     },
 )

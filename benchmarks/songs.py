@@ -1,8 +1,8 @@
 """Whole songs: ours in batches of segments against the baseline one segment at a time; four stems with one STFT."""
 import torch
 
-from asteroid_bsrnn.dsp.segments import apply_segments
-from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.separation.segments import apply_segments
+from asteroid_bsrnn.training.precision import Precision
 from asteroid_bsrnn.models import StemSeparator
 
 from .contest import Spread, contest, speed_up

@@ -2,8 +2,8 @@
 import torch
 from torch.profiler import profile
 
-from asteroid_bsrnn.cost import bsrnn_macs
-from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.recipe.cost import bsrnn_macs
+from asteroid_bsrnn.training.precision import Precision
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import BSRNN
 

@@ -11,9 +11,9 @@ from asteroid.models import BaseModel
 from helpers import SHARED
 
 from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN, StemSeparator
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 
 SIMO = ("vocals", "bass", "drums", "other")
 CONF = dict(n_hop=512, feature_dim=4, num_repeat=1, fac_sep=2, time_layer="lstm", band_layer="lstm", fac_mask=2, n_heads=1, stereo=None)

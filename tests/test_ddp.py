@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from asteroid_bsrnn.engine import training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.engine.resume import Checkpoints, load
+from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, load
 from ddp_run import MADE, main
 from engine_toys import toy
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from asteroid_bsrnn.engine.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
-from asteroid_bsrnn.engine.repeat import repeat
-from asteroid_bsrnn.engine.resume import exclusive
-from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
+from asteroid_bsrnn.recipe.repeat import repeat
+from asteroid_bsrnn.training.state.checkpoints import exclusive
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.cli.main import main
 from engine_toys import conf, train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import pytest
 COUNT_FAULTS = """
 import resource, sys
 import torch
-from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.common.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory() and keep_freed_memory()

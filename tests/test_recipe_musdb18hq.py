@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from asteroid_bsrnn.config import load_conf
+from asteroid_bsrnn.recipe.configuration import load_conf
 from helpers import ROOT
 from music_corpus import write_corpus
 

@@ -10,12 +10,12 @@ import time
 
 import pytest
 import torch
-from asteroid_bsrnn.engine import state as engine_state
-from asteroid_bsrnn.engine import training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.engine.loop import Loop
-from asteroid_bsrnn.engine.record import compare
-from asteroid_bsrnn.engine.resume import Checkpoints, damage, load
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.training.state import state as engine_state
+from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.training.loop import Loop
+from asteroid_bsrnn.experiment.run import compare
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage, load
+from asteroid_bsrnn.common.errors import UserError
 from engine_toys import conf, train
 
 FORK = multiprocessing.get_context("fork")

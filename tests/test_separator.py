@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import AFRCNN
-from asteroid_bsrnn.scripts.main import main
-from asteroid_bsrnn.separation import Separator, separate, separate_file
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, snr, tiny_bsrnn, write
 
 

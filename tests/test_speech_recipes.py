@@ -12,14 +12,14 @@ from helpers import ROOT
 from speech_corpora import librispeech, wsj0
 
 from asteroid_bsrnn import losses, models
-from asteroid_bsrnn.config import build_model, load_conf, read_yaml, variant_names
-from asteroid_bsrnn.data.speech_section import SpeechData, speech_data
-from asteroid_bsrnn.energy import make_meter
-from asteroid_bsrnn.engine import speech_recipe
-from asteroid_bsrnn.engine.optimization import make_optim
-from asteroid_bsrnn.engine.options import TrainingOptions
-from asteroid_bsrnn.engine.sampling import make_loader
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.data.speech.speech_section import SpeechData, speech_data
+from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.recipe import speech_stages as speech_recipe
+from asteroid_bsrnn.training.optimization import make_optim
+from asteroid_bsrnn.training.options import TrainingOptions
+from asteroid_bsrnn.training.feed.sampling import make_loader
+from asteroid_bsrnn.common.errors import UserError
 
 RECIPES = ("libri2mix", "wsj0-2mix")
 COUNTS = {
@@ -163,7 +163,7 @@ def small_options(recipe, variant, corpora, exp_dir):
 
 
 def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
-    monkeypatch.setattr("asteroid_bsrnn.data.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
+    monkeypatch.setattr("asteroid_bsrnn.data.speech.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
     exp_dir = tmp_path / "exp"
     summary = speech_recipe.train(folder(recipe), small_options(recipe, variant, corpora, exp_dir))
     assert summary["status"] == "finished" and summary["epochs"] == 1
@@ -198,7 +198,7 @@ def test_wsj0_2mix_runs_and_counts_its_mixtures(corpora, tmp_path, monkeypatch):
 def test_features_of_spectral_models_are_fitted_to_the_training_data(recipe, corpora, tmp_path, monkeypatch):
     from asteroid_bsrnn.weights import load_model
 
-    monkeypatch.setattr("asteroid_bsrnn.data.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
+    monkeypatch.setattr("asteroid_bsrnn.data.speech.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
     speech_recipe.train(folder(recipe), small_options(recipe, "upit_blstm", corpora, tmp_path / "exp"))
     buffers = dict(load_model(str(tmp_path / "exp" / "best_model.pth")).front_end.named_buffers())
     fresh = dict(models.get("UPITBLSTM")(**_BLSTM).front_end.named_buffers())

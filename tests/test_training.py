@@ -10,11 +10,11 @@ import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
 from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
-from asteroid_bsrnn.engine.ema import WeightAverage
-from asteroid_bsrnn.engine.precision import Precision
-from asteroid_bsrnn.engine.progress import Progress
-from asteroid_bsrnn.engine.resume import exclusive
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.training.state.ema import WeightAverage
+from asteroid_bsrnn.training.precision import Precision
+from asteroid_bsrnn.training.state.progress import Progress
+from asteroid_bsrnn.training.state.checkpoints import exclusive
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import register_model
 from engine_toys import Draws, Toy, conf, same_weights, toy, train

@@ -10,7 +10,7 @@ import torch
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid.utils import hub_utils
 from asteroid_bsrnn import weights
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors
 from helpers import SHARED
 from loopback import serve

@@ -10,7 +10,7 @@ import pytest
 import torch
 from asteroid.models import BaseModel
 from asteroid_bsrnn import weights
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, save_safetensors
 from separation_models import tiny_net
 

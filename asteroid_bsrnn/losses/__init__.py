@@ -1,7 +1,7 @@
 """Losses that Asteroid lacks; ``get`` also knows Asteroid's own. A loss is ``loss(est_targets, targets)``."""
 import asteroid.losses
 
-from ..registry import Registry
+from ..common.registry import Registry
 from .time_tf import TimeTFLoss
 from .clustering import ClusteringLoss
 from .neg_sisdr import PITNegSISDR

@@ -1,15 +1,15 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
 import asteroid.models
 
-from ..registry import Registry
-from .afrcnn import AFRCNN, SFRCNN
-from .deep_clustering import DPCL, Chimera
-from .dual_path import ADPRNNTasNet, SDPRNNTasNet
-from .sandglasset import ASandglasset, Sandglasset
-from .upit_blstm import UPITBLSTM
-from .bsrnn import BSRNN
+from ..common.registry import Registry
+from .afrcnn.network import AFRCNN, SFRCNN
+from .spectral.deep_clustering import DPCL, Chimera
+from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
+from .dual_path.sandglasset import ASandglasset, Sandglasset
+from .spectral.upit_blstm import UPITBLSTM
+from .bsrnn.network import BSRNN
 from .family import FAMILIES, Family
-from .stem_separator import StemSeparator
+from .stems import StemSeparator
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Optional
 
 import torch
 
-from ..errors import UserError
-from ..registry import Registry
+from ..common.errors import UserError
+from ..common.registry import Registry
 
 State = Mapping[str, torch.Tensor]
 

@@ -3,25 +3,25 @@ import re
 
 import numpy as np
 
-from ..errors import AudioError, UserError
-from .ablation import CORPUS, table_2, table_3
-from .comparison import comparable_groups, title, why_apart
-from .costs import cost_table, energy_of, total_energy
-from .demo import demo_table, statement
-from .distributions import draw_boxes
+from ..common.errors import AudioError, UserError
+from .tables.ablation import CORPUS, table_2, table_3
+from .tables.comparison import comparable_groups, title, why_apart
+from .tables.costs import cost_table, energy_of, total_energy
+from .tables.demo import demo_table, statement
+from .figures.distributions import draw_boxes
 from .document import Document
 from .examples import triptychs
 from .experiments import corpus_key, find_experiments
-from .fig_table import draw_table
+from .figures.fig_table import draw_table
 from .page import build_page
-from .pareto import draw_pareto
+from .figures.pareto import draw_pareto
 from .published import SOURCES
-from .published_report import write_published
-from .scores import difference_table, score_table
-from .spectrogram import draw_triptych
-from .speech_tables import afrcnn_table, table_s1
-from .tables import Table
-from .training import draw_learning, draw_runs, validation_scores
+from .published.drawn import write_published
+from .tables.score_cells import difference_table, score_table
+from .figures.spectrogram import draw_triptych
+from .tables.speech_tables import afrcnn_table, table_s1
+from .tables.cells import Table
+from .figures.curves import draw_learning, draw_runs, validation_scores
 
 MAX_TRIPTYCHS = 6  # per experiment
 MAX_RUNS = 8  # in one Figure 2

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import torch
 
-from ..errors import UserError
+from ..common.errors import UserError
 
 # What Lightning files of the reference implementation hold beside tensors; `convert` reads them as inert stand-ins.
 _REFERENCE_GLOBALS = {"collections.defaultdict", "collections.OrderedDict", "typing.Any"}

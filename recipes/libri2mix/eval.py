@@ -2,8 +2,8 @@
 import sys
 from pathlib import Path
 
-from asteroid_bsrnn.engine import speech_recipe
-from asteroid_bsrnn.scripts.main import guarded
+from asteroid_bsrnn.recipe import speech_stages as speech_recipe
+from asteroid_bsrnn.cli.main import guarded
 
 RECIPE = Path(__file__).resolve().parent
 

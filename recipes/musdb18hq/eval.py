@@ -5,14 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from asteroid_bsrnn.config import experiments, load_conf, merge, read_yaml
+from asteroid_bsrnn.recipe.configuration import experiments, load_conf, merge, read_yaml
 from asteroid_bsrnn.data import music_data
-from asteroid_bsrnn.dsp.segments import apply_segments
-from asteroid_bsrnn.energy import Ledger
-from asteroid_bsrnn.engine.evaluation import evaluate_music, file_digest
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.separation.segments import apply_segments
+from asteroid_bsrnn.experiment.energy import Ledger
+from asteroid_bsrnn.evaluation import evaluate_music, file_digest
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.metrics import MEDIAN_RULES
-from asteroid_bsrnn.scripts.main import guarded
+from asteroid_bsrnn.cli.main import guarded
 from asteroid_bsrnn.weights import load_model
 
 HERE = Path(__file__).resolve().parent

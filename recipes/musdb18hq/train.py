@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 from asteroid_bsrnn import losses  # before asteroid, which it repairs
 from asteroid.models import BaseModel  # isort: skip
-from asteroid_bsrnn.config import build_model, experiments
-from asteroid_bsrnn.cost import recipe_cost
+from asteroid_bsrnn.recipe.configuration import build_model, experiments
+from asteroid_bsrnn.recipe.cost import recipe_cost
 from asteroid_bsrnn.data import music_data
 from asteroid_bsrnn.engine import fit, seed_everything
-from asteroid_bsrnn.engine.recipe import ExperimentRecord, chosen_experiments, recipe_conf, recipe_parser
-from asteroid_bsrnn.files import atomic_path, read_json, write_json
+from asteroid_bsrnn.recipe.options import ExperimentRecord, chosen_experiments, recipe_conf, recipe_parser
+from asteroid_bsrnn.common.files import atomic_path, read_json, write_json
 from asteroid_bsrnn.models import StemSeparator
-from asteroid_bsrnn.scripts.main import guarded
+from asteroid_bsrnn.cli.main import guarded
 
 HERE = Path(__file__).resolve().parent
 

@@ -4,9 +4,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from asteroid_bsrnn.data import music_data
-from asteroid_bsrnn.energy import Ledger
-from asteroid_bsrnn.engine.recipe import recipe_conf, recipe_parser
-from asteroid_bsrnn.scripts.main import guarded
+from asteroid_bsrnn.experiment.energy import Ledger
+from asteroid_bsrnn.recipe.options import recipe_conf, recipe_parser
+from asteroid_bsrnn.cli.main import guarded
 
 RECIPE = Path(__file__).resolve().parents[1]
 

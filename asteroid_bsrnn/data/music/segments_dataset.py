@@ -1,0 +1,198 @@
+"""MUSDB18-HQ, or any corpus in its layout, for training (random mixes of chunks) and for validation (whole tracks)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...common.errors import AudioError, UserError
+from .layout import SOURCES, check_track, corpus_infos, find_tracks
+from .augment import build_augmentations, peak_normalise
+from .activity import read_segments
+from ...audio.wav import WavReader
+
+PAIRINGS = ("fixed", "fresh")
+
+
+class MUSDB18HQ(Dataset):
+    """Random mixes: each stem is a chunk of some track, drawn for itself, augmented, and summed with the others.
+
+    What item ``i`` of an epoch holds depends on (seed, epoch, i) alone. The stems come from segment lists (``lists``,
+    as ``asteroid_bsrnn.data.music.activity`` writes them) or, without lists, from whole tracks, each track equally likely.
+
+    Args:
+        root (str or Path): folder of the corpus.
+        targets (tuple of str): stems to return as sources; all four stems are always in the mixture.
+        segment (float): length of an item in seconds.
+        n_items (int): items per epoch.
+        lists (str or Path, optional): folder with ``<source>_train.csv``; None draws from whole tracks.
+        pairing (str): which row of each list an item takes. ``"fixed"``, as published: row ``i`` of a list that was
+            shuffled once with the same seed for each source, so an item holds the same four segments in every epoch
+            (without lists: four passages of one song). ``"fresh"``: any row, for each source and each item anew.
+        random_chunk (bool): take the chunk anywhere in its row, else at its start.
+        augmentations (list): names of functions of ``asteroid_bsrnn.data.music.augment``, applied in this order.
+        peak_normalise (bool): divide each item by its peak; published with lists, absent from the paper.
+        seed (int): with epoch and index, the origin of every draw.
+        valid_tracks (list of str, optional): names to leave out; by default musdb's 14.
+        n_tracks (int, optional): train on the first so many tracks only.
+        sample_rate (int): Hz, expected of every file.
+
+    Shape: item ``i`` or ``(epoch, i)`` -> mixture (2, time), sources (n_src, 2, time), float32.
+
+    Raises:
+        UserError, AudioError: at construction, for a corpus that cannot be used; AudioError at an item, for a file
+            that has become unreadable.
+
+    References:
+        Magron et al., "The Costs of Reproducibility in Music Separation Research", arXiv 2603.09187.
+    """
+
+    dataset_name = "MUSDB18HQ"
+    channels = 2
+
+    def __init__(
+        self,
+        root,
+        *,
+        targets=("vocals",),
+        segment=3.0,
+        n_items=20000,
+        lists=None,
+        pairing="fixed",
+        random_chunk=True,
+        augmentations=("rescale_db", "silent_source"),
+        peak_normalise=True,
+        seed=42,
+        valid_tracks=None,
+        n_tracks=None,
+        sample_rate=44100,
+    ):
+        if pairing not in PAIRINGS:
+            raise ValueError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
+        self.root, self.targets, self.sample_rate, self.seed = Path(root), tuple(targets), sample_rate, seed
+        self.segment_len, self.n_items = int(round(segment * sample_rate)), n_items
+        self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
+        self.target_index = target_index(targets)
+        self.augmentations = build_augmentations(
+            augmentations, self.target_index[0] if len(self.targets) == 1 else None
+        )
+        self.reader, self._stems = WavReader(), None
+        folders = find_tracks(root, "train", valid_tracks, n_tracks)
+        frames = {folder.name: check_track(folder, self.reader, SOURCES, sample_rate) for folder in folders}
+        self.rows = [self._rows(source, frames, lists) for source in SOURCES]
+        self.order = [np.random.default_rng(seed).permutation(len(paths)) for paths, _, _ in self.rows]
+
+    def _rows(self, source, frames, lists):
+        """Rows of a source that chunks are drawn from: (paths, first samples, last samples + 1)."""
+        if lists is None:
+            names, begins, ends = (
+                list(frames),
+                np.zeros(len(frames), np.int64),
+                np.array(list(frames.values()), np.int64),
+            )
+        else:
+            names, begins, ends = read_segments(Path(lists) / f"{source}_train.csv")
+            unknown = sorted(set(names) - set(frames))
+            if unknown:
+                raise UserError(
+                    f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}"
+                )
+        paths = [str(self.root / "train" / name / f"{source}.wav") for name in names]
+        lengths = [self.reader.info(path).frames for path in paths]
+        for path, begin, end, length in zip(paths, begins, ends, lengths):
+            if not 0 <= begin < end <= length:
+                raise AudioError(path, f"has {length} samples; its segment list says {begin} to {end}")
+            if end - begin < self.segment_len:
+                raise AudioError(
+                    path, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)"
+                )
+        return paths, begins, ends
+
+    def __len__(self):
+        return self.n_items
+
+    def __getitem__(self, item):
+        epoch, index = item if isinstance(item, tuple) else (0, item)
+        if not 0 <= index < self.n_items:
+            raise IndexError(f"item {index} of {self.n_items}")
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
+        stems = self._read_stems(int(index), generator)
+        for augment in self.augmentations:
+            augment(stems, generator)
+        mixture, sources = _sum_and_select(stems, self.target_index)
+        if self.peak_normalise:
+            peak_normalise(mixture, sources)
+        return mixture, sources
+
+    def _read_stems(self, index, generator):
+        """The item's chunks, in a buffer that the next item overwrites."""
+        if self._stems is None:
+            self._stems = np.empty((len(SOURCES), self.channels, self.segment_len), np.float32)
+        stems = self._stems
+        for (paths, begins, ends), order, out in zip(self.rows, self.order, stems):
+            row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(paths))
+            slack = ends[row] - begins[row] - self.segment_len
+            start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)
+            self.reader.read(paths[row], int(start), self.segment_len, out=out)
+        return stems
+
+    def get_infos(self):
+        """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
+        return corpus_infos(self.root)
+
+
+class MUSDB18HQTracks(Dataset):
+    """Whole tracks, unaltered, sorted by name; the mixture is the sum of the four stems.
+
+    Args:
+        root (str or Path): folder of the corpus.
+        split (str): ``"valid"``, ``"test"`` or ``"train"``.
+        targets (tuple of str): stems to return as sources.
+        valid_tracks (list of str, optional): names of the validation tracks; by default musdb's 14.
+        n_tracks (int, optional): the first so many only.
+        sample_rate (int): Hz, expected of every file.
+
+    Shape: item ``i`` -> mixture (2, time), sources (n_src, 2, time), float32. ``names[i]`` is the track's name.
+    """
+
+    dataset_name = "MUSDB18HQ"
+
+    def __init__(
+        self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, sample_rate=44100
+    ):
+        self.root, self.split, self.targets, self.sample_rate = Path(root), split, tuple(targets), sample_rate
+        self.target_index = target_index(targets)
+        self.reader = WavReader(max_open=2 * len(SOURCES))
+        self.tracks = find_tracks(root, split, valid_tracks, n_tracks)
+        self.frames = [check_track(folder, self.reader, SOURCES, sample_rate) for folder in self.tracks]
+        self.names = [folder.name for folder in self.tracks]
+
+    def __len__(self):
+        return len(self.tracks)
+
+    def __getitem__(self, index):
+        stems = np.stack([self.reader.read(str(self.tracks[index] / f"{source}.wav")) for source in SOURCES])
+        return _sum_and_select(stems, self.target_index)
+
+    def get_infos(self):
+        """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
+        return corpus_infos(self.root)
+
+
+def _sum_and_select(stems, index):
+    """Mixture and targets of an array of stems, as tensors of their own."""
+    mixture = stems[0] + stems[1]
+    for stem in stems[2:]:
+        mixture += stem
+    return torch.from_numpy(mixture), torch.from_numpy(stems[index])
+
+
+def target_index(targets):
+    """Positions of ``targets`` among the stems; ValueError for an unknown, repeated or missing one."""
+    if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
+        raise ValueError(f"targets must be a list of different sources, got {targets!r}")
+    for target in targets:
+        if target not in SOURCES:
+            raise ValueError(f"unknown source {target!r}: known are {', '.join(SOURCES)}")
+    return [SOURCES.index(target) for target in targets]

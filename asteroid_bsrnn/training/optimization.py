@@ -1,0 +1,90 @@
+"""Optimizer and learning-rate schedule of the published protocols."""
+import torch
+from asteroid.engine.optimizers import make_optimizer
+
+from ..common.errors import UserError
+
+SCHEDULERS = ("step", "plateau", "none")
+
+
+def effective_lr(lr, lr_reference_batch, effective_batch):
+    """Learning rate that is used: ``lr * effective_batch / lr_reference_batch``, or ``lr`` without a reference."""
+    return lr * effective_batch / lr_reference_batch if lr_reference_batch else lr
+
+
+def make_optim(
+    parameters,
+    effective_batch,
+    mode="max",
+    *,
+    optimizer="adam",
+    lr=1e-3,
+    lr_reference_batch=16,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    momentum=0.0,
+    weight_decay=0.0,
+    scheduler="step",
+    step_size=2,
+    gamma=0.98,
+    plateau_factor=0.5,
+    plateau_patience=5,
+):
+    """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
+
+    Args:
+        parameters: what to train.
+        effective_batch (int): items per optimizer step, over all devices and accumulated micro-batches.
+        mode (str): ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
+        optimizer (str): any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
+        lr (float): learning rate at ``lr_reference_batch``.
+        lr_reference_batch (int, optional): items; None or 0: ``lr`` is used as it is.
+        betas (sequence of float): of Adam and its kin; other optimizers take neither these nor ``eps``.
+        eps (float): of Adam and its kin.
+        momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
+        weight_decay (float): as the optimizer defines it.
+        scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
+        step_size (int): epochs.
+        gamma (float): factor of ``step``.
+        plateau_factor (float): factor of ``plateau``.
+        plateau_patience (int): epochs without improvement that ``plateau`` waits for.
+
+    Returns:
+        tuple: optimizer, scheduler (None for ``"none"``).
+
+    Raises:
+        UserError: for an unknown name, text in the place of a number, or a momentum that the optimizer does not have.
+    """
+    if scheduler not in SCHEDULERS:
+        raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
+    for key, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        if not isinstance(value, (int, float)):
+            raise UserError(f"optim.{key} must be a number, not {value!r} (YAML reads 1e-3 as text: write 1.0e-3)")
+    own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
+    if momentum:
+        own["momentum"] = momentum
+    rate = effective_lr(lr, lr_reference_batch, effective_batch)
+    try:
+        optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
+    except ValueError as error:
+        raise UserError(f"optim: {error}") from None
+    except TypeError as error:
+        if "momentum" not in str(error):
+            raise
+        raise UserError(f"optim.momentum must be 0: {optimizer} has none") from None
+    if scheduler == "step":
+        return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
+    if scheduler == "plateau":
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+        return optim, plateau(optim, mode=mode, factor=plateau_factor, patience=plateau_patience)
+    return optim, None
+
+
+def scale_lr(optimizer, scheduler, factor):
+    """Multiply the learning rate, now and at every later epoch; used when it is changed on resume."""
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+        if "initial_lr" in group:
+            group["initial_lr"] *= factor
+    if hasattr(scheduler, "base_lrs"):
+        scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
