@@ -12,7 +12,7 @@ from helpers import SHARED
 from scipy.signal import resample_poly
 from speech_corpora import RATE, librispeech, tone, write
 
-from asteroid_bsrnn.data.speech.mixtures import generate as generate_module
+from asteroid_bsrnn.data.speech import generate as generate_module
 from asteroid_bsrnn.data.speech.dynamic_mixing import DynamicMixing
 from asteroid_bsrnn.data.speech.generate import generate
 from asteroid_bsrnn.data.speech.libri2mix import LibriMixPlan, read_metadata

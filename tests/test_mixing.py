@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.data.music.music_section import augment as mixing
+from asteroid_bsrnn.data.music import augment as mixing
 from asteroid_bsrnn.data.music.augment import build_augmentations, peak_normalise, remix_batch
 
 

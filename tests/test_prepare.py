@@ -11,7 +11,7 @@ import soundfile
 from loopback import serve
 from music_corpus import SOURCES, write_corpus
 
-from asteroid_bsrnn.data.music.music_section import musdb_archive as download_musdb, music_section as music
+from asteroid_bsrnn.data.music import musdb_archive as download_musdb, music_section as music
 from asteroid_bsrnn.data import index_music, music_data, prepare_music
 from asteroid_bsrnn.data.music.musdb_archive import provide_musdb18hq
 from asteroid_bsrnn.common.errors import AudioError, UserError

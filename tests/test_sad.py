@@ -7,7 +7,7 @@ import soundfile
 import torch
 from music_corpus import SOURCES, write_corpus, write_track
 
-from asteroid_bsrnn.data.music.music_section import activity as sad
+from asteroid_bsrnn.data.music import activity as sad
 from asteroid_bsrnn.common.errors import AudioError, UserError
 
 CHUNK = 50

@@ -40,7 +40,7 @@ def readers(conf):
         return set(inspect.signature(function).parameters)
 
     return {
-        "task": {"sources", "simo"},
+        "task": {"name", "sources", "simo", "groups"},
         "model": names(models.get(conf["model"]["model_name"]).__init__) | {"model_name"},
         "data": {field.name for field in dataclasses.fields(MusicData)},
         "loader": names(make_loader),

@@ -1,7 +1,4 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-import asteroid.models
-
-from ..common.registry import Registry
 from .afrcnn.network import AFRCNN, SFRCNN
 from .spectral.deep_clustering import DPCL, Chimera
 from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
@@ -9,33 +6,8 @@ from .dual_path.sandglasset import ASandglasset, Sandglasset
 from .spectral.upit_blstm import UPITBLSTM
 from .bsrnn.network import BSRNN
 from .family import FAMILIES, Family
+from .names import get, register_model
 from .stems import StemSeparator
-
-_HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
-
-
-def _from_host(name):
-    return next((getattr(asteroid.models, own) for own in _HOST_NAMES if own.lower() == name.lower()), None)
-
-
-_REGISTRY = Registry("model", _from_host)
-get = _REGISTRY.get
-
-
-def register_model(cls):
-    """Make ``cls`` known to :func:`get` and to Asteroid itself, by its class name. Twice is harmless.
-
-    Raises:
-        ValueError: if Asteroid or this package has another model of that name.
-    """
-    _REGISTRY.register(cls)
-    known = getattr(asteroid.models, cls.__name__, None)
-    if known is None:
-        asteroid.models.register_model(cls)
-    elif known is not cls:
-        raise ValueError(f"Asteroid already has another model called {cls.__name__!r}")
-    return cls
-
 
 for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
     register_model(_model)

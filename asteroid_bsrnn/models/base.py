@@ -30,7 +30,8 @@ class SeparationModel(BaseModel):
         segment (int or None): samples of the segments that it was made for.
         multiple (int or None): lengths are best a multiple of this many samples.
         level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
-        activation_checkpointing (bool): recompute inner parts in the backward pass instead of keeping them.
+        activation_checkpointing (bool or None): recompute inner parts in the backward pass instead of keeping them; None
+            where a model cannot.
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
@@ -40,7 +41,7 @@ class SeparationModel(BaseModel):
     segment: Optional[int] = None
     multiple: Optional[int] = None
     level_equivariant: bool = False
-    activation_checkpointing: bool = False
+    activation_checkpointing: Optional[bool] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -66,7 +67,7 @@ class SeparationModel(BaseModel):
 
     def separate_analysed(self, analysed: torch.Tensor, length: int) -> torch.Tensor:
         """(batch, n_src, channels, length) of what :meth:`analyse` gave."""
-        return self(analysed)
+        return run_batch(self, analysed)
 
     def get_model_args(self) -> dict[str, Any]:
         """Every constructor argument with its value, in plain types: enough to build the same model again."""
@@ -89,6 +90,8 @@ class MusicModel(SeparationModel):
     Args:
         config (dataclass): with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
     """
+
+    activation_checkpointing = False
 
     def __init__(self, config: Any) -> None:
         super().__init__(config.sample_rate, config.in_channels)
@@ -116,6 +119,64 @@ class MusicModel(SeparationModel):
             - returns: (batch, n_src, channels, time), (batch, n_src, time) or (n_src, time)
         """
         return as_ranked(wav, in_groups(self.separate, as_batch(wav), self.channels))
+
+
+class AdoptedModel:
+    """Any Module with the contract's defaults: a user's network, or one of Asteroid's.
+
+    Whatever attribute of the contract the module has is taken; it is the module that is trained, stored and called.
+
+    Args:
+        module: waveforms in, waveforms out, with ``sample_rate``.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(self.module, name):
+            return getattr(self.module, name)
+        if name == "channels":
+            return getattr(self.module, "in_channels", None)
+        return getattr(SeparationModel, name)
+
+    def __call__(self, wav: torch.Tensor) -> Any:
+        return self.module(wav)
+
+    def estimates(self, wav: torch.Tensor) -> Any:
+        """What the loss takes: the module's own ``estimates``, or its output."""
+        return getattr(self.module, "estimates", self.module)(wav)
+
+    def shared_key(self) -> None:
+        """Nothing is shared."""
+        return None
+
+
+def as_model(module: torch.nn.Module) -> Any:
+    """What the package asks of a model, of any Module: itself where it keeps the contract, else an adopted one."""
+    return module if isinstance(module, SeparationModel) else AdoptedModel(module)
+
+
+def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Any model on a batch of any number of channels, whatever the rank that it returns.
+
+    Shape:
+        (batch, channels, time) -> (batch, n_src, channels, time)
+
+    Raises:
+        ValueError: if what it returns are no estimates of the mixture.
+    """
+    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels)
+
+
+def _four_axes(wav_BCL: torch.Tensor, estimate: Any) -> torch.Tensor:
+    """(batch, n_src, time) of one channel gets its channel axis; anything else must have four axes."""
+    shape = tuple(getattr(estimate, "shape", ())) or type(estimate).__name__
+    if isinstance(shape, tuple) and len(shape) == 3 and wav_BCL.shape[1] == 1:
+        estimate = estimate[:, :, None]
+    if not isinstance(shape, tuple) or estimate.dim() != 4 or estimate[:, 0].shape != wav_BCL.shape:
+        raise ValueError(f"it returned {shape} for an input of shape {tuple(wav_BCL.shape)}")
+    return estimate
 
 
 def as_batch(wav: torch.Tensor) -> torch.Tensor:

@@ -6,20 +6,23 @@ stands there with its unit and its origin. Everything else says only what differ
     local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
 
 Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
-Only the section ``model`` is open: its keys are the constructor arguments of the class that ``model_name`` names, and
-a file that names another class starts that section afresh.
+Two sections are open: the keys of ``model`` are the constructor arguments of the class that ``model_name`` names, those
+of ``loss`` the arguments of the loss called ``name``; a file that names another starts the section afresh.
 """
 import copy
-import inspect
 import re
 from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
+from .. import losses, models
 from ..common.errors import UserError
+from ..models.names import named_arguments
+from ..models.stems import StemSeparator, build_named
 
 PROTOCOLS = ("published", "corrected")
+OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,7 +90,8 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         raise UserError(f"{recipe_dir} is no recipe: it has no local/conf.yml")
     _known("protocol", protocol, PROTOCOLS)
     conf = read_yaml(local / "conf.yml")
-    _check_model(conf, local / "conf.yml")
+    for section in OPEN.keys() & conf.keys() | {"model"}:
+        _check_open(section, conf, local / "conf.yml")
     layers = [local / "corrected.yml"] if protocol == "corrected" else []
     if variant is not None:
         _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
@@ -125,11 +129,12 @@ def merge(conf, changes, origin):
         _known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
-        if section == "model":
-            if keys.get("model_name", conf["model"]["model_name"]) != conf["model"]["model_name"]:
-                conf["model"] = {}
-            conf["model"].update(copy.deepcopy(keys))
-            _check_model(conf, origin)
+        if section in OPEN:
+            name_key = OPEN[section]
+            if keys.get(name_key, conf[section][name_key]) != conf[section][name_key]:
+                conf[section] = {}
+            conf[section].update(copy.deepcopy(keys))
+            _check_open(section, conf, origin)
             continue
         for key, value in keys.items():
             _known("key", key, conf[section], f"in section {section!r} of {origin}")
@@ -157,32 +162,42 @@ def _typed(value, base, where):
     return copy.deepcopy(value)
 
 
-def _check_model(conf, origin):
-    from .. import models
-
-    arguments = dict(conf.get("model", {}))
-    if "model_name" not in arguments:
-        raise UserError(f"{origin}: section 'model' needs a model_name")
+def _check_open(section, conf, origin):
+    """The keys of an open section are the arguments of what it names."""
+    name_key, table = OPEN[section], {"model": models, "loss": losses}[section]
+    arguments = dict(conf.get(section, {}))
+    if name_key not in arguments:
+        raise UserError(f"{origin}: section {section!r} needs a {name_key}")
     try:
-        signature = inspect.signature(models.get(arguments.pop("model_name")).__init__)
+        known = named_arguments(table.get(arguments.pop(name_key)))
     except ValueError as error:
         raise UserError(f"{origin}: {error}") from None
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = [name for name, entry in signature.parameters.items() if entry.kind in by_name and name != "self"]
     for key in arguments:
-        _known("key", key, known, f"in section 'model' of {origin}")
+        _known("key", key, known, f"in section {section!r} of {origin}")
+
+
+def task_name(conf):
+    """``"music"`` or ``"speech"``; configurations of version 0.1.0 do not say: music has a section ``task``."""
+    return conf.get("task", {}).get("name") or ("music" if "task" in conf else "speech")
 
 
 def experiments(conf):
     """The models that a configuration trains: ``[(name, sources)]``.
 
-    Music, one model per source: ``[("vocals", ("vocals",)), ...]``; one model for all, and speech: ``[(None, ...)]``
+    Music, one model per source: ``[("vocals", ("vocals",)), ...]``; one per group of ``task.groups``:
+    ``[("vocals", ("vocals",)), ("bass+drums", ("bass", "drums"))]``; one model for all, and speech: ``[(None, ...)]``
     with all source names (speech: ``s1, s2, ...``).
     """
-    if "task" not in conf:
+    if task_name(conf) == "speech":
         return [(None, tuple(f"s{index + 1}" for index in range(conf["model"].get("n_src", 2))))]
     sources = tuple(conf["task"]["sources"])
-    return [(None, sources)] if conf["task"]["simo"] else [(source, (source,)) for source in sources]
+    if conf["task"]["simo"]:
+        return [(None, sources)]
+    groups = conf["task"].get("groups") or [[source] for source in sources]
+    listed = sorted(source for group in groups for source in group)
+    if listed != sorted(sources):
+        raise UserError(f"task.groups must hold each of {', '.join(sources)} once, got {groups}")
+    return [("+".join(group), tuple(group)) for group in groups]
 
 
 def build_model(conf, source=None):
@@ -190,24 +205,27 @@ def build_model(conf, source=None):
 
     Args:
         conf (dict): from :func:`load_conf`.
-        source (str, optional): which source, where each has its own model. Without it, such a configuration gives a
-            ``StemSeparator`` of all of them.
+        source (str, optional): name of one of :func:`experiments`, where there are several. Without it, such a
+            configuration gives a ``StemSeparator`` of all of them.
 
     Raises:
         UserError: if ``source`` is not one of the configuration's.
         ValueError: if the model refuses its arguments.
     """
-    from .. import models
+    if task_name(conf) == "speech":
+        arguments = dict(conf["model"])
+        return models.get(arguments.pop("model_name"))(**arguments)
+    named = {name: sources for name, sources in experiments(conf)}
+    if source is not None:
+        _known("source", source, [name for name in named if name] or conf["task"]["sources"])
+    if source in named:
+        return _music_model(conf["model"], named[source])
+    if None in named:
+        return _music_model(conf["model"], named[None])
+    return StemSeparator([_music_model(conf["model"], sources) for sources in named.values()])
 
-    arguments = dict(conf["model"])
-    cls = models.get(arguments.pop("model_name"))
-    if "task" not in conf:
-        return cls(**arguments)
-    sources = tuple(conf["task"]["sources"])
-    if source is not None:
-        _known("source", source, sources)
-    if conf["task"]["simo"]:
-        return cls(sources=sources, **arguments)
-    if source is not None:
-        return cls(sources=(source,), **arguments)
-    return models.StemSeparator([cls(sources=(name,), **arguments) for name in sources])
+
+def _music_model(section, sources):
+    """A model of these sources; one whose class does not take their names stands in a StemSeparator, which knows them."""
+    model = build_named(sources=sources, **section)
+    return model if model.get_model_args().get("sources") else StemSeparator([model])

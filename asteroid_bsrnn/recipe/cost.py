@@ -12,7 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.bands import band_widths, choose_scheme
 from ..models.bsrnn.sequence import neighbour_counts
+from ..models.base import run_batch
 from ..models.bsrnn.network import BSRNN
+from .configuration import build_model, experiments, task_name
 from ..models.bsrnn.config import check_arguments, layer_name, plain, source_names
 
 GATES = {"lstm": 4, "gru": 3}
@@ -164,23 +166,25 @@ def recipe_cost(conf, with_macs=False, channels=2):
         tuple: parameters by source with their ``total`` (only ``total`` where one model does all), and giga
         operations per second likewise, None without ``with_macs``.
     """
-    from .configuration import build_model, experiments
-
     params, macs = {}, {}
     for name, sources in experiments(conf):
-        args = {key: value for key, value in conf["model"].items() if key != "model_name"}
         if conf["model"]["model_name"].lower() == "bsrnn":
-            args["sources"] = sources
+            args = {**{key: value for key, value in conf["model"].items() if key != "model_name"}, "sources": sources}
             params[name] = bsrnn_params(**args)["total"]
             macs[name] = bsrnn_macs(3.0, channels, **args)["total"] / 3 if with_macs else 0
         else:
-            with torch.random.fork_rng(devices=[]):  # clusterings take as many steps as weights and noise make them
-                torch.manual_seed(0)
-                model = build_model(conf).eval()
-                wav = torch.randn(1, int(2 * model.sample_rate))
+            model, wav = _seeded(conf, name, channels if task_name(conf) == "music" else 1)
             params[name] = count_params(model)
-            macs[name] = count_macs(model, wav) / 2 if with_macs else 0
+            macs[name] = count_macs(lambda given: run_batch(model, given), wav) / 2 if with_macs else 0
     return _with_total(params, 1), _with_total(macs, 1e-9) if with_macs else None
+
+
+def _seeded(conf, name, channels):
+    """The model and two seconds of noise, the same every time: clusterings take as many steps as these make them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(conf, name).eval()
+        return model, torch.randn(1, channels, int(2 * model.sample_rate))
 
 
 def _with_total(values, scale):

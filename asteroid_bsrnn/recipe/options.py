@@ -1,7 +1,11 @@
 """What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
+from .. import losses
+from ..experiment.energy import Ledger
+from ..models.names import named_arguments
 from .configuration import PROTOCOLS, experiments, load_conf, merge, parse_overrides
 from ..common.errors import UserError
 from ..common.files import read_json
@@ -62,6 +66,24 @@ def chosen_experiments(conf, source="all"):
             allowed = ", ".join(["all", *known])
             raise UserError(f"--source {name!r}: this configuration trains models for {allowed}")
     return [entry for entry in every if entry[0] in wanted]
+
+
+def make_loss(conf, n_src):
+    """The loss of a configuration; one that takes ``n_src`` is told the number of sources.
+
+    Models that define ``training_loss`` are trained with that instead.
+    """
+    section = dict(conf["loss"])
+    loss = losses.get(section.pop("name"))
+    takes = "n_src" in named_arguments(loss) and "n_src" not in section
+    return loss(**section, **({"n_src": n_src} if takes else {}))
+
+
+def measured(exp_dir, phase, energy, done=False):
+    """Context in which energy is entered under ``phase``, unless there is nothing to do or none is tracked."""
+    if done or not energy["track"]:
+        return nullcontext()
+    return Ledger(Path(exp_dir) / "energy.json").track(phase, country=energy["country"], pue=energy["pue"])
 
 
 class ExperimentRecord:

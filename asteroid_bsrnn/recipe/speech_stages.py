@@ -1,21 +1,18 @@
 """Stages 0 to 3 of the speech recipes. Their scripts differ in nothing but the folder in which they stand."""
 import argparse
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from .. import losses
 from .configuration import build_model, load_conf, merge, parse_overrides, read_yaml
 from .cost import recipe_cost
 from ..data import speech_data
-from ..experiment.energy import Ledger
 from ..common.errors import UserError
 from ..weights import load_model
 from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
-from .options import recipe_conf, recipe_parser
+from .options import make_loss, measured, recipe_conf, recipe_parser
 from ..training.systems import SpeechSystem
 from ..training.fit import fit
 
@@ -30,18 +27,13 @@ def prepare(recipe_dir, argv=None):
     conf, _ = recipe_conf(args, recipe_dir)
     data = speech_data(conf, recipe_dir)
     done = data.is_prepared if args.what == "data" else data.is_indexed
-    with nullcontext() if done else _measured(args.exp_dir, "preparation", conf["energy"]):
+    with measured(args.exp_dir, "preparation", conf["energy"], done):
         if args.what == "data":
             print(data.prepare())
             return
         for split, record in data.index().items():
             left_out = f", {record['left_out']} left out (files missing or broken)" if record["left_out"] else ""
             print(f"{split}: {record['mixtures']} mixtures, {record['hours']:.2f} h{left_out}")
-
-
-def _measured(exp_dir, phase, energy):
-    keys = {key: energy[key] for key in ("country", "pue")}
-    return Ledger(Path(exp_dir) / "energy.json").track(phase, **keys) if energy["track"] else nullcontext()
 
 
 def train(recipe_dir, argv=None):
@@ -70,12 +62,6 @@ def train(recipe_dir, argv=None):
     )
 
 
-def make_loss(conf, n_src):
-    """The loss of a configuration; models that define ``training_loss`` are trained with that instead."""
-    section = dict(conf["loss"])
-    return losses.get(section.pop("name"))(n_src=n_src, **section)
-
-
 def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test mixtures with an experiment's best model and score them (SI-SDR, SDR, gains)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
@@ -95,7 +81,7 @@ def evaluate(recipe_dir, argv=None):
         raise UserError(f"evaluation takes changes of the section data only, not of {sorted(set(changes) - {'data'})[0]}")
     data = speech_data(merge(conf, changes, origin="--set"), recipe_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with _measured(args.exp_dir, "test", conf["energy"]):
+    with measured(args.exp_dir, "test", conf["energy"]):
         scores = evaluate_speech(
             load_model(str(path)),
             data.test_set(),

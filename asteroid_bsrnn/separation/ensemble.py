@@ -8,7 +8,7 @@ from .channels import explain
 from ..audio.resample import resample_blocks
 from .segments import best_order, make_plan, stream_segments
 from ..common.errors import UserError
-from ..models.layers.channel_groups import in_groups
+from ..models.base import as_model, run_batch
 from ..weights import load_model
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,12 +58,12 @@ class Separator:
         self.models = [model.to(self.device).eval() for model in models]
         self.weights = _shares(weights, len(models))
         self.sample_rate = _rate(models[0])
-        self.ordered = getattr(models[0], "sources", None) is not None
+        self.ordered = as_model(models[0]).sources is not None
         names = [self._names(model) for model in self.models]
         wanted = self._wanted(sources, names[0])
         self.sources = wanted if self.ordered else names[0]  # without an order all are needed to match them
         for model, found in zip(models, names):
-            if set(found) != set(names[0]) or (getattr(model, "sources", None) is not None) != self.ordered:
+            if set(found) != set(names[0]) or (as_model(model).sources is not None) != self.ordered:
                 raise UserError(f"models of one ensemble need the same sources, not {names[0]} and {found}")
             if _rate(model) != self.sample_rate:
                 rates = f"{self.sample_rate} and {_rate(model)} Hz"
@@ -80,7 +80,7 @@ class Separator:
 
     def _names(self, model):
         """Names of the sources of a model, after a try on a little noise."""
-        n_chan = _group_size(model) or 1
+        n_chan = as_model(model).channels or 1
         wav = torch.randn(1, n_chan, _rate(model) // 4, generator=torch.Generator().manual_seed(0))
         try:
             n_src = self._run(model, wav.to(self.device)).shape[1]
@@ -88,7 +88,7 @@ class Separator:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             hint = f" (with precision {str(self.dtype)[6:]}: try fp32)" if self.dtype else ""
             raise UserError(f"{type(model).__name__} does not separate waveforms: {reason}{hint}") from None
-        names = getattr(model, "sources", None)
+        names = as_model(model).sources
         if names is None:
             return tuple(f"s{index + 1}" for index in range(n_src))
         if len(names) != n_src or len(set(names)) != n_src:
@@ -143,7 +143,7 @@ class Separator:
         delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
         missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
         padded = torch.nn.functional.pad(wav, (delay, missing)).to(self.device)
-        estimate = in_groups(lambda part: self._chosen(model, part, order), padded, _group_size(model))
+        estimate = self._chosen(model, padded, order)
         estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
         return estimate if self.ordered else explain(wav, estimate)
 
@@ -156,13 +156,7 @@ class Separator:
     def _run(self, model, wav, **options):
         """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
         with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
-            estimate = model(wav, **options)
-        shape = tuple(getattr(estimate, "shape", ())) or type(estimate).__name__
-        if isinstance(shape, tuple) and len(shape) == 3 and wav.shape[1] == 1:
-            estimate = estimate[:, :, None]
-        if not isinstance(shape, tuple) or estimate.dim() != 4 or estimate[:, 0].shape != wav.shape:
-            raise UserError(f"it returned {shape} for an input of shape {tuple(wav.shape)}")
-        return estimate.float().clone()
+            return run_batch(model, wav, **options).float().clone()
 
 
 @contextlib.contextmanager
@@ -223,10 +217,3 @@ def _shares(weights, n_models):
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
         raise UserError(f"weights of models must be numbers from 0 on, not all 0, not {weights}")
     return [weight / sum(weights) for weight in weights]
-
-
-def _group_size(model):
-    """Channels that a model takes at once; None if it takes any number of them, independently."""
-    if getattr(model, "sources", None) is not None and getattr(model, "stereo", "any") is None:
-        return None
-    return getattr(model, "in_channels", None)

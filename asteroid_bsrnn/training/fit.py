@@ -10,6 +10,7 @@ import torch
 from ..experiment.energy import Ledger, make_meter
 from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
+from ..models.base import as_model
 from .feed.batching import largest_batch, split_batch
 from .devices import gather, make_fabric, peak_memory
 from .loggers import Log
@@ -23,9 +24,6 @@ from .feed.ring import collate
 from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
 from .state.state import RunState
 from .systems import MusicSystem
-
-CHECKPOINTING = ("activation_checkpointing", "checkpointing")  # what our music and speech models call it
-
 
 def fit(
     model,
@@ -116,10 +114,9 @@ class _Run:
     def _build(self, model, train_set, val_set, loss_func, system_cls):
         options, fabric = self.options, self.fabric
         if options.activation_checkpointing:
-            option = next((name for name in CHECKPOINTING if hasattr(model, name)), None)
-            if option is None:
+            if as_model(model).activation_checkpointing is None:
                 raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
-            setattr(model, option, True)
+            model.activation_checkpointing = True
         model.to(fabric.device)
         optimizer, scheduler = call_with_section(
             make_optim, "optim", self.conf, model.parameters(), options.effective_batch, options.mode

@@ -7,6 +7,8 @@ import torch
 from asteroid.engine.system import System
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
+from ..models.base import as_model
+
 MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller, or larger
 
 
@@ -26,9 +28,9 @@ class MusicSystem(RecordingSystem):
     """Trains on chunks; validates whole songs with the segments that ``config["inference"]`` describes.
 
     Args:
-        model: ``model.forward_stft(wav)`` -> (waveforms, spectra), else ``model(wav)`` -> waveforms.
-        loss_func: ``loss((waveforms, spectra), targets)``; a :class:`~asteroid_bsrnn.losses.TimeTFLoss` without an STFT
-            of its own takes the model's.
+        model: a :class:`~asteroid_bsrnn.models.base.SeparationModel`, or any Module with ``sample_rate``.
+        loss_func: ``loss(model.estimates(mixture), targets)``. One with a method ``match_stft(model)`` is told the model
+            (a spectral loss without an STFT of its own takes the model's).
         config (dict): section ``inference`` is given to :func:`asteroid_bsrnn.separation.segments.apply_segments`.
 
     Shape:
@@ -44,8 +46,8 @@ class MusicSystem(RecordingSystem):
             loss_func.match_stft(model)
 
     def estimates(self, mixture):
-        """What the loss takes: waveforms and spectra if the model gives both, else waveforms."""
-        return self.model.forward_stft(mixture) if hasattr(self.model, "forward_stft") else self.model(mixture)
+        """What the loss takes: waveforms, or waveforms and spectra; (batch, n_src, channels, ...)."""
+        return as_model(self.model).estimates(mixture)
 
     def common_step(self, batch, batch_nb, train=True):
         mixture, sources = self.remixed(*batch) if train and self.remix else batch
@@ -80,7 +82,7 @@ class MusicSystem(RecordingSystem):
         per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
         scores = {"val_loss": float(torch.stack(losses).median()), "val_usdr": float(per_source.mean())}
         if len(per_source) > 1:
-            names = getattr(self.model, "sources", range(len(per_source)))
+            names = as_model(self.model).sources or range(len(per_source))
             scores.update({f"val_usdr_{name}": float(value) for name, value in zip(names, per_source)})
         return scores
 

@@ -34,6 +34,15 @@ class _FRCNN(SpeechModel):
         n_out = self.n_src if self.decoder == "joint" else 1
         self.decoder_conv = nn.ConvTranspose1d(n_out * self.n_filters, n_out, output_padding=hop - 1, **codec)
 
+    @property
+    def activation_checkpointing(self):
+        """The argument ``checkpointing``, under the name that all models share."""
+        return self.checkpointing
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, value):
+        self.checkpointing = value
+
     def forward(self, wav, num_iters=None):
         """Separate.
 

@@ -116,8 +116,8 @@ class BSRNN(SeparationModel):
 
     @property
     def channels(self):
-        """Channels that are read at once: those of a naive stereo model, else any number."""
-        return self.in_channels if self.stereo == "naive" else None
+        """Channels that are read at once; any number where they are independent."""
+        return None if self.stereo is None else self.in_channels
 
     @property
     def has_residual(self):
@@ -133,14 +133,29 @@ class BSRNN(SeparationModel):
         """
         return self.forward_stft(wav)[0]
 
+    def estimates(self, wav):
+        """Waveforms and masked spectra: what :class:`~asteroid_bsrnn.losses.TimeTFLoss` takes."""
+        return self.forward_stft(wav)
+
+    def shared_key(self):
+        """Models of one STFT share it."""
+        return "stft", self.n_fft, self.n_hop
+
+    def analyse(self, wav_BCL):
+        """(batch, channels, time) -> (batch, channels, n_fft // 2 + 1, frames), complex."""
+        return self.stft(wav_BCL)
+
+    def separate_analysed(self, spec_BCFT, length):
+        """Spectrum of the mixture to waveforms, (batch, n_src, channels, length)."""
+        return self.stft.inverse(self.separate_spectrum(spec_BCFT), length)
+
     def forward_stft(self, wav):
         """Separate, and give the masked spectra too (as estimated, not analysed again from the waveforms).
 
         Returns:
             tuple: waveforms as from :meth:`forward`; complex spectra with (bins, frames) in the place of time.
         """
-        wav_BCL = as_batch(wav)
-        spec_BSCFT = self.separate_spectrum(self.stft(wav_BCL))
+        spec_BSCFT = self.separate_spectrum(self.stft(as_batch(wav)))
         wav_BSCL = self.stft.inverse(spec_BSCFT, wav.shape[-1]).to(wav.dtype)
         if wav.ndim == 3:
             return wav_BSCL, spec_BSCFT
