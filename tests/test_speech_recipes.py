@@ -59,7 +59,8 @@ def readers(conf):
         return set(inspect.signature(function).parameters)
 
     return {
-        "model": names(models.get(conf["model"]["model_name"]).__init__) | {"model_name"},
+        "task": {"name"},
+        "model": names(models.get(conf["model"]["model_name"])) | {"model_name"},
         "data": {field.name for field in dataclasses.fields(SpeechData)} - {"n_src", "sample_rate"},
         "loader": names(make_loader),
         "loss": names(losses.get(conf["loss"]["name"]).__init__) | {"name"},

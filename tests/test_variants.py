@@ -41,7 +41,7 @@ def readers(conf):
 
     return {
         "task": {"name", "sources", "simo", "groups"},
-        "model": names(models.get(conf["model"]["model_name"]).__init__) | {"model_name"},
+        "model": names(models.get(conf["model"]["model_name"])) | {"model_name"},
         "data": {field.name for field in dataclasses.fields(MusicData)},
         "loader": names(make_loader),
         "loss": names(losses.get(conf["loss"]["name"]).__init__) | {"name"},

@@ -18,7 +18,7 @@ COMMANDS = {  # name of the subcommand -> its module in this package
 
 
 def _parser(names):
-    from .. import __version__
+    from ..common.version import __version__
 
     parser = argparse.ArgumentParser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
     parser.add_argument("--version", action="version", version=f"asteroid-bsrnn {__version__}")

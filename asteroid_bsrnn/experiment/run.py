@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from .. import __version__
+from ..common.version import __version__
 from ..common.errors import UserError
 from ..common.files import read_json, write_json, write_text
 
@@ -25,6 +25,10 @@ FREE = (  # where and how fast, not what: may differ at any time
     "training.keep_best",
     "data.root",
 )
+NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
+    "task.name": ("music", "speech"),
+    "task.groups": (None,),
+}
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
 
 
@@ -58,7 +62,7 @@ def compare(old, new, allow_changes=False, folder="this folder"):
         UserError: naming the keys that may not.
     """
     old, new = flatten(plain(old)), flatten(plain(new))
-    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key) and not _came_later(key, old, new)]
     changes = {key: [old.get(key), new.get(key)] for key in keys}
     listed = {key: f"{key} ({was!r} there, {now!r} now)" for key, (was, now) in changes.items()}
     settled = [key for key in changes if key not in CHANGEABLE and key not in FREE and not key.startswith("energy.")]
@@ -71,6 +75,12 @@ def compare(old, new, allow_changes=False, folder="this folder"):
         names = ", ".join(listed[key] for key in changes if key in CHANGEABLE)
         raise UserError(f"{folder} already holds a run with other values of {names}; allow changes on resume to go on")
     return changes
+
+
+def _came_later(key, old, new):
+    """Whether a key is missing on one side only since it did not exist yet, and says there what was done anyway."""
+    absent = (key not in old) != (key not in new)
+    return absent and new.get(key, old.get(key)) in NEUTRAL.get(key, ())
 
 
 class RunRecord:

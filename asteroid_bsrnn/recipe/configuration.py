@@ -1,6 +1,6 @@
 """Configuration: base file, protocol, variant, overlays and command line become one checked dictionary.
 
-A configuration has two levels, section and key. ``local/conf.yml`` of a recipe is complete: every key that exists
+A configuration has two levels, section and key (``plugins`` and ``logging`` are lists). ``local/conf.yml`` of a recipe is complete: every key that exists
 stands there with its unit and its origin. Everything else says only what differs, in this order, later ones win::
 
     local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
@@ -18,10 +18,12 @@ import yaml
 
 from .. import losses, models
 from ..common.errors import UserError
+from ..common.plugins import load_plugins
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
 
 PROTOCOLS = ("published", "corrected")
+LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
 
 
@@ -57,8 +59,13 @@ def read_yaml(path):
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(conf, dict) or not all(isinstance(section, dict) for section in conf.values()):
+    if not isinstance(conf, dict):
         raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml")
+    for name, section in conf.items():
+        kind = list if name in LISTS else dict
+        if not isinstance(section, kind):
+            made = "is a list" if name in LISTS else "has keys"
+            raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml; {name!r} {made}")
     return conf
 
 
@@ -90,6 +97,7 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         raise UserError(f"{recipe_dir} is no recipe: it has no local/conf.yml")
     _known("protocol", protocol, PROTOCOLS)
     conf = read_yaml(local / "conf.yml")
+    load_plugins(conf.get("plugins", ()), str(local / "conf.yml"))
     for section in OPEN.keys() & conf.keys() | {"model"}:
         _check_open(section, conf, local / "conf.yml")
     layers = [local / "corrected.yml"] if protocol == "corrected" else []
@@ -125,7 +133,11 @@ def merge(conf, changes, origin):
         UserError: naming ``origin``, the key, and the nearest known one.
     """
     conf = copy.deepcopy(conf)
+    load_plugins(changes.get("plugins", ()), str(origin))
     for section, keys in changes.items():
+        if section in LISTS:
+            conf[section] = copy.deepcopy(keys)
+            continue
         _known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")

@@ -3,19 +3,14 @@
 For BSRNN both follow in closed form from the constructor arguments, without building anything; for every other model
 they are counted on the model itself.
 """
-import inspect
-from types import SimpleNamespace
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.bsrnn.band_sequence import dilated_settings
-from ..models.bsrnn.bands import band_widths, choose_scheme
 from ..models.bsrnn.sequence import neighbour_counts
 from ..models.base import run_batch
-from ..models.bsrnn.network import BSRNN
 from .configuration import build_model, experiments, task_name
-from ..models.bsrnn.config import check_arguments, layer_name, plain, source_names
+from ..models.bsrnn.config import BSRNNConfig
 
 GATES = {"lstm": 4, "gru": 3}
 
@@ -26,8 +21,8 @@ def bsrnn_params(**model_args):
     Returns:
         dict: ``band_split``, ``separator``, ``masks`` and ``total``.
     """
-    args = _complete(model_args)
-    n_feat, hid, chan = args.feature_dim, args.mask_ratio * args.feature_dim, args.n_chan
+    args = BSRNNConfig(**model_args)
+    n_feat, hid, chan = args.feature_dim, args.mask_ratio * args.feature_dim, args.mask_channels
     n_bands, n_bins = len(args.widths), sum(args.widths)
     split = 4 * n_bins * chan + 2 * n_bins * chan * n_feat + n_bands * n_feat
     block = _net_params(args, 0) + _net_params(args, 1)
@@ -55,7 +50,7 @@ def bsrnn_macs(seconds=3.0, channels=2, **model_args):
     Returns:
         dict: ``band_split``, ``separator``, ``masks`` and ``total``, in operations.
     """
-    args = _complete(model_args)
+    args = BSRNNConfig(**model_args)
     n_frames = 1 + int(seconds * args.sample_rate) // args.n_hop
     n_items = channels if args.stereo != "naive" else -(-channels // args.in_channels)
     n_feat, hid = args.feature_dim, args.mask_ratio * args.feature_dim
@@ -68,27 +63,13 @@ def bsrnn_macs(seconds=3.0, channels=2, **model_args):
     if args.n_attn_heads:
         block += cells * n_feat * (2 * args.attn_dim * args.n_attn_heads + 2 * n_feat)
         block += n_items * n_frames**2 * n_bands * (args.n_attn_heads * args.attn_dim + n_feat)
-    mask = n_bands * (n_feat * hid + hid * hid) + 4 * n_bins * args.n_chan * hid
+    mask = n_bands * (n_feat * hid + hid * hid) + 4 * n_bins * args.mask_channels * hid
     parts = {
-        "band_split": n_items * n_frames * 2 * n_bins * args.n_chan * n_feat,
+        "band_split": n_items * n_frames * 2 * n_bins * args.mask_channels * n_feat,
         "separator": args.n_repeats * block,
         "masks": args.n_masks * n_items * n_frames * mask,
     }
     return {**parts, "total": sum(parts.values())}
-
-
-def _complete(model_args):
-    """All arguments, checked, with the band widths, the masks and the channels per mask."""
-    bound = inspect.signature(BSRNN).bind(**model_args)
-    bound.apply_defaults()
-    args = SimpleNamespace(**{name: plain(value) for name, value in bound.arguments.items()})
-    args.sources = source_names(args.sources)
-    args.time_layer, args.band_layer = layer_name(args.time_layer), layer_name(args.band_layer)
-    check_arguments(args)
-    args.widths = band_widths(choose_scheme(args.sources, args.bands), args.n_fft, args.sample_rate)
-    args.n_masks = len(args.sources) - (args.residual_source and len(args.sources) > 1)
-    args.n_chan = args.in_channels if args.stereo == "naive" else 1
-    return args
 
 
 def _net_params(args, axis):

@@ -1,103 +1,130 @@
-"""Checks of BSRNN's constructor arguments: contradictions are refused before anything is built."""
-from difflib import get_close_matches
+"""What a BSRNN is made of: its constructor arguments, checked before anything is built."""
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Union
 
+from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from .bands import band_widths, choose_scheme
 from .sequence import LAYERS
 from .tac import ACTIVATIONS
 
 STEREO = ("naive", "tac")
-_COUNTS = ("sample_rate", "in_channels", "n_fft", "n_hop", "feature_dim", "n_repeats", "hid_ratio", "mask_ratio", "n_heads")
-_COUNTS += ("attn_dim", "tac_ratio")
+_COUNTS = ("sample_rate", "in_channels", "n_fft", "n_hop", "feature_dim", "n_repeats", "hid_ratio", "mask_ratio", "n_heads",
+           "attn_dim", "tac_ratio")  # fmt: skip
+PerNet = Union[int, Sequence[int]]
 
 
-def plain(value):
-    """Lists, tuples and arrays of any depth as lists, numbers of NumPy as Python's, the rest as it is: what a file holds."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
-
-
-def source_names(sources):
-    """Names of the sources as a tuple, of a single one too.
-
-    Raises:
-        ValueError: if they are no sequence of names.
-    """
-    if isinstance(sources, str):
-        return (sources,)
-    if not isinstance(sources, (list, tuple)):
-        raise ValueError(f"sources must be one or more names, got {sources!r}")
-    return tuple(sources)
-
-
-def layer_name(layer):
-    """A layer's name; None is "none"."""
-    return "none" if layer is None else layer
-
-
-def check_arguments(args):
-    """Check the constructor arguments of :class:`~asteroid_bsrnn.models.BSRNN`.
+@dataclass(frozen=True)
+class BSRNNConfig:
+    """Constructor arguments of :class:`~asteroid_bsrnn.models.BSRNN`.
 
     Args:
-        args: object with the arguments as attributes.
+        sources: names of what is separated; several share everything but the mask estimation.
+        bands: band scheme: None is the single source's own (joint for several sources or an
+            unknown one), a name of :data:`~asteroid_bsrnn.models.bsrnn.bands.SCHEMES`, or a list of (count, Hz).
+        sample_rate: in Hz.
+        in_channels: channels that a naive stereo model reads together.
+        n_fft: STFT window in samples.
+        n_hop: STFT hop in samples.
+        feature_dim: N, features per band.
+        n_repeats: R, blocks of time net and band net.
+        hid_ratio: hidden features of a recurrent layer per direction, as a multiple of its input.
+        time_layer, band_layer: "lstm", "gru", "conv", "dilated" (BSCNN) or "none" (also None).
+        bidirectional: whether recurrent layers run both ways (conv layers have half the width otherwise).
+        mask_ratio: hidden features of the mask estimation as a multiple of N.
+        mask_context: box sum over this many neighbouring bins on both sides of each estimate.
+        residual_source: the last source is the mixture less the others (ignored for a single one).
+        n_heads: parallel heads that share the weights of the nets.
+        n_attn_heads: attention heads; 0 is no attention.
+        attn_dim: features per band of queries and keys.
+        stereo: "naive" or "tac".
+        tac_ratio: hidden features of TAC as a multiple of N.
+        tac_act: "tanh" or "prelu".
+        group_num: groups of the nets' norms; None is one per 16 features.
+        n_dilated, dilated_kernel, dilated_ratio: dilated layers, taps and hidden channels (as a
+            multiple of the features) of "dilated" nets; a pair is (time net, band net).
+        eps: added to the variance in norms.
 
     Raises:
-        ValueError: naming the argument, its value and what is allowed.
+        ValueError: for arguments that contradict each other, with what is allowed.
     """
-    _check_sources(args.sources)
-    for name in _COUNTS:
-        _integer(name, getattr(args, name), 1)
-    for name in ("mask_context", "n_attn_heads"):
-        _integer(name, getattr(args, name), 0)
-    for name, known in (("time_layer", LAYERS), ("band_layer", LAYERS), ("tac_act", ACTIVATIONS)):
-        _choice(name, getattr(args, name), known)
-    if args.stereo is not None:
-        _choice("stereo", args.stereo, STEREO)
-    for name in ("bidirectional", "residual_source"):
-        if not isinstance(getattr(args, name), bool):
-            raise ValueError(f"{name} must be true or false, got {getattr(args, name)!r}")
-    for name, least in (("n_dilated", 0), ("dilated_kernel", 1), ("dilated_ratio", 1)):
-        _integer_or_pair(name, getattr(args, name), least)
-    if isinstance(args.eps, bool) or not isinstance(args.eps, (int, float)) or not args.eps > 0:
-        raise ValueError(f"eps must be a positive number, got {args.eps!r}")
-    _check_divisions(args)
+
+    sources: Sequence[str] = ("vocals",)
+    bands: Any = None
+    sample_rate: int = 44100
+    in_channels: int = 2
+    n_fft: int = 2048
+    n_hop: int = 512
+    feature_dim: int = 64
+    n_repeats: int = 8
+    hid_ratio: int = 2
+    time_layer: Optional[str] = "lstm"
+    band_layer: Optional[str] = "lstm"
+    bidirectional: bool = True
+    mask_ratio: int = 4
+    mask_context: int = 0
+    residual_source: bool = False
+    n_heads: int = 1
+    n_attn_heads: int = 0
+    attn_dim: int = 16
+    stereo: Optional[str] = None
+    tac_ratio: int = 3
+    tac_act: str = "prelu"
+    group_num: Optional[int] = 1
+    n_dilated: PerNet = 3
+    dilated_kernel: PerNet = 3
+    dilated_ratio: PerNet = 1
+    eps: float = 1e-7
+
+    def __post_init__(self) -> None:
+        set_plain(self, sources=source_names(self.sources), bands=plain(self.bands))
+        set_plain(self, time_layer=self.time_layer or "none", band_layer=self.band_layer or "none")
+        pairs = ("n_dilated", "dilated_kernel", "dilated_ratio")
+        set_plain(self, **{name: plain(getattr(self, name)) for name in pairs})
+        whole_numbers(self, _COUNTS)
+        whole_numbers(self, ("mask_context", "n_attn_heads"), least=0)
+        choice("time_layer", self.time_layer, LAYERS)
+        choice("band_layer", self.band_layer, LAYERS)
+        choice("tac_act", self.tac_act, ACTIVATIONS)
+        if self.stereo is not None:
+            choice("stereo", self.stereo, STEREO)
+        truth(self, "bidirectional", "residual_source")
+        for name, least in zip(pairs, (0, 1, 1)):
+            _whole_or_pair(name, getattr(self, name), least)
+        number("eps", self.eps, above=0)
+        self._check_divisions()
+
+    def _check_divisions(self) -> None:
+        for name in ("n_heads", "n_attn_heads"):
+            heads = getattr(self, name)
+            if heads and self.feature_dim % heads:
+                raise ValueError(f"feature_dim {self.feature_dim} is not divisible by {name} {heads}")
+        if self.group_num is not None:
+            whole("group_num", self.group_num)
+        n_feat = self.feature_dim // self.n_heads
+        groups = max(n_feat // 16, 1) if self.group_num is None else self.group_num
+        if n_feat % groups:
+            wanted = f"{groups} groups (group_num {self.group_num})"
+            raise ValueError(f"feature_dim / n_heads = {n_feat} is not divisible into {wanted}")
+
+    @property
+    def widths(self) -> list[int]:
+        """Bins of each band."""
+        return band_widths(choose_scheme(self.sources, self.bands), self.n_fft, self.sample_rate)
+
+    @property
+    def n_masks(self) -> int:
+        """Sources with a mask: all, or all but the last where that is the residual."""
+        return len(self.sources) - (self.residual_source and len(self.sources) > 1)
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels of one band split and mask: those of naive stereo, else 1."""
+        return self.in_channels if self.stereo == "naive" else 1
 
 
-def _check_divisions(args):
-    for name in ("n_heads", "n_attn_heads"):
-        heads = getattr(args, name)
-        if heads and args.feature_dim % heads:
-            raise ValueError(f"feature_dim {args.feature_dim} is not divisible by {name} {heads}")
-    if args.group_num is not None:
-        _integer("group_num", args.group_num, 1)
-    n_feat = args.feature_dim // args.n_heads
-    groups = max(n_feat // 16, 1) if args.group_num is None else args.group_num
-    if n_feat % groups:
-        raise ValueError(f"feature_dim / n_heads = {n_feat} is not divisible into {groups} groups (group_num {args.group_num})")
-
-
-def _check_sources(sources):
-    if not sources or not all(isinstance(source, str) and source for source in sources):
-        raise ValueError(f"sources must be one or more names, got {sources!r}")
-    twice = {source for source in sources if sources.count(source) > 1}
-    if twice:
-        raise ValueError(f"sources must differ, got {', '.join(sorted(twice))} more than once")
-
-
-def _integer(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def _integer_or_pair(name, value, least):
+def _whole_or_pair(name: str, value: Any, least: int) -> None:
     if isinstance(value, list) and len(value) == 2:
         for entry in value:
-            _integer(f"{name} (time net, band net)", entry, least)
+            whole(f"{name} (time net, band net)", entry, least)
     else:
-        _integer(name, value, least)
-
-
-def _choice(name, value, known):
-    if value not in known:
-        near = get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown {name} {value!r}: {hint}known are {', '.join(known)}")
+        whole(name, value, least)

@@ -1,17 +1,18 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
+from dataclasses import fields
+
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from ...dsp.stft import STFT
 from .band_sequence import build_block
 from .band_split import BandSplit
-from .bands import band_widths, choose_scheme
 from .mask_estimation import MaskEstimation
-from ..base import SeparationModel, as_batch
-from .config import check_arguments, layer_name, plain, source_names
+from ..base import MusicModel, as_batch, as_ranked
+from .config import BSRNNConfig
 
 
-class BSRNN(SeparationModel):
+class BSRNN(MusicModel):
     """Band-Split RNN for music separation.
 
     Channels are independent (``stereo=None``: any number of channels), exchange information in every block ("tac":
@@ -20,31 +21,7 @@ class BSRNN(SeparationModel):
     repeating its own channels in turn, and the estimates of the copies are averaged. Mono is thus duplicated.
 
     Args:
-        sources (sequence of str): names of what is separated; several share everything but the mask estimation.
-        bands (None, str or list): band scheme: None is the single source's own (joint for several sources or an
-            unknown one), a name of :data:`~asteroid_bsrnn.models.bsrnn.bands.SCHEMES`, or a list of (count, Hz).
-        sample_rate (int): in Hz.
-        in_channels (int): channels that a naive stereo model reads together.
-        n_fft (int): STFT window in samples.
-        n_hop (int): STFT hop in samples.
-        feature_dim (int): N, features per band.
-        n_repeats (int): R, blocks of time net and band net.
-        hid_ratio (int): hidden features of a recurrent layer per direction, as a multiple of its input.
-        time_layer, band_layer (str or None): "lstm", "gru", "conv", "dilated" (BSCNN) or "none" (also None).
-        bidirectional (bool): whether recurrent layers run both ways (conv layers have half the width otherwise).
-        mask_ratio (int): hidden features of the mask estimation as a multiple of N.
-        mask_context (int): box sum over this many neighbouring bins on both sides of each estimate.
-        residual_source (bool): the last source is the mixture less the others (ignored for a single one).
-        n_heads (int): parallel heads that share the weights of the nets.
-        n_attn_heads (int): attention heads; 0 is no attention.
-        attn_dim (int): features per band of queries and keys.
-        stereo (None or str): "naive" or "tac".
-        tac_ratio (int): hidden features of TAC as a multiple of N.
-        tac_act (str): "tanh" or "prelu".
-        group_num (int or None): groups of the nets' norms; None is one per 16 features.
-        n_dilated, dilated_kernel, dilated_ratio (int or pair of int): dilated layers, taps and hidden channels (as a
-            multiple of the features) of "dilated" nets; a pair is (time net, band net).
-        eps (float): added to the variance in norms.
+        *arguments, **keywords: those of :class:`~asteroid_bsrnn.models.bsrnn.config.BSRNNConfig`.
 
     Attributes:
         activation_checkpointing (bool): recompute each block in the backward pass instead of keeping what is inside.
@@ -57,62 +34,27 @@ class BSRNN(SeparationModel):
         [2] Magron, Serizel and Douwes, "The Costs of Reproducibility in Music Separation Research", 2026.
     """
 
-    def __init__(
-        self,
-        sources=("vocals",),
-        bands=None,
-        sample_rate=44100,
-        in_channels=2,
-        n_fft=2048,
-        n_hop=512,
-        feature_dim=64,
-        n_repeats=8,
-        hid_ratio=2,
-        time_layer="lstm",
-        band_layer="lstm",
-        bidirectional=True,
-        mask_ratio=4,
-        mask_context=0,
-        residual_source=False,
-        n_heads=1,
-        n_attn_heads=0,
-        attn_dim=16,
-        stereo=None,
-        tac_ratio=3,
-        tac_act="prelu",
-        group_num=1,
-        n_dilated=3,
-        dilated_kernel=3,
-        dilated_ratio=1,
-        eps=1e-7,
-    ):
-        super().__init__(sample_rate, in_channels)
-        self.sources = source_names(sources)
-        self.bands, self.n_fft, self.n_hop = plain(bands), n_fft, n_hop
-        self.feature_dim, self.n_repeats, self.hid_ratio = feature_dim, n_repeats, hid_ratio
-        self.time_layer, self.band_layer = layer_name(time_layer), layer_name(band_layer)
-        self.bidirectional, self.residual_source = bidirectional, residual_source
-        self.mask_ratio, self.mask_context = mask_ratio, mask_context
-        self.n_heads, self.n_attn_heads, self.attn_dim = n_heads, n_attn_heads, attn_dim
-        self.stereo, self.tac_ratio, self.tac_act = stereo, tac_ratio, tac_act
-        self.group_num, self.eps = group_num, eps
-        self.n_dilated, self.dilated_kernel = plain(n_dilated), plain(dilated_kernel)
-        self.dilated_ratio = plain(dilated_ratio)
-        check_arguments(self)
-        self.activation_checkpointing = False
+    Config = BSRNNConfig
+    activation_checkpointing = False
 
-        self.widths = band_widths(choose_scheme(self.sources, self.bands), n_fft, sample_rate)
-        n_chan = in_channels if stereo == "naive" else 1
-        self.stft = STFT(n_fft, n_hop)
-        self.band_split = BandSplit(self.widths, feature_dim, n_chan, eps)
-        self.blocks = torch.nn.ModuleList(build_block(self, len(self.widths)) for _ in range(n_repeats))
-        n_masks = self.n_src - self.has_residual
-        self.masks = MaskEstimation(self.widths, feature_dim, mask_ratio, n_masks, n_chan, mask_context, eps)
-
-    @property
-    def n_src(self):
-        """Number of sources."""
-        return len(self.sources)
+    def __init__(self, *arguments, **keywords):
+        config = BSRNNConfig(*arguments, **keywords)
+        super().__init__(config)
+        for name in {field.name for field in fields(config)} - {"sources", "sample_rate", "in_channels"}:
+            setattr(self, name, getattr(config, name))
+        self.widths = config.widths
+        self.stft = STFT(config.n_fft, config.n_hop)
+        self.band_split = BandSplit(self.widths, config.feature_dim, config.mask_channels, config.eps)
+        self.blocks = torch.nn.ModuleList(build_block(config, len(self.widths)) for _ in range(config.n_repeats))
+        self.masks = MaskEstimation(
+            self.widths,
+            config.feature_dim,
+            config.mask_ratio,
+            config.n_masks,
+            config.mask_channels,
+            config.mask_context,
+            config.eps,
+        )
 
     @property
     def channels(self):
@@ -122,7 +64,7 @@ class BSRNN(SeparationModel):
     @property
     def has_residual(self):
         """Whether the last source is what the others leave."""
-        return self.residual_source and self.n_src > 1
+        return self.config.n_masks < self.n_src
 
     def forward(self, wav):
         """Separate.
@@ -157,10 +99,7 @@ class BSRNN(SeparationModel):
         """
         spec_BSCFT = self.separate_spectrum(self.stft(as_batch(wav)))
         wav_BSCL = self.stft.inverse(spec_BSCFT, wav.shape[-1]).to(wav.dtype)
-        if wav.ndim == 3:
-            return wav_BSCL, spec_BSCFT
-        wav_BSL, spec_BSFT = wav_BSCL[:, :, 0], spec_BSCFT[:, :, 0]
-        return (wav_BSL, spec_BSFT) if wav.ndim == 2 else (wav_BSL[0], spec_BSFT[0])
+        return as_ranked(wav, wav_BSCL), as_ranked(wav, spec_BSCFT)
 
     def separate_spectrum(self, spec_BCFT):
         """Spectrum of the mixture to spectra of the sources.

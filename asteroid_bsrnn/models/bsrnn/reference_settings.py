@@ -1,7 +1,7 @@
 """The reference's configuration in our words."""
 from collections.abc import Mapping, Sequence
 
-from .config import plain, source_names
+from ..layers.checks import plain, source_names
 
 #: reference's name -> ours, where the value carries over as it is
 _SAME = {
