@@ -44,7 +44,7 @@ class BSRNN(SeparationModel):
         group_num (int or None): groups of the nets' norms; None is one per 16 features.
         n_dilated, dilated_kernel, dilated_ratio (int or pair of int): dilated layers, taps and hidden channels (as a
             multiple of the features) of "dilated" nets; a pair is (time net, band net).
-        eps (float): added to the variance in norms.
+        eps (float): added to the variance in norms, except those of the attention (always 1e-7, as in the reference).
 
     Attributes:
         activation_checkpointing (bool): recompute each block in the backward pass instead of keeping what is inside.
