@@ -62,7 +62,7 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
 def _assume(args):
     """Complete what neither weights nor configuration tell by what all published models have, and say so."""
     n_hop = args["n_fft"] // 4
-    usual = {"n_hop": (n_hop, f"a hop of n_fft / 4 = {n_hop}"), "sample_rate": (44100, "44100 Hz")}
+    usual = {"n_hop": (n_hop, f"n_fft / 4 = {n_hop} as hop"), "sample_rate": (44100, "44100 Hz")}
     usual |= {"mask_context": (0, "masks without context"), "eps": (1e-7, "eps 1e-07")}
     if {args["time_layer"], args["band_layer"]} - {"dilated", "none"}:
         usual["group_num"] = (1, "norms of 1 group")
