@@ -213,6 +213,7 @@ BOMBS = {
     "storage that is not there": (b"x", storage(2**50, 1, 1)),
     "storage that is too short": (b"x", storage(100, 1, 1)),
     "tensor beyond its storage": (b"x", storage(2, 2**40, 1)),
+    "tensor a little beyond its storage": (b"x", storage(2, 3, 1)),
     "tensor that repeats itself": (b"x", storage(2, 2**50, 0)),
     "array beyond its content": (b"x", ARRAY + b"(K\x01(\x8a\x08" + struct.pack("<q", 2**50) + b"t" + DTYPE + b"\x89C\x08abcdefghtb"),
     "no end": (b"x", b"(((((("),
