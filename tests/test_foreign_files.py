@@ -233,6 +233,7 @@ def test_bombs_are_refused_in_one_sentence(tmp_path, case):
     with pytest.raises(UserError, match="x.pth is (refused|damaged or truncated)") as refusal:
         read_pickled(path)
     assert "\n" not in str(refusal.value)
+    assert not case.startswith("tensor") or "a tensor reaches beyond its storage" in str(refusal.value)
 
 
 @pytest.mark.parametrize("body", [doubled("tuple") + b"0}h\x00Ns", b"r\xff\xff\xff\xff", b"cbuiltins\nbytearray\n(\x8a\x06\0\0\0\0\0\x10tR"])
