@@ -418,4 +418,4 @@ def test_a_real_lightning_file_of_the_reference_is_recognised(zenodo):
 def test_the_length_of_training_is_read_from_a_real_lightning_file():
     if SHARED is None:
         pytest.skip("needs the reference checkpoint of the shared folder")
-    assert contents._training_length(SHARED / "golden" / "vocals.ckpt") == {"epoch": 0, "global_step": 2}
+    assert contents._training_length(contents.read_file(SHARED / "golden" / "vocals.ckpt")) == {"epoch": 0, "global_step": 2}

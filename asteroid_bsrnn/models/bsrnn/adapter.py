@@ -16,7 +16,8 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
     """A BSRNN with the weights of a reference model.
 
     Accepts single-source and multi-source models, BSCNN, the key style of April 2025 (``mask.*``) and files without
-    configuration: then everything is inferred from keys and shapes, except the hop (assumed n_fft / 4) and names.
+    configuration: then everything is inferred from keys and shapes, except hop, rate, context of the masks, groups of
+    norms, eps and names; what is assumed for them is said in a warning.
 
     Args:
         state_dict (dict): key -> tensor or numpy array.

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from ..layers.norms import uniform
 
+_EPS = 1e-7  # added to the variance; fixed, as in the reference, whose `eps` does not reach this block
+
 
 class FrameAttention(nn.Module):
     """Attention block of the optimised BSRNN, on PyTorch's fused scaled-dot-product attention.
@@ -20,16 +22,15 @@ class FrameAttention(nn.Module):
         n_bands (int): K.
         n_heads (int): heads; divides ``n_feat``.
         attn_dim (int): features per band of queries and keys.
-        eps (float): added to the variance.
 
     References
         [1] Wang et al., "TF-GridNet", ICASSP 2023 (full-band self-attention module).
     """
 
-    def __init__(self, n_feat, n_bands, n_heads=1, attn_dim=16, eps=1e-7):
+    def __init__(self, n_feat, n_bands, n_heads=1, attn_dim=16):
         super().__init__()
         n_value = n_feat // n_heads
-        self.n_heads, self.eps = n_heads, eps
+        self.n_heads = n_heads
         self.sizes = [attn_dim] * 2 * n_heads + [n_value] * n_heads  # queries, keys, values
         self.weight = uniform(sum(self.sizes), n_feat, fan_in=n_feat)
         self.bias = uniform(sum(self.sizes), fan_in=n_feat)
@@ -48,7 +49,7 @@ class FrameAttention(nn.Module):
     def _heads(self, y_KBTQ, gain_HKE, bias_HKE):
         """Norm of each head and frame over (band, feature), flattened: (batch, heads, frames, bands * features)."""
         y_BHTKE = y_KBTQ.unflatten(3, (gain_HKE.shape[0], -1)).permute(1, 3, 2, 0, 4)
-        y_BHTD = F.layer_norm(y_BHTKE.flatten(3), (gain_HKE[0].numel(),), eps=self.eps)
+        y_BHTD = F.layer_norm(y_BHTKE.flatten(3), (gain_HKE[0].numel(),), eps=_EPS)
         return torch.addcmul(bias_HKE.flatten(1)[:, None], y_BHTD, gain_HKE.flatten(1)[:, None])
 
     def forward(self, x_KBTN):
@@ -65,5 +66,5 @@ class FrameAttention(nn.Module):
         out_BTKN = out_BHTD.unflatten(3, (n_bands, -1)).permute(0, 2, 3, 1, 4).flatten(3)
         out_BTKN = self.proj(out_BTKN)
         out_BTKN = F.prelu(out_BTKN, self.proj_slope.to(out_BTKN.dtype))
-        out_BTKN = F.layer_norm(out_BTKN, out_BTKN.shape[2:], self.proj_gain, self.proj_bias, self.eps)
+        out_BTKN = F.layer_norm(out_BTKN, out_BTKN.shape[2:], self.proj_gain, self.proj_bias, _EPS)
         return x_KBTN + out_BTKN.permute(2, 0, 1, 3)

@@ -50,7 +50,7 @@ def build_block(args, n_bands):
     tac = TAC(args.feature_dim, args.tac_ratio, args.tac_act) if args.stereo == "tac" else None
     attention = None
     if args.n_attn_heads:
-        attention = FrameAttention(args.feature_dim, n_bands, args.n_attn_heads, args.attn_dim, args.eps)
+        attention = FrameAttention(args.feature_dim, n_bands, args.n_attn_heads, args.attn_dim)
     nets = [_build_net(args, layer, axis) for axis, layer in enumerate((args.time_layer, args.band_layer))]
     return BandSequenceBlock(*nets, args.n_heads, tac, attention)
 

@@ -42,7 +42,7 @@ class BSRNNConfig:
         group_num: groups of the nets' norms; None is one per 16 features.
         n_dilated, dilated_kernel, dilated_ratio: dilated layers, taps and hidden channels (as a
             multiple of the features) of "dilated" nets; a pair is (time net, band net).
-        eps: added to the variance in norms.
+        eps: added to the variance in norms, except those of the attention (always 1e-7, as in the reference).
 
     Raises:
         ValueError: for arguments that contradict each other, with what is allowed.

@@ -49,16 +49,28 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
         find("BN.*", stereo="naive", in_channels=n_chan)
     _compare(found, told, evidence)
     args = {**told, **found}
-    if "n_hop" not in args:
-        args["n_hop"] = n_fft // 4
-        warnings.warn(f"the hop is not part of the weights: assuming n_fft / 4 = {args['n_hop']}")
-    rate = args.get("sample_rate", 44100)
+    _assume(args)
+    rate = args["sample_rate"]
     args["sources"], args["residual_source"] = _sources(_count(shapes, "maskers"), told, sources, widths, n_fft)
     args["bands"] = _bands(widths, args["sources"], n_fft, rate)
     joint = (hyper_parameters or {}).get("joint_bandsplit") and "dilated" not in (args["time_layer"], args["band_layer"])
     if joint and widths != band_widths(SCHEMES["joint"], n_fft, rate):  # the reference's BSCNN ignores this setting
         raise ValueError(f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands")
     return args
+
+
+def _assume(args):
+    """Complete what neither weights nor configuration tell by what all published models have, and say so."""
+    n_hop = args["n_fft"] // 4
+    usual = {"n_hop": (n_hop, f"n_fft / 4 = {n_hop} as hop"), "sample_rate": (44100, "44100 Hz")}
+    usual |= {"mask_context": (0, "masks without context"), "eps": (1e-7, "eps 1e-07")}
+    if {args["time_layer"], args["band_layer"]} - {"dilated", "none"}:
+        usual["group_num"] = (1, "norms of 1 group")
+    missing = [name for name in usual if name not in args]
+    args.update({name: usual[name][0] for name in missing})
+    if missing:
+        said = ", ".join(usual[name][1] for name in missing)
+        warnings.warn(f"the weights do not tell {', '.join(missing)}: assuming {said}")
 
 
 def _axes(shapes, key, n_axes):
@@ -208,8 +220,11 @@ def _sources(masks, told, given, widths, n_fft):
     names = tuple(given) if given else told.get("sources")
     residual = told.get("residual_source")
     if names is None and n_masks == 1:
-        known = _scheme_names(widths, n_fft)
-        return (known[0] if known and known[0] != "joint" else "target",), False
+        known = [name for name in _scheme_names(widths, n_fft) if name != "joint"]
+        name = known[0] if known else "target"
+        also = " (other has the same bands)" if name == "vocals" else ""
+        warnings.warn(f"the name of the source is not part of the weights: assuming {name}{also}")
+        return (name,), False
     if names is None:
         simo = n_masks == 4 or (n_masks == 3 and residual is not False)
         names = SIMO_SOURCES if simo else tuple(f"source{index + 1}" for index in range(n_masks + bool(residual)))

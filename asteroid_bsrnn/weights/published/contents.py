@@ -1,8 +1,6 @@
 """What a downloaded file holds: every checkpoint in it, recognised by its keys and settings, and converted once."""
 
-import pickletools
 import shutil
-import zipfile
 from pathlib import Path
 
 from ...common.download import checksum, is_archive, unpack
@@ -96,23 +94,9 @@ def _convert(path, member, folder, origin):
     save_safetensors(conf, folder / f"{digest}.safetensors", card)
     told = any(settings.get(key) for key in ("targets", "target"))
     args = plain(conf["model_args"])
-    return {"member": member, "sha256": digest, "args": args, "told": told, **_training_length(path)}
+    return {"member": member, "sha256": digest, "args": args, "told": told, **_training_length(content)}
 
 
-def _training_length(path):
-    """``epoch`` and ``global_step`` as Lightning writes them at the start of its pickle, read without unpickling."""
-    found, key = {}, None
-    if not zipfile.is_zipfile(path):
-        return found
-    with zipfile.ZipFile(path) as content:
-        name = next(name for name in content.namelist() if name.endswith("data.pkl"))
-        for code, value, _ in pickletools.genops(content.read(name)):
-            if isinstance(value, str):
-                key = value
-            elif isinstance(value, int) and code.name.startswith(("BININT", "LONG")):
-                if key in ("epoch", "global_step"):
-                    found.setdefault(key, value)
-                key = None
-            if len(found) == 2:
-                break
-    return found
+def _training_length(content):
+    """``epoch`` and ``global_step`` of a Lightning file, where it states them."""
+    return {key: content[key] for key in ("epoch", "global_step") if isinstance(content.get(key), int)}
