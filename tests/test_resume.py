@@ -185,7 +185,7 @@ def test_worker_processes_change_nothing(tmp_path, reference):
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random(tmp_path):
-    made = configuration(epochs=80, patience=100)  # long enough that no run ends before its kill, however fast
+    made = configuration(epochs=80, patience=100)  # 480 steps: no run ends before its kill, however fast
     reference, folder, draw = tmp_path / "reference", tmp_path / "killed", random.Random(4)
     reference.mkdir(), folder.mkdir()
     start = time.monotonic()
@@ -194,8 +194,8 @@ def test_killed_twenty_times_at_random(tmp_path):
     kinds = ["inside an epoch", "between a step and its checkpoint", "inside the write of a checkpoint"]
     done = {}
     for number in range(20):
-        if number % 2:  # anywhere, by the clock
-            code = run(folder, made, kill_after=draw.uniform(0.02, 0.02 * whole))
+        if number % 2:  # anywhere, by the clock, but after 20 steps at most
+            code = run(folder, made, kill_after=draw.uniform(0.02, 0.02 * whole), kind=kinds[0], count=20)
             kind = "anywhere"
         else:
             kind = kinds[number // 2 % 3]
