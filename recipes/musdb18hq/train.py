@@ -10,6 +10,7 @@ from asteroid_bsrnn.cost import recipe_cost
 from asteroid_bsrnn.data import music_data
 from asteroid_bsrnn.engine import fit, seed_everything
 from asteroid_bsrnn.engine.recipe import ExperimentRecord, chosen_experiments, recipe_conf, recipe_parser
+from asteroid_bsrnn.engine.training import training_options
 from asteroid_bsrnn.files import atomic_path, read_json, write_json
 from asteroid_bsrnn.models import StemSeparator
 from asteroid_bsrnn.scripts.main import guarded
@@ -55,6 +56,7 @@ def main(argv=None):
     parser.add_argument("--source", default="all", help="all, one source, or several with commas")
     args = parser.parse_args(argv)
     conf, info = recipe_conf(args, HERE)
+    training_options(conf)
     chosen = chosen_experiments(conf, args.source)
     allow_changes = bool(args.resume_with)
     whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": recipe_cost(conf, True)[1]}
