@@ -14,9 +14,9 @@ from helpers import GOLDEN, SHARED
 from test_golden import load
 
 from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.weights import load_model
 from asteroid_bsrnn.weights.inert import Inert
 from asteroid_bsrnn.weights.pickles import read_pickled

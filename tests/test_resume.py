@@ -185,7 +185,7 @@ def test_worker_processes_change_nothing(tmp_path, reference):
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random(tmp_path):
-    made = configuration(epochs=80, patience=100)  # long enough that no run ends before its kill, however fast
+    made = configuration(epochs=80, patience=100)  # 480 steps: no run ends before its kill, however fast
     reference, folder, draw = tmp_path / "reference", tmp_path / "killed", random.Random(4)
     reference.mkdir(), folder.mkdir()
     start = time.monotonic()
@@ -194,8 +194,8 @@ def test_killed_twenty_times_at_random(tmp_path):
     kinds = ["inside an epoch", "between a step and its checkpoint", "inside the write of a checkpoint"]
     done = {}
     for number in range(20):
-        if number % 2:  # anywhere, by the clock
-            code = run(folder, made, kill_after=draw.uniform(0.02, 0.02 * whole))
+        if number % 2:  # anywhere, by the clock, but after 20 steps at most
+            code = run(folder, made, kill_after=draw.uniform(0.02, 0.05 * whole), kind=kinds[0], count=20)
             kind = "anywhere"
         else:
             kind = kinds[number // 2 % 3]
@@ -210,6 +210,15 @@ def test_killed_twenty_times_at_random(tmp_path):
     assert run(folder, made) == 0
     assert_undisturbed(folder, reference)
     print(f"{done}: final state equal bit by bit to the undisturbed run")
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
+    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_1.0a1b2c3d.partial.ckpt"]
+    (tmp_path / "checkpoints").mkdir()
+    for name in [*left, ".notes.0a1b2c3d.partial.txt"]:
+        (tmp_path / name).touch()
+    train(tmp_path, conf(epochs=1))
+    assert [path.name for path in tmp_path.rglob(".*partial*")] == [".notes.0a1b2c3d.partial.txt"]  # somebody else's
 
 
 def test_full_disk(tmp_path, reference):

@@ -12,7 +12,7 @@ from asteroid.models import BaseModel
 from asteroid_bsrnn import weights
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, save_safetensors
-from asteroid_bsrnn.weights.loading import read_file
+from asteroid_bsrnn.weights.load import read_file
 from separation_models import tiny_net
 
 

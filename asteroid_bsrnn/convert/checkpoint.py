@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError
-from ..weights.loading import read_file
+from ..common.errors import UserError
+from ..weights.load import read_file
 
 
 def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Tensor], dict | None]:

@@ -14,7 +14,7 @@ from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
 from ..models import StemSeparator
 from ..separation.segments import apply_segments
-from ..training.fit import fit
+from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..weights import load_model
 from .configuration import build_model, experiments, load_conf, merge, read_yaml
@@ -47,6 +47,7 @@ def train(recipe_dir, argv=None):
     parser.add_argument("--source", default="all", help="all, one source, or several with commas")
     args = parser.parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
+    training_options(conf)
     chosen = chosen_experiments(conf, args.source)
     allow_changes = bool(args.resume_with)
     cost = recipe_cost(conf, True)[1]

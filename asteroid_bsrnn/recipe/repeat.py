@@ -16,8 +16,8 @@ def repeat(path):
         path (str or Path): ``run.json``, or the folder that holds it.
 
     Returns:
-        tuple: the configuration, with batch and devices as they were used; a dict of ``protocol``, ``variant``,
-        ``corpus`` and ``source``; a list of sentences on what differs here and may change the last bits.
+        tuple: the configuration, with batch, devices and precision as they were used; a dict of ``protocol``,
+        ``variant``, ``corpus`` and ``source``; a list of sentences on what differs here and may change the last bits.
 
     Raises:
         UserError: if the file is missing or is not the record of a run.
@@ -30,7 +30,7 @@ def repeat(path):
     if not isinstance(run, dict) or not isinstance(run.get("conf"), dict):
         raise UserError(f"{path} is not the record of a run: it holds no configuration under 'conf'")
     conf = copy.deepcopy(run["conf"])
-    for key in ("batch", "devices"):
+    for key in ("batch", "devices", "precision"):
         if run.get(key):
             conf["training"][key] = run[key]
     info = {key: run.get(key) for key in ("protocol", "variant", "corpus", "source")}

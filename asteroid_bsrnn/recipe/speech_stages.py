@@ -14,7 +14,7 @@ from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
 from .options import make_loss, measured, recipe_conf, recipe_parser
 from ..training.systems import SpeechSystem
-from ..training.fit import fit
+from ..training.fit import fit, training_options
 
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
 
@@ -40,6 +40,7 @@ def train(recipe_dir, argv=None):
     """Stage 2: train the model of one configuration, or go on with it."""
     args = recipe_parser(train.__doc__).parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
+    training_options(conf)
     data = speech_data(conf, recipe_dir)
     seed_everything(conf["training"]["seed"])
     model = build_model(conf)

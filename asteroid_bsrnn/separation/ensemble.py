@@ -10,8 +10,8 @@ from .segments import best_order, make_plan, stream_segments
 from ..common.errors import UserError
 from ..models.base import as_model, run_batch
 from ..weights import load_model
+from ..common.precision import PRECISIONS, choose_precision
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
@@ -29,7 +29,8 @@ class Separator:
         weights (list of float, optional): of the models in the average; equal if None.
         device (str): ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         precision (str): ``"fp32"``, or the type in which recurrent, linear and convolution layers compute:
-            ``"bf16"`` or ``"fp16"``; everything between them stays in fp32.
+            ``"bf16"`` or ``"fp16"``; everything between them stays in fp32. ``"auto"``: bf16 where it is
+            there and fast.
         shifts (int): average the results for so many delays of up to half a second.
         sources (list of str, optional): only these of a music model; members of a ``StemSeparator`` without any of them
             are not run.
@@ -37,23 +38,23 @@ class Separator:
     Attributes:
         sources (tuple of str): names of the estimates.
         sample_rate (int): of the models, in Hz.
+        precision (str): what is computed in; never ``"auto"``.
         ordered (bool): whether the order of the sources means something.
 
     Raises:
-        UserError: if a model does not separate, the models do not fit each other, or the device is not there.
+        UserError: if a model does not separate, the models do not fit each other, the device is not there or
+            cannot compute in that precision.
     """
 
     def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1, sources=None):
         models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not models:
             raise UserError("no model given")
-        if precision not in PRECISIONS:
-            raise UserError(f"unknown precision {precision!r}: known are {', '.join(PRECISIONS)}")
         if shifts < 1:
             raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
-        self.device, self.dtype, self.shifts = choose_device(device), PRECISIONS[precision], shifts
-        if precision == "fp16" and self.device.type == "cpu":
-            raise UserError("precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+        self.device, self.shifts = choose_device(device), shifts
+        self.precision = choose_precision(precision, self.device)
+        self.dtype = PRECISIONS[self.precision]
         models = [model if isinstance(model, torch.nn.Module) else load_model(model) for model in models]
         self.models = [model.to(self.device).eval() for model in models]
         self.weights = _shares(weights, len(models))

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,18 +13,32 @@ from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
 from ..models.base import as_model
 from .feed.batching import largest_batch, split_batch
-from .devices import gather, make_fabric, peak_memory
 from .loggers import Log
+from ..common.precision import PRECISIONS, choose_precision, supports
+from .devices import choose_devices, gather, make_fabric, peak_memory
 from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section
-from .precision import Precision
+from .autocast import Precision
 from ..experiment.run import RunRecord, now
 from .state.checkpoints import Checkpoints, exclusive
 from .feed.ring import collate
 from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
 from .state.state import RunState
 from .systems import MusicSystem
+
+def training_options(conf) -> TrainingOptions:
+    """Section ``training`` of a configuration, checked, for this machine too: call it before data are read.
+
+    Raises:
+        UserError: for a wrong value, a device that is not there, or a precision that this processor does not have (that
+            of a GPU is tried by :func:`fit`, on the one that each process gets).
+    """
+    options = call_with_section(TrainingOptions, "training", conf)
+    if choose_devices(options.devices, options.accelerator, options.effective_batch)[2] == "cpu":
+        choose_precision(options.precision, "cpu", "training.precision")
+    return options
+
 
 def fit(
     model,
@@ -64,7 +79,7 @@ def fit(
         UserError: whatever the user can mend: configuration, folder, disk, unreadable data, divergence.
         Interrupted: a ``SystemExit`` after SIGTERM or SIGUSR1, with everything saved.
     """
-    options = call_with_section(TrainingOptions, "training", conf)
+    options = training_options(conf)
     if not len(val_set):
         raise UserError("the validation set is empty: at least one recording is needed to choose the best model")
     exp_dir = Path(exp_dir)
@@ -82,9 +97,17 @@ class _Run:
     """One call of :func:`fit`: the parts are put together here, the work is done by :class:`.loop.Loop`."""
 
     def __init__(self, fabric, options, conf, exp_dir, info, ledger):
-        self.fabric, self.options, self.conf, self.exp_dir, self.info = fabric, options, conf, exp_dir, info
+        self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
         self.ledger = Path(ledger or exp_dir / "energy.json")
         self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf)
+        self.options = replace(options, precision=fabric.broadcast(self._precision(options.precision)))
+
+    def _precision(self, wanted):
+        """What to compute in; where that is left open, as the run began, if this device can."""
+        begun, device = self.record.values.get("precision"), self.fabric.device
+        if wanted == "auto" and begun in PRECISIONS and supports(begun, device):
+            return begun
+        return choose_precision(wanted, device, "training.precision")
 
     def execute(self, model, train_set, val_set, loss_func, system_cls, allow_changes, stack):
         changes = self.record.changes(allow_changes)

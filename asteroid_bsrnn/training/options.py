@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from ..common.errors import UserError
 from .systems import MONITORS
+from ..common.precision import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class TrainingOptions:
         effective_batch (int): items per optimizer step over all devices.
         batch (int): most items that one device holds at a time; the rest is accumulated.
         clip (float, optional): largest global norm of the gradient; None: no clipping.
-        precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision).
+        precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision), or ``"auto"``: bf16 where the
+            device has it and gains by it, else fp32; a run that goes on keeps what it began with.
         seed (int): the only source of randomness.
         ema (float, optional): decay of the weights' moving average, which is then validated and exported.
         remix_batch (bool): music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
@@ -50,6 +52,7 @@ class TrainingOptions:
     def __post_init__(self):
         if self.monitor not in MONITORS:
             raise UserError(f"training.monitor {self.monitor!r} is unknown; allowed are {', '.join(MONITORS)}")
+        check_name(self.precision, "training.precision")
         for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
             value = getattr(self, key)
             if not isinstance(value, int) or value < 1:

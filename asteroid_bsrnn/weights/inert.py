@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..common.errors import UserError
 
 MOST_VALUES = 1_000_000  # a kilobyte of pickle can hold 2 ** 100; models have thousands
 _LEFT_OUT = object()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..common.errors import UserError
 from .inert import Inert, plain_values, walk
 from .known import Storage
 from .machine import read_pickle

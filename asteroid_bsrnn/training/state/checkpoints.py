@@ -12,6 +12,7 @@ from ...common.errors import UserError
 from ...common.files import atomic_path
 
 FORMAT = 1
+BESIDE = ("conf", "run", "history", "best_k_models", "best_model")  # files of a run in the folder above its checkpoints
 
 
 class Checkpoints:
@@ -64,7 +65,8 @@ class Checkpoints:
 
     def remove_partial(self):
         """Remove what a killed run left unfinished. Only for the holder of the lock."""
-        for path in self.folder.glob(".*.partial*"):
+        beside = [path for name in BESIDE for path in self.folder.parent.glob(f".{name}.*.partial*")]
+        for path in [*self.folder.glob(".*.partial*"), *beside]:
             path.unlink(missing_ok=True)
 
 

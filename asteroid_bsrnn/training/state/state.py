@@ -2,7 +2,7 @@
 from ...common.files import atomic_path, write_json
 from .ema import WeightAverage
 from ..optimization import scale_lr
-from ..precision import Precision
+from ..autocast import Precision
 from .progress import Progress
 from ...experiment.run import write_history
 from .checkpoints import load, write_torch

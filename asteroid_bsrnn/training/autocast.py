@@ -3,27 +3,22 @@ from contextlib import nullcontext
 
 import torch
 
-from ..common.errors import UserError
-
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+from ..common.precision import PRECISIONS, choose_precision
 
 
 class Precision:
     """Autocast and gradient scaling of one run.
 
     Args:
-        name (str): ``"fp32"``, ``"bf16"`` or ``"fp16"``; weights and optimizer stay in 32 bits.
+        name (str): ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; weights and optimizer stay in 32 bits.
         device_type (str): ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        UserError: unknown precision, or fp16 without a GPU.
+        UserError: a precision that is unknown or that the device does not have.
     """
 
     def __init__(self, name, device_type):
-        if name not in PRECISIONS:
-            raise UserError(f"training.precision {name!r} is unknown; allowed are {', '.join(PRECISIONS)}")
-        if name == "fp16" and device_type == "cpu":
-            raise UserError("training.precision fp16 needs a GPU; on CPU use fp32 or bf16")
+        name = choose_precision(name, device_type, "training.precision")
         self.dtype, self.device_type = PRECISIONS[name], device_type
         self.scaler = torch.amp.GradScaler(device_type, init_scale=2.0**13) if name == "fp16" else None
 
