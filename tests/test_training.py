@@ -12,6 +12,7 @@ from asteroid.models import BaseModel
 from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
 from asteroid_bsrnn.training.state.ema import WeightAverage
 from asteroid_bsrnn.training.autocast import Precision
+from asteroid_bsrnn.recipe.repeat import repeat
 from asteroid_bsrnn.training.state.progress import Progress
 from asteroid_bsrnn.training.state.checkpoints import exclusive
 from asteroid_bsrnn.common.errors import UserError

@@ -9,7 +9,7 @@ import torch
 
 from ..common.errors import UserError
 from ..metrics import MEDIAN_RULES, TrackScores
-from .examples import chosen, write_music_example
+from .kept_audio import chosen, write_music_example
 from .pool import each
 from ..experiment.evaluation import Records, write_museval_folder
 from .summary import write_music_summary

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..metrics import utterance_scores
-from .examples import chosen, write_speech_example
+from .kept_audio import chosen, write_speech_example
 from .music_tracks import SUSPICIOUS_DB, check_names, timed
 from .pool import each
 from ..experiment.evaluation import Records

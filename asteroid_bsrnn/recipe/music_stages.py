@@ -19,7 +19,7 @@ from ..training.loop import seed_everything
 from ..weights import load_model
 from .configuration import build_model, experiments, load_conf, merge, read_yaml
 from .cost import recipe_cost
-from .options import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
+from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 
 
 def prepare(recipe_dir, argv=None):

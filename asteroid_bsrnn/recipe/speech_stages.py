@@ -12,7 +12,7 @@ from ..common.errors import UserError
 from ..weights import load_model
 from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
-from .options import make_loss, measured, recipe_conf, recipe_parser
+from .command_line import make_loss, measured, recipe_conf, recipe_parser
 from ..training.systems import SpeechSystem
 from ..training.fit import fit, training_options
 
