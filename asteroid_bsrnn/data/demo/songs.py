@@ -14,7 +14,9 @@ import numpy as np
 
 from ...common.files import write_json
 from . import instruments as voices
-from ..music.layout import CORPUS_FILE, SOURCES, SPLITS
+from ..corpus import SPLITS
+from ..music.layout import CORPUS_FILE
+from ..music.musdb import SOURCES
 from ...audio.wav import write_wav
 
 SECTIONS = (

@@ -12,6 +12,7 @@ References:
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ import pandas as pd
 from ...common.errors import UserError
 from ...common.files import atomic_path, read_json, write_json
 from ...audio.wav import WavReader
+from ..corpus import Track
+from .stem_reader import StemReader
 
 N_CHUNKS = 10  # per window
 HOP_CHUNKS = 5  # between windows: half a window
@@ -76,22 +79,26 @@ def active_windows(rms, mode):
     return (active.mean(-1) > KEEP).all(0)
 
 
-def detect_track(folder, sources, mode, window, reader=None):
+def detect_track(track, sources, mode, window, reader=None):
     """First samples of the active windows of each stem of one track.
 
     Args:
-        folder (str or Path): holds ``<source>.wav``.
+        track (Track, str or Path): of a corpus, or a folder that holds ``<source>.wav``.
         window (float): seconds.
 
     Returns:
         dict: source -> list of int.
     """
-    reader, found = reader or WavReader(max_open=len(sources)), {}
+    reader, found = StemReader(reader or WavReader(max_open=len(sources))), {}
     for source in sources:
-        path = str(Path(folder) / f"{source}.wav")
-        info = reader.info(path)
-        chunk_len = window_samples(window, info.sample_rate) // N_CHUNKS
-        rms = chunk_rms(lambda start, count, path=path: reader.read(path, start, count), info.frames, chunk_len)
+        files = track.stems[source] if isinstance(track, Track) else (str(Path(track) / f"{source}.wav"),)
+        infos = [reader.wav.info(path) for path in files]
+        if not infos:
+            found[source] = []
+            continue
+        chunk_len = window_samples(window, infos[0].sample_rate) // N_CHUNKS
+        read = partial(reader.read, files, channels=infos[0].channels)
+        rms = chunk_rms(read, reader.frames(files), chunk_len)
         found[source] = (np.flatnonzero(active_windows(rms, mode)) * HOP_CHUNKS * chunk_len).tolist()
     return found
 
@@ -104,8 +111,8 @@ def write_segments(
     Tracks that an interrupted run finished are not read again, and lists that are complete stay untouched.
 
     Args:
-        root (str or Path): folder of the track folders.
-        tracks (list of str): names of the track folders.
+        root (str or Path): folder of the track folders, where ``tracks`` are their names.
+        tracks (list of Track or str): tracks of a corpus, or names of folders.
         out_dir (str or Path): where the lists go.
         mode (str): see the module.
         window (float): seconds; the hop is half of it.
@@ -124,16 +131,18 @@ def write_segments(
         "mode": mode,
         "window": window,
         "sample_rate": sample_rate,
-        "tracks": sorted(tracks),
+        "tracks": sorted(_name(track) for track in tracks),
     }
     lists = [out_dir / f"{source}_{split}.csv" for source in sources]
     _check_settings(out_dir / f"{split}.json", made_from)
     if all(path.exists() for path in lists):
         return lists
-    found = _detect_all(root, sorted(tracks), sources, mode, window, out_dir / f".{split}_tracks", n_jobs)
+    named = {_name(track): track if isinstance(track, Track) else Path(root) / track for track in tracks}
+    named = dict(sorted(named.items()))
+    found = _detect_all(named, sources, mode, window, out_dir / f".{split}_tracks", n_jobs)
     length = window_samples(window, sample_rate)
     for source, path in zip(sources, lists):
-        rows = [(track, begin, begin + length) for track in sorted(tracks) for begin in found[track][source]]
+        rows = [(track, begin, begin + length) for track in named for begin in found[track][source]]
         if not rows:
             raise UserError(
                 f"{root}: {source} is active in no window of {window:g} s in {len(tracks)} tracks; use a shorter window"
@@ -142,6 +151,10 @@ def write_segments(
             pd.DataFrame(rows, columns=["track", "ind_beg", "ind_end"]).to_csv(partial)
     shutil.rmtree(out_dir / f".{split}_tracks")
     return lists
+
+
+def _name(track):
+    return track.name if isinstance(track, Track) else track
 
 
 def _check_settings(path, made_from):
@@ -153,19 +166,19 @@ def _check_settings(path, made_from):
         write_json(path, made_from)
 
 
-def _detect_all(root, tracks, sources, mode, window, parts, n_jobs):
+def _detect_all(named, sources, mode, window, parts, n_jobs):
     """Detect on all tracks, each track's result kept in a file of its own until the lists are written."""
     from tqdm import tqdm
 
-    def detect(track):
-        part = parts / f"{track}.json"
+    def detect(name):
+        part = parts / f"{name}.json"
         if not part.exists():
-            write_json(part, detect_track(Path(root) / track, sources, mode, window))
+            write_json(part, detect_track(named[name], sources, mode, window))
         return read_json(part)
 
     with ThreadPoolExecutor(n_jobs) as pool:
-        found = tqdm(pool.map(detect, tracks), total=len(tracks), desc=f"activity ({mode})", unit="track")
-        return dict(zip(tracks, list(found)))
+        found = tqdm(pool.map(detect, named), total=len(named), desc=f"activity ({mode})", unit="track")
+        return dict(zip(named, list(found)))
 
 
 def read_segments(path):

@@ -8,21 +8,21 @@ from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
-from .layout import CORPUS_FILE, SOURCES, check_corpus, find_tracks
+from ..corpus import Corpus, get_corpus, register_corpus
+from .layout import CORPUS_FILE, check_corpus
+from .musdb import SOURCES
 from ..demo.excerpt import make_excerpt
 from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
 from .activity import MODES, window_samples, write_segments
 from ..demo.songs import make_synth
-
-SAMPLE_RATE = 44100
-
 
 @dataclass(frozen=True)
 class MusicData:
     """All keys of the section ``data``; the defaults are the published protocol of the base model.
 
     Args:
-        corpus (str): what stage 0 provides: ``musdb18hq``, ``excerpt`` (real, 6 s) or ``synth`` (rendered).
+        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``synth`` (rendered), one that a plug-in
+            registers, or the path of a corpus file; see :mod:`asteroid_bsrnn.data.corpus`.
         root (str): the corpus' folder.
         lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.
         valid_tracks (list, optional): names in train/ that validate; default musdb's 14, or all of valid/ if it exists.
@@ -56,21 +56,25 @@ class MusicData:
     synth_seed: int = 0
 
     def __post_init__(self):
-        if self.corpus not in CORPORA:
-            raise UserError(f"data.corpus: unknown corpus {self.corpus!r}; known are {', '.join(CORPORA)}")
+        rate = self.value.sample_rate
         if self.sad is not None and self.sad not in MODES:
             raise UserError(f"data.sad: unknown rule {self.sad!r}; known are {', '.join(MODES)} and null")
         if not self.segment > 0 or not self.n_items > 0:
             raise UserError(f"data.segment and data.n_items must be positive, got {self.segment} and {self.n_items}")
-        if self.sad is not None and round(self.segment * SAMPLE_RATE) > window_samples(self.sad_window, SAMPLE_RATE):
+        if self.sad is not None and round(self.segment * rate) > window_samples(self.sad_window, rate):
             raise UserError(
                 f"data.segment ({self.segment:g} s) must not exceed data.sad_window ({self.sad_window:g} s)"
             )
 
     @property
+    def value(self):
+        """The corpus, as a value."""
+        return get_corpus(self.corpus)
+
+    @property
     def lists_dir(self):
         """Folder of this rule's segment lists; None without a rule."""
-        return None if self.sad is None else Path(self.lists) / self.corpus / self.sad
+        return None if self.sad is None else Path(self.lists) / self.value.name / self.sad
 
     def prepare(self, download=False):
         """Stage 0: provide the corpus where it is missing, and check it. A checked corpus stays untouched.
@@ -81,8 +85,10 @@ class MusicData:
         Raises:
             UserError: if the corpus is missing and may not be downloaded; AudioError for a file that cannot be used.
         """
-        CORPORA[self.corpus](self, download)
-        return check_corpus(self.root, SOURCES, SAMPLE_RATE, valid_tracks=self.valid_tracks)
+        corpus = self.value
+        if corpus.provide is not None:
+            corpus.provide(self, download)
+        return check_corpus(self.root, corpus, valid_tracks=self.valid_tracks)
 
     def index(self, n_jobs=None):
         """Stage 1: write the segment lists, if there is a rule and they are not there yet.
@@ -95,9 +101,10 @@ class MusicData:
         """
         if self.sad is None:
             return []
-        tracks = [folder.name for folder in find_tracks(self.root, "train", self.valid_tracks, self.n_train_tracks)]
-        folder, n_jobs = Path(self.root) / "train", n_jobs or os.cpu_count()
-        return write_segments(folder, tracks, SOURCES, self.lists_dir, self.sad, self.sad_window, SAMPLE_RATE, n_jobs)
+        corpus, n_jobs = self.value, n_jobs or os.cpu_count()
+        tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
+        rule = (self.sad, self.sad_window, corpus.sample_rate)
+        return write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
 
     def train_set(self, targets=("vocals",), seed=42):
         """Random mixes for training."""
@@ -114,23 +121,17 @@ class MusicData:
             seed=seed,
             valid_tracks=self.valid_tracks,
             n_tracks=self.n_train_tracks,
+            corpus=self.value,
         )
 
     def valid_set(self, targets=("vocals",)):
         """Whole validation tracks."""
-        return MUSDB18HQTracks(
-            self.root, split="valid", targets=targets, valid_tracks=self.valid_tracks, n_tracks=self.n_valid_tracks
-        )
+        limits = {"valid_tracks": self.valid_tracks, "n_tracks": self.n_valid_tracks}
+        return MUSDB18HQTracks(self.root, split="valid", targets=targets, corpus=self.value, **limits)
 
     def test_set(self, targets=("vocals",)):
         """Whole test tracks."""
-        return MUSDB18HQTracks(self.root, split="test", targets=targets, n_tracks=self.n_test_tracks)
-
-
-def _musdb18hq(data, download):
-    from .musdb_archive import provide_musdb18hq
-
-    provide_musdb18hq(data.root, download)
+        return MUSDB18HQTracks(self.root, split="test", targets=targets, corpus=self.value, n_tracks=self.n_test_tracks)
 
 
 def _excerpt(data, download):
@@ -143,7 +144,8 @@ def _synth(data, download):
     _make(data, settings, lambda root: make_synth(root, **settings))
 
 
-CORPORA = {"musdb18hq": _musdb18hq, "excerpt": _excerpt, "synth": _synth}
+register_corpus(Corpus("excerpt", SOURCES, licence="CC BY-NC-SA 3.0", author="The Easton Ellises", provide=_excerpt))
+register_corpus(Corpus("synth", SOURCES, licence="CC0 1.0", provide=_synth))
 
 
 def _make(data, settings, make):

@@ -1,4 +1,4 @@
-"""MUSDB18-HQ, or any corpus in its layout, for training (random mixes of chunks) and for validation (whole tracks)."""
+"""A music corpus, MUSDB18-HQ or any other, for training (random mixes of chunks) and for validation (whole tracks)."""
 
 from pathlib import Path
 
@@ -7,10 +7,12 @@ import torch
 from torch.utils.data import Dataset
 
 from ...common.errors import AudioError, UserError
-from .layout import SOURCES, check_track, corpus_infos, find_tracks
+from ..corpus import check_targets, get_corpus
+from .layout import check_track, corpus_infos
 from .augment import build_augmentations, peak_normalise
 from .activity import read_segments
 from ...audio.wav import WavReader
+from .stem_reader import StemReader
 
 PAIRINGS = ("fixed", "fresh")
 
@@ -23,7 +25,7 @@ class MUSDB18HQ(Dataset):
 
     Args:
         root (str or Path): folder of the corpus.
-        targets (tuple of str): stems to return as sources; all four stems are always in the mixture.
+        targets (tuple of str): stems to return as sources; all stems of the corpus are always in the mixture.
         segment (float): length of an item in seconds.
         n_items (int): items per epoch.
         lists (str or Path, optional): folder with ``<source>_train.csv``; None draws from whole tracks.
@@ -36,7 +38,7 @@ class MUSDB18HQ(Dataset):
         seed (int): with epoch and index, the origin of every draw.
         valid_tracks (list of str, optional): names to leave out; by default musdb's 14.
         n_tracks (int, optional): train on the first so many tracks only.
-        sample_rate (int): Hz, expected of every file.
+        corpus (str or Corpus): what lies in ``root``; see :mod:`asteroid_bsrnn.data.corpus`.
 
     Shape: item ``i`` or ``(epoch, i)`` -> mixture (2, time), sources (n_src, 2, time), float32.
 
@@ -66,25 +68,28 @@ class MUSDB18HQ(Dataset):
         seed=42,
         valid_tracks=None,
         n_tracks=None,
-        sample_rate=44100,
+        corpus="musdb18hq",
     ):
         if pairing not in PAIRINGS:
             raise ValueError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
-        self.root, self.targets, self.sample_rate, self.seed = Path(root), tuple(targets), sample_rate, seed
-        self.segment_len, self.n_items = int(round(segment * sample_rate)), n_items
+        self.corpus = get_corpus(corpus)
+        self.root, self.targets, self.seed = Path(root), tuple(targets), seed
+        self.sample_rate, self.channels = self.corpus.sample_rate, self.corpus.channels
+        self.segment_len, self.n_items = int(round(segment * self.sample_rate)), n_items
         self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
-        self.target_index = target_index(targets)
+        self.target_index = check_targets(self.corpus, targets)
         self.augmentations = build_augmentations(
             augmentations, self.target_index[0] if len(self.targets) == 1 else None
         )
-        self.reader, self._stems = WavReader(), None
-        folders = find_tracks(root, "train", valid_tracks, n_tracks)
-        frames = {folder.name: check_track(folder, self.reader, SOURCES, sample_rate) for folder in folders}
-        self.rows = [self._rows(source, frames, lists) for source in SOURCES]
-        self.order = [np.random.default_rng(seed).permutation(len(paths)) for paths, _, _ in self.rows]
+        self.reader, self._stems = StemReader(WavReader()), None
+        found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
+        tracks = {track.name: track for track in found}
+        frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
+        self.rows = [self._rows(source, tracks, frames, lists) for source in self.corpus.stems]
+        self.order = [np.random.default_rng(seed).permutation(len(files)) for files, _, _ in self.rows]
 
-    def _rows(self, source, frames, lists):
-        """Rows of a source that chunks are drawn from: (paths, first samples, last samples + 1)."""
+    def _rows(self, source, tracks, frames, lists):
+        """Rows of a source that chunks are drawn from: (files of each, first samples, last samples + 1)."""
         if lists is None:
             names, begins, ends = (
                 list(frames),
@@ -98,16 +103,17 @@ class MUSDB18HQ(Dataset):
                 raise UserError(
                     f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}"
                 )
-        paths = [str(self.root / "train" / name / f"{source}.wav") for name in names]
-        lengths = [self.reader.info(path).frames for path in paths]
-        for path, begin, end, length in zip(paths, begins, ends, lengths):
+        files = [tracks[name].stems[source] for name in names]
+        files = [paths[0] if len(paths) == 1 else paths for paths in files]
+        for name, paths, begin, end in zip(names, files, begins, ends):
+            length = self.reader.frames(paths) if self.corpus.complete else frames[name]
+            place = paths if isinstance(paths, str) else f"{source} of {name}"
             if not 0 <= begin < end <= length:
-                raise AudioError(path, f"has {length} samples; its segment list says {begin} to {end}")
+                raise AudioError(place, f"has {length} samples; its segment list says {begin} to {end}")
             if end - begin < self.segment_len:
-                raise AudioError(
-                    path, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)"
-                )
-        return paths, begins, ends
+                wanted = f"an item needs {self.segment_len} (key segment)"
+                raise AudioError(place, f"gives only {end - begin} samples in a row; {wanted}")
+        return files, begins, ends
 
     def __len__(self):
         return self.n_items
@@ -128,22 +134,22 @@ class MUSDB18HQ(Dataset):
     def _read_stems(self, index, generator):
         """The item's chunks, in a buffer that the next item overwrites."""
         if self._stems is None:
-            self._stems = np.empty((len(SOURCES), self.channels, self.segment_len), np.float32)
+            self._stems = np.empty((len(self.rows), self.channels, self.segment_len), np.float32)
         stems = self._stems
-        for (paths, begins, ends), order, out in zip(self.rows, self.order, stems):
-            row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(paths))
+        for (files, begins, ends), order, out in zip(self.rows, self.order, stems):
+            row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(files))
             slack = ends[row] - begins[row] - self.segment_len
             start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)
-            self.reader.read(paths[row], int(start), self.segment_len, out=out)
+            self.reader.read(files[row], int(start), self.segment_len, self.channels, out=out)
         return stems
 
     def get_infos(self):
         """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
-        return corpus_infos(self.root)
+        return corpus_infos(self.root, self.corpus)
 
 
 class MUSDB18HQTracks(Dataset):
-    """Whole tracks, unaltered, sorted by name; the mixture is the sum of the four stems.
+    """Whole tracks, unaltered, sorted by name; the mixture is the sum of all stems.
 
     Args:
         root (str or Path): folder of the corpus.
@@ -151,7 +157,7 @@ class MUSDB18HQTracks(Dataset):
         targets (tuple of str): stems to return as sources.
         valid_tracks (list of str, optional): names of the validation tracks; by default musdb's 14.
         n_tracks (int, optional): the first so many only.
-        sample_rate (int): Hz, expected of every file.
+        corpus (str or Corpus): what lies in ``root``; see :mod:`asteroid_bsrnn.data.corpus`.
 
     Shape: item ``i`` -> mixture (2, time), sources (n_src, 2, time), float32. ``names[i]`` is the track's name.
     """
@@ -159,25 +165,28 @@ class MUSDB18HQTracks(Dataset):
     dataset_name = "MUSDB18HQ"
 
     def __init__(
-        self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, sample_rate=44100
+        self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, corpus="musdb18hq"
     ):
-        self.root, self.split, self.targets, self.sample_rate = Path(root), split, tuple(targets), sample_rate
-        self.target_index = target_index(targets)
-        self.reader = WavReader(max_open=2 * len(SOURCES))
-        self.tracks = find_tracks(root, split, valid_tracks, n_tracks)
-        self.frames = [check_track(folder, self.reader, SOURCES, sample_rate) for folder in self.tracks]
-        self.names = [folder.name for folder in self.tracks]
+        self.corpus = get_corpus(corpus)
+        self.root, self.split, self.targets = Path(root), split, tuple(targets)
+        self.sample_rate = self.corpus.sample_rate
+        self.target_index = check_targets(self.corpus, targets)
+        self.reader = StemReader(WavReader(max_open=2 * len(self.corpus.stems)))
+        self.tracks = self.corpus.tracks(root, split, valid_tracks=valid_tracks, limit=n_tracks)
+        self.frames = [check_track(track, self.reader, self.corpus) for track in self.tracks]
+        self.names = [track.name for track in self.tracks]
 
     def __len__(self):
         return len(self.tracks)
 
     def __getitem__(self, index):
-        stems = np.stack([self.reader.read(str(self.tracks[index] / f"{source}.wav")) for source in SOURCES])
+        files, frames = self.tracks[index].stems, self.frames[index]
+        stems = np.stack([self.reader.read(files[stem], 0, frames, self.corpus.channels) for stem in self.corpus.stems])
         return _sum_and_select(stems, self.target_index)
 
     def get_infos(self):
         """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
-        return corpus_infos(self.root)
+        return corpus_infos(self.root, self.corpus)
 
 
 def _sum_and_select(stems, index):
@@ -187,12 +196,3 @@ def _sum_and_select(stems, index):
         mixture += stem
     return torch.from_numpy(mixture), torch.from_numpy(stems[index])
 
-
-def target_index(targets):
-    """Positions of ``targets`` among the stems; ValueError for an unknown, repeated or missing one."""
-    if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
-        raise ValueError(f"targets must be a list of different sources, got {targets!r}")
-    for target in targets:
-        if target not in SOURCES:
-            raise ValueError(f"unknown source {target!r}: known are {', '.join(SOURCES)}")
-    return [SOURCES.index(target) for target in targets]
