@@ -9,6 +9,7 @@ from .sandglasset import ASandglasset, Sandglasset
 from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 from .family import FAMILIES, Family
+from .roformer import FAMILY as ROFORMER, BSRoFormer, MelBandRoFormer
 from .stem_separator import StemSeparator
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
@@ -53,5 +54,5 @@ def register_family(family: Family) -> Family:
 
 
 # One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
+for _family in (ROFORMER,):
     register_family(_family)
