@@ -4,6 +4,7 @@ Axes: B batch, S sources, C channels, F bins, T frames, K bands, D features, W v
 """
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
@@ -143,14 +144,14 @@ class MelBandRoFormer(RoFormer):
     def __init__(self, *values: Any, **arguments: Any) -> None:
         config = MelBandRoFormerConfig(*values, **arguments)
         super().__init__(config, block_norm=True, band_norm=False)
-        bins = torch.tensor([index for band in config.bins for index in band])
-        self.register_buffer("bins", bins, persistent=False)
-        self.register_buffer("share", 1 / torch.bincount(bins).float(), persistent=False)
+        bins = np.concatenate(config.bins)
+        self.register_buffer("bins", torch.tensor(bins), persistent=False)
+        self.register_buffer("n_heard", torch.tensor(np.bincount(bins), dtype=torch.float32), persistent=False)
 
     def to_bands(self, x_BTFC2: torch.Tensor) -> torch.Tensor:
         return x_BTFC2[:, :, self.bins]
 
     def from_bands(self, masks_BSTFC2: torch.Tensor) -> torch.Tensor:
-        shape = (*masks_BSTFC2.shape[:3], len(self.share), *masks_BSTFC2.shape[4:])
+        shape = (*masks_BSTFC2.shape[:3], len(self.n_heard), *masks_BSTFC2.shape[4:])
         total = masks_BSTFC2.new_zeros(shape).index_add(3, self.bins, masks_BSTFC2)
-        return total * self.share.to(total.dtype)[:, None, None]
+        return total / self.n_heard.to(total.dtype)[:, None, None]

@@ -41,7 +41,7 @@ class RMSNorm(nn.Module):
         return F.linear(unit, linear.weight * self.gain(), linear.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.unit(x) * self.gain().to(x.dtype)
+        return self.unit(x) * x.shape[-1] ** 0.5 * self.gamma.to(x.dtype)
 
 
 def phases(n_tokens: int, dim_head: int, like: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from .transformer import Attention, FeedForward, LinearAttention, RMSNorm, Trans
 
 
 class BandSplit(nn.Module):
-    """Norm and linear for each band.
+    """Norm and linear for each band, rounded as the original does: gradients of the input feel every bit here.
 
     Args:
         sizes: values of each band.
@@ -28,7 +28,7 @@ class BandSplit(nn.Module):
 
     def forward(self, x_BTW: torch.Tensor) -> torch.Tensor:
         parts = x_BTW.split(self.sizes, dim=-1)
-        return torch.stack([norm.into(norm.unit(x), linear) for x, (norm, linear) in zip(parts, self.to_features)], dim=2)
+        return torch.stack([net(x) for net, x in zip(self.to_features, parts)], dim=2)
 
 
 class Block(nn.ModuleList):
