@@ -44,11 +44,13 @@ class RoFormerWeights(Adapter):
     """What both formats share.
 
     Attributes:
+        own: a weight that only this network has.
         hidden: layers that their ``mask_estimator_depth`` counts beyond the hidden ones.
         words: settings that only this network has.
     """
 
     needs_settings = True
+    own: ClassVar[str]
     hidden: ClassVar[int]
     words: ClassVar[tuple[str, ...]]
 

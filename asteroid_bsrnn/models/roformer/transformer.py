@@ -1,6 +1,6 @@
 """Transformer layers with rotary positions, as in the public weights (their names are kept, so that files load as they are).
 
-Axes: R rows (batch), N tokens, D features, H heads, E features of a head.
+Axes: R rows (batch), N tokens, D features, X queries and keys, H heads, E features of a head.
 """
 from typing import Optional
 
@@ -15,7 +15,7 @@ SMALLEST = 1e-12
 class RMSNorm(nn.Module):
     """Vectors of root mean square 1, times a gain. A silent vector stays silent, with finite gradients.
 
-    Where a product follows, its weights take the gain in (:meth:`into`), so that nothing is kept for the gain's gradient.
+    Where a product follows, its weights take the gain in (:meth:`fold`), so that nothing is kept for the gain's gradient.
 
     Args:
         dim: features, the last axis.
@@ -36,9 +36,9 @@ class RMSNorm(nn.Module):
         """What :meth:`unit` is multiplied by."""
         return self.gamma * len(self.gamma) ** 0.5
 
-    def into(self, unit: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
-        """``linear`` of this norm's output, given :meth:`unit`."""
-        return F.linear(unit, linear.weight * self.gain(), linear.bias)
+    def fold(self, linear: nn.Linear) -> torch.Tensor:
+        """The weight of a linear layer that follows, for :meth:`unit` as its input."""
+        return linear.weight * self.gain()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.unit(x) * x.shape[-1] ** 0.5 * self.gamma.to(x.dtype)
@@ -86,14 +86,16 @@ class Attention(nn.Module):
 
     def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor) -> torch.Tensor:
         unit_RND = self.norm.unit(x_RND)
-        qkv = self.norm.into(unit_RND, self.to_qkv).unflatten(-1, (3, self.n_heads, -1))
-        qk, v = qkv.split([2, 1], dim=2)
-        q, k = rotate(qk, phase_NE).unbind(2)
-        q_RHNE, k_RHNE, v_RHNE = (part.transpose(1, 2) for part in (q, k, v.squeeze(2)))
+        qkv = F.linear(unit_RND, self.norm.fold(self.to_qkv)).unflatten(-1, (3, self.n_heads, -1))
+        qk_RNXHE, v_RNXHE = qkv.split([2, 1], dim=2)
+        q, k = rotate(qk_RNXHE, phase_NE).unbind(2)
+        v = v_RNXHE.squeeze(2).contiguous()  # as a part of qkv it would keep all of it for the backward pass
+        q_RHNE, k_RHNE, v_RHNE = (part.transpose(1, 2) for part in (q, k, v))
         dropout = self.dropout if self.training else 0.0
         out_RNHE = F.scaled_dot_product_attention(q_RHNE, k_RHNE, v_RHNE, dropout_p=dropout).transpose(1, 2)
         if self.to_gates is not None:
-            out_RNHE = out_RNHE * self.norm.into(unit_RND, self.to_gates).sigmoid().unsqueeze(-1)
+            gate_RNH = F.linear(unit_RND, self.norm.fold(self.to_gates), self.to_gates.bias).sigmoid()
+            out_RNHE = out_RNHE * gate_RNH.unsqueeze(-1)
         return self.to_out(out_RNHE.flatten(2))
 
 
@@ -115,7 +117,7 @@ class LinearAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Identity(), nn.Linear(n_heads * dim_head, dim, bias=False))
 
     def forward(self, x_RND: torch.Tensor, phase_NE: Optional[torch.Tensor] = None) -> torch.Tensor:
-        qkv = self.norm.into(self.norm.unit(x_RND), self.to_qkv[0]).unflatten(-1, (3, self.n_heads, -1))
+        qkv = F.linear(self.norm.unit(x_RND), self.norm.fold(self.to_qkv[0])).unflatten(-1, (3, self.n_heads, -1))
         q_RHEN, k_RHEN, v_RHEN = qkv.permute(2, 0, 3, 4, 1)
         q_RHEN = (F.normalize(q_RHEN, dim=-1) * self.temperature.exp()).to(v_RHEN.dtype)
         k_RHEN = F.normalize(k_RHEN, dim=-1).to(v_RHEN.dtype)
@@ -135,7 +137,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         norm, first, *rest = self.net
-        x = norm.into(norm.unit(x), first)
+        x = F.linear(norm.unit(x), norm.fold(first), first.bias)
         for layer in rest:
             x = layer(x)
         return x
