@@ -1,4 +1,5 @@
-"""The fork's two RoFormers as their description says, from a dictionary of weights: slow, plain, without our classes."""
+"""The fork's two RoFormers as their description says, from a dictionary of weights: slow, plain, independent."""
+
 import math
 
 import torch
@@ -22,7 +23,10 @@ def rope(x_RHNE):
 
 def attention(state, at, x, heads):
     x = rms_norm(x, state[at + "norm.gamma"])
-    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in F.linear(x, state[at + "to_qkv.weight"]).chunk(3, -1))
+    q, k, v = (
+        part.unflatten(-1, (heads, -1)).transpose(1, 2)
+        for part in F.linear(x, state[at + "to_qkv.weight"]).chunk(3, -1)
+    )
     weights = torch.softmax(rope(q) @ rope(k).transpose(-1, -2) / math.sqrt(q.shape[-1]), dim=-1)
     out = weights @ v
     if at + "to_gates.weight" in state:
@@ -46,14 +50,18 @@ def transformer(state, at, x, heads):
         here = f"{at}layers.{layer}."
         kind = linear_attention if here + "0.temperature" in state else attention
         x = x + kind(state, here + "0.", x, heads)
-        y = F.linear(rms_norm(x, state[here + "1.net.0.gamma"]), state[here + "1.net.1.weight"], state[here + "1.net.1.bias"])
+        y = F.linear(
+            rms_norm(x, state[here + "1.net.0.gamma"]), state[here + "1.net.1.weight"], state[here + "1.net.1.bias"]
+        )
         x = x + F.linear(F.gelu(y), state[here + "1.net.4.weight"], state[here + "1.net.4.bias"])
         layer += 1
     return rms_norm(x, state[at + "norm.gamma"]) if at + "norm.gamma" in state else x
 
 
 def mask_network(state, at, x):
-    numbers = sorted(int(key[len(at) :].split(".")[0]) for key in state if key.startswith(at) and key.endswith("weight"))
+    numbers = sorted(
+        int(key[len(at) :].split(".")[0]) for key in state if key.startswith(at) and key.endswith("weight")
+    )
     for number in numbers:
         x = F.linear(x, state[f"{at}{number}.weight"], state[f"{at}{number}.bias"])
         x = x if number == numbers[-1] else torch.tanh(x)
@@ -69,7 +77,9 @@ def trunk(state, x_BTKD, args):
         batch, frames, bands, dim = x_BTKD.shape
         part = 0
         if args.get("linear_transformer_depth"):
-            x_BTKD = transformer(state, f"layers.{block}.0.", x_BTKD.flatten(1, 2), args["heads"]).view(batch, frames, bands, dim)
+            x_BTKD = transformer(state, f"layers.{block}.0.", x_BTKD.flatten(1, 2), args["heads"]).view(
+                batch, frames, bands, dim
+            )
             part = 1
         rows = x_BTKD.transpose(1, 2).reshape(batch * bands, frames, dim)
         x_BKTD = transformer(state, f"layers.{block}.{part}.", rows, args["heads"]).view(batch, bands, frames, dim)

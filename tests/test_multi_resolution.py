@@ -1,4 +1,5 @@
 """Losses of the music systems: complex spectra at several resolutions, and squared errors without the worst ones."""
+
 import pytest
 import torch
 
@@ -16,7 +17,9 @@ def test_terms_are_the_published_ones():
     expected = (est_targets - targets).abs().mean()
     for window in (4096, 512):
         spectra = [
-            torch.stft(wav.reshape(-1, 6000), max(window, 2048), 147, window, torch.hann_window(window), return_complex=True)
+            torch.stft(
+                wav.reshape(-1, 6000), max(window, 2048), 147, window, torch.hann_window(window), return_complex=True
+            )
             for wav in (est_targets, targets)
         ]
         expected = expected + 0.5 * (spectra[0] - spectra[1]).abs().mean()

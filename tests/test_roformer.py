@@ -1,4 +1,5 @@
-"""RoFormers as their users meet them: exact sizes, any length and channels, silence, levels, precision, files, refusals."""
+"""RoFormers as their users meet them: exact sizes, any length, silence, levels, precision, files, refusals."""
+
 import io
 import json
 
@@ -116,7 +117,11 @@ def test_files_give_the_same_network_back(name):
     torch.save(conf, file)
     file.seek(0)
     again = BaseModel.from_pretrained(torch.load(file, weights_only=True)).eval()
-    assert type(again) is type(model) and again.sources == model.sources and again.get_model_args() == model.get_model_args()
+    assert (
+        type(again) is type(model)
+        and again.sources == model.sources
+        and again.get_model_args() == model.get_model_args()
+    )
     with torch.no_grad():
         assert torch.equal(again(wav), model(wav))
 

@@ -1,4 +1,5 @@
 """RoFormers against the originals: stored outputs and gradients, and every option against a plain transcription."""
+
 import json
 
 import numpy as np
@@ -17,7 +18,9 @@ def goldens():
 
 
 @pytest.mark.skipif(not SHARED, reason="needs the reference material")
-@pytest.mark.parametrize("folder, entry", goldens(), ids=lambda value: value.get("file", "") if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "folder, entry", goldens(), ids=lambda value: value.get("file", "") if isinstance(value, dict) else ""
+)
 def test_outputs_and_gradients_of_the_originals(folder, entry):
     stored, grads = np.load(folder / entry["file"]), np.load(folder / entry["grad"]["file"])
     state = {key[3:]: torch.tensor(stored[key]) for key in stored.files if key.startswith("sd/")}
@@ -46,7 +49,15 @@ OPTIONS = {
     "shallow masks": dict(mask_estimator_depth=1),
     "deep masks": dict(mask_estimator_depth=3, mlp_expansion_factor=1),
     "heads": dict(heads=3, dim_head=2),
-    "all": dict(depth=3, linear_transformer_depth=1, skip_connection=True, stft_win_length=90, zero_dc=False, num_stems=2, stereo=False),
+    "all": dict(
+        depth=3,
+        linear_transformer_depth=1,
+        skip_connection=True,
+        stft_win_length=90,
+        zero_dc=False,
+        num_stems=2,
+        stereo=False,
+    ),
 }
 
 
@@ -54,7 +65,11 @@ OPTIONS = {
 @pytest.mark.parametrize("system", ADAPTERS)
 def test_every_option_is_as_described(system, option):
     """Settings in the original's words and weights under its names: our network against a plain transcription."""
-    args = {**ORIGINAL, **({"freqs_per_bands": BANDS} if system == "bs_roformer" else {"num_bands": 8}), **OPTIONS[option]}
+    args = {
+        **ORIGINAL,
+        **({"freqs_per_bands": BANDS} if system == "bs_roformer" else {"num_bands": 8}),
+        **OPTIONS[option],
+    }
     adapter = ADAPTERS[system]
     state = foreign_state(adapter, args)
     model, wav = adapter.build(state, args), noise(2, model_channels(args), 500)

@@ -1,4 +1,5 @@
 """Foreign RoFormer weights: every public format, settings told, inferred, asked for and refused; the published ones."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,19 @@ from roformers import ADAPTERS, BANDS, ORIGINAL, foreign_state, noise, worst
 
 CHECKPOINTS = SHARED / "golden" / "table1_checkpoints" if SHARED else None
 FILES = {
-    "msst_bs_roformer_ep_17_sdr_9.6568.ckpt": ("msst_bs_roformer", "bs_roformer", ("bass", "drums", "other", "vocals"), 1e-5),
+    "msst_bs_roformer_ep_17_sdr_9.6568.ckpt": (
+        "msst_bs_roformer",
+        "bs_roformer",
+        ("bass", "drums", "other", "vocals"),
+        1e-5,
+    ),
     "msst_bs_roformer_float16.ckpt": ("msst_bs_roformer", "bs_roformer", ("bass", "drums", "other", "vocals"), 2e-3),
-    "msst_bs_roformer_wrapped_state_dict.ckpt": ("msst_bs_roformer", "bs_roformer", ("bass", "drums", "other", "vocals"), 1e-5),
+    "msst_bs_roformer_wrapped_state_dict.ckpt": (
+        "msst_bs_roformer",
+        "bs_roformer",
+        ("bass", "drums", "other", "vocals"),
+        1e-5,
+    ),
     "msst_bs_roformer_training.ckpt": ("msst_bs_roformer_training", "bs_roformer", ("vocals",), 1e-5),
     "msst_mel_band_roformer.ckpt": ("msst_mel_band_roformer", "mel_band_roformer", ("vocals",), 1e-5),
 }
@@ -53,9 +64,13 @@ def test_settings_that_the_weights_tell_may_be_missing(system):
     args = {**ORIGINAL, "mask_estimator_depth": 3, "num_stems": 2, "linear_transformer_depth": 1}
     adapter = ADAPTERS[system]
     state, wav = foreign_state(adapter, args), noise(1, 2, 300)
-    told = adapter.build(state, {**args, **({"freqs_per_bands": BANDS} if system == "bs_roformer" else {"num_bands": 8})})
+    told = adapter.build(
+        state, {**args, **({"freqs_per_bands": BANDS} if system == "bs_roformer" else {"num_bands": 8})}
+    )
     model = adapter.build(state, {"stft_hop_length": 32})
-    assert model.get_model_args() == told.get_model_args() and model.sources == ("s1", "s2") and model.sample_rate == 44100
+    assert (
+        model.get_model_args() == told.get_model_args() and model.sources == ("s1", "s2") and model.sample_rate == 44100
+    )
     with torch.no_grad():
         assert torch.equal(model(wav), told(wav))
     without = {key: weight for key, weight in state.items() if "rotary" not in key}

@@ -1,4 +1,5 @@
 """Loss of the RoFormers: error of the waveform plus errors of complex spectra at several resolutions."""
+
 from typing import Any, Sequence
 
 import torch
@@ -32,7 +33,9 @@ class MultiResolutionSTFTLoss(nn.Module):
         ICASSP 2024.
     """
 
-    def __init__(self, windows: Sequence[int] = WINDOWS, hop: int = 147, weight: float = 1.0, n_fft: int = 2048) -> None:
+    def __init__(
+        self, windows: Sequence[int] = WINDOWS, hop: int = 147, weight: float = 1.0, n_fft: int = 2048
+    ) -> None:
         super().__init__()
         if not isinstance(windows, (list, tuple)) or not windows or min(windows) < 1:
             raise ValueError(f"windows must be a list of whole numbers of at least 1, got {windows!r}")
@@ -45,7 +48,9 @@ class MultiResolutionSTFTLoss(nn.Module):
         if estimates.shape != targets.shape:
             raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
         error = estimates.to(targets.dtype) - targets
-        return error.abs().mean() + self.weight * sum(self.spectrum(error, window).abs().mean() for window in self.windows)
+        return error.abs().mean() + self.weight * sum(
+            self.spectrum(error, window).abs().mean() for window in self.windows
+        )
 
     def spectrum(self, wav: torch.Tensor, window: int) -> torch.Tensor:
         """Complex STFT over the last axis; of an error, it is the error of the STFT, which is linear.

@@ -1,4 +1,5 @@
 """Loss masking: the worst of a batch does not count, since it is likely to be mislabelled."""
+
 import math
 from typing import Any
 

@@ -1,4 +1,5 @@
 """RoFormers: bands of the spectrum, attention with rotary positions over time and over bands, complex masks."""
+
 from pathlib import Path
 
 from ..family import Family

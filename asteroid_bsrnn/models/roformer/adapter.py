@@ -1,4 +1,5 @@
 """Weights of the fork that all public RoFormers come from: its names are ours, its settings are translated here."""
+
 from typing import Any, ClassVar, Mapping
 
 import torch
@@ -36,7 +37,14 @@ DEFAULTS = {"sample_rate": 44100, "stft_normalized": False, "skip_connection": F
 DEFAULTS |= {"attn_dropout": 0.0, "ff_dropout": 0.0}
 """What the fork takes where a setting is missing and leaves no trace in the weights."""
 
-WITHOUT_EFFECT = ("flash_attn", "sage_attention", "use_torch_checkpoint", "match_input_audio_length", "multi_stft_", "active_stem_ids")
+WITHOUT_EFFECT = (
+    "flash_attn",
+    "sage_attention",
+    "use_torch_checkpoint",
+    "match_input_audio_length",
+    "multi_stft_",
+    "active_stem_ids",
+)
 FREQUENCIES = ".rotary_embed.freqs"
 
 
@@ -55,7 +63,7 @@ class RoFormerWeights(Adapter):
     words: ClassVar[tuple[str, ...]]
 
     def settings(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Section ``model`` of a training configuration with its sources, rate and chunk; other mappings as they are."""
+        """Section ``model`` of a training configuration with its sources, rate and chunk; other mappings as given."""
         if not isinstance(document.get("model"), Mapping):
             return dict(document)
         audio, training, inference = (document.get(name) or {} for name in ("audio", "training", "inference"))
@@ -96,20 +104,38 @@ class RoFormerWeights(Adapter):
     def _check(self, told: Mapping[str, Any]) -> None:
         """Refuse settings that mean something else here, or that nobody knows."""
         if told.get("use_pope"):
-            raise UserError(f"{self.name}: use_pope is another kind of positions (PoPE), which {self.model.__name__} does not have")
-        known = [*SAME, *self.words, "stereo", "num_stems", "mask_estimator_depth", "dim_freqs_in", "sources", "chunk_size", "use_pope"]
+            raise UserError(
+                f"{self.name}: use_pope is another kind of positions (PoPE), which {self.model.__name__} does not have"
+            )
+        known = [
+            *SAME,
+            *self.words,
+            "stereo",
+            "num_stems",
+            "mask_estimator_depth",
+            "dim_freqs_in",
+            "sources",
+            "chunk_size",
+            "use_pope",
+        ]
         for name, value in told.items():
             if value is not False and name not in known and not name.startswith(WITHOUT_EFFECT):
-                raise UserError(f"{self.name}: unknown setting {name!r}: {nearest(name, known)}known are {', '.join(known)}")
+                raise UserError(
+                    f"{self.name}: unknown setting {name!r}: {nearest(name, known)}known are {', '.join(known)}"
+                )
         n_bins = told.get("stft_n_fft", 0) // 2 + 1
         if "stft_n_fft" in told and told.get("dim_freqs_in", n_bins) != n_bins:
-            raise UserError(f"{self.name}: dim_freqs_in {told['dim_freqs_in']} does not fit stft_n_fft {told['stft_n_fft']}")
+            raise UserError(
+                f"{self.name}: dim_freqs_in {told['dim_freqs_in']} does not fit stft_n_fft {told['stft_n_fft']}"
+            )
 
     def _sources(self, words: Mapping[str, Any]) -> tuple[str, ...]:
         names = words.get("sources", [f"s{number + 1}" for number in range(words["num_stems"])])
         if len(names) != words["num_stems"]:
             listed = ", ".join(map(str, names))
-            raise UserError(f"{self.name}: num_stems is {words['num_stems']}, but the settings name {len(names)} sources ({listed})")
+            raise UserError(
+                f"{self.name}: num_stems is {words['num_stems']}, but the settings name {len(names)} sources ({listed})"
+            )
         return tuple(names)
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,5 @@
 """Which bins of the STFT a band holds."""
+
 import numpy as np
 
 BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)

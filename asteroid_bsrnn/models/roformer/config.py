@@ -1,9 +1,10 @@
-"""Constructor arguments of the RoFormers, with their checks. The defaults are the published single-source networks [1, 2].
+"""Constructor arguments of the RoFormers, with their checks. The defaults are the published networks of one source [1, 2].
 
 References
     [1] W.-T. Lu et al., "Music Source Separation with Band-Split RoPE Transformer", ICASSP 2024.
     [2] J.-C. Wang, W.-T. Lu and M. Won, "Mel-Band RoFormer for Music Source Separation", arXiv 2310.01809.
 """
+
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -76,7 +77,12 @@ class RoFormerConfig:
             number(name, getattr(self, name), least=0)
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be below 1, got {getattr(self, name)}")
-        if isinstance(self.dim_head, bool) or not isinstance(self.dim_head, int) or self.dim_head < 2 or self.dim_head % 2:
+        if (
+            isinstance(self.dim_head, bool)
+            or not isinstance(self.dim_head, int)
+            or self.dim_head < 2
+            or self.dim_head % 2
+        ):
             raise ValueError(f"dim_head must be an even number of at least 2, got {self.dim_head!r}")
 
     def _check_stft(self) -> None:

@@ -1,7 +1,8 @@
-"""Band-Split RoPE Transformer and its mel-band sister: masks for complex spectra from attention over time and over bands.
+"""Band-Split RoPE Transformer and its mel-band sister: complex masks from attention over time and over bands.
 
 Axes: B batch, S sources, C channels, F bins, T frames, K bands, D features, W values of all bands, L samples.
 """
+
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class RoFormer(MusicModel):
 
 
 class BSRoFormer(RoFormer):
-    """Band-Split RoPE Transformer [1]: transformers over time and over bands of unequal width, a complex mask for each bin.
+    """Band-Split RoPE Transformer [1]: transformers over time and over bands, a complex mask for each bin.
 
     The defaults are the published network of one source: 72,159,756 parameters, 6 blocks (9 and 12 are published too).
     The public weights have gates, a head size of 64, one shared norm and ``zero_dc``. Channels are read together; other

@@ -1,4 +1,5 @@
 """What the weights of the fork's RoFormers say about the network, in the words of its configuration files."""
+
 from typing import Any, Mapping, Optional
 
 from ..family import State
@@ -15,7 +16,9 @@ def count(state: State, prefix: str) -> int:
 
 def sizes(state: State) -> list[int]:
     """Values of each band."""
-    return [len(state[f"band_split.to_features.{band}.0.gamma"]) for band in range(count(state, "band_split.to_features"))]
+    return [
+        len(state[f"band_split.to_features.{band}.0.gamma"]) for band in range(count(state, "band_split.to_features"))
+    ]
 
 
 def trunk(state: State) -> dict[str, Any]:
@@ -43,7 +46,11 @@ def heads(state: State) -> dict[str, int]:
     inner = next((len(state[key]) // 3 for key in state if key.endswith((".to_qkv.weight", ".to_qkv.0.weight"))), None)
     if inner is None:
         return {}
-    for ending, n_heads in ((".to_gates.weight", len), (".temperature", len), (".rotary_embed.freqs", lambda f: inner // (2 * len(f)))):
+    for ending, n_heads in (
+        (".to_gates.weight", len),
+        (".temperature", len),
+        (".rotary_embed.freqs", lambda f: inner // (2 * len(f))),
+    ):
         found = next((n_heads(state[key]) for key in state if key.endswith(ending)), None)
         if found:
             return {"heads": found, "dim_head": inner // found}
@@ -60,11 +67,15 @@ def _position(key: str) -> int:
 
 
 def split(state: State) -> dict[str, Any]:
-    """Channels, window and bands of a band split: their values sum to 2 * channels * (n_fft / 2 + 1), the last factor odd."""
+    """Channels, window and bands of a band split: its values are 2 * channels * (n_fft / 2 + 1), the last factor odd."""
     widths = sizes(state)
     stereo = sum(widths) % 4 == 0
     per_bin = 4 if stereo else 2
-    return {"stereo": stereo, "freqs_per_bands": [width // per_bin for width in widths], "stft_n_fft": 2 * (sum(widths) // per_bin - 1)}
+    return {
+        "stereo": stereo,
+        "freqs_per_bands": [width // per_bin for width in widths],
+        "stft_n_fft": 2 * (sum(widths) // per_bin - 1),
+    }
 
 
 def mel_split(state: State, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Transformer layers with rotary positions, as in the public weights (their names are kept, so that files load as they are).
+"""Transformer layers with rotary positions; their names are those of the public weights, which load as they are.
 
 Axes: R rows (batch), N tokens, D features, X queries and keys, H heads, E features of a head.
 """
+
 from typing import Optional
 
 import torch
@@ -15,7 +16,7 @@ SMALLEST = 1e-12
 class RMSNorm(nn.Module):
     """Vectors of root mean square 1, times a gain. A silent vector stays silent, with finite gradients.
 
-    Where a product follows, its weights take the gain in (:meth:`fold`), so that nothing is kept for the gain's gradient.
+    Where a product follows, its weights take the gain in (:meth:`fold`): nothing is kept for the gain's gradient.
 
     Args:
         dim: features, the last axis.
@@ -132,7 +133,14 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, dropout: float, ratio: int = 4) -> None:
         super().__init__()
         wide = ratio * dim
-        layers = [RMSNorm(dim), nn.Linear(dim, wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, dim), nn.Dropout(dropout)]
+        layers = [
+            RMSNorm(dim),
+            nn.Linear(dim, wide),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(wide, dim),
+            nn.Dropout(dropout),
+        ]
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

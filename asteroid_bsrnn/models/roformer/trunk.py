@@ -2,6 +2,7 @@
 
 Axes: B batch, T frames, K bands, D features, W values of all bands (bin, channel, real and imaginary part).
 """
+
 from typing import Any, Callable, Sequence
 
 import torch
@@ -54,7 +55,9 @@ class Block(nn.ModuleList):
             return Transformer(layers, RMSNorm(config.feature_dim) if norm else None)
 
         linear = [transformer(linear_attention, config.n_linear_layers)] if config.n_linear_layers else []
-        super().__init__([*linear, transformer(attention, config.n_time_layers), transformer(attention, config.n_band_layers)])
+        super().__init__(
+            [*linear, transformer(attention, config.n_time_layers), transformer(attention, config.n_band_layers)]
+        )
 
     def forward(self, x_BTKD: torch.Tensor, time_phase: torch.Tensor, band_phase: torch.Tensor) -> torch.Tensor:
         *linear, time, band = self
@@ -83,7 +86,9 @@ class MaskEstimator(nn.Module):
     def __init__(self, sizes: Sequence[int], dim: int, ratio: int, depth: int, norm: bool) -> None:
         super().__init__()
         self.norms = nn.ModuleList(RMSNorm(dim) for _ in sizes) if norm else None
-        self.to_freqs = nn.ModuleList(nn.Sequential(_layers([dim] + depth * [ratio * dim] + [2 * size]), nn.GLU()) for size in sizes)
+        self.to_freqs = nn.ModuleList(
+            nn.Sequential(_layers([dim] + depth * [ratio * dim] + [2 * size]), nn.GLU()) for size in sizes
+        )
 
     def forward(self, x_BTKD: torch.Tensor) -> torch.Tensor:
         if self.norms is not None:
