@@ -96,6 +96,14 @@ def test_settings_that_do_not_fit_are_refused(change, message):
         ADAPTERS["bs_roformer"].build(foreign_state(ADAPTERS["bs_roformer"], args), {**args, **change})
 
 
+def test_mel_bands_that_no_window_gives_are_asked_for():
+    args = {**ORIGINAL, "num_bands": 8, "sample_rate": 8000}
+    state = foreign_state(ADAPTERS["mel_band_roformer"], args)
+    for missing in ("stft_n_fft", "stereo"):
+        with pytest.raises(UserError, match=f"the setting '{missing}' is missing"):
+            ADAPTERS["mel_band_roformer"].config(state, {**args, missing: None})
+
+
 def test_weights_that_do_not_fit_are_refused():
     adapter = ADAPTERS["bs_roformer"]
     state = foreign_state(adapter, ORIGINAL)

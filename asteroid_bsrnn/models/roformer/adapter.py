@@ -45,6 +45,9 @@ WITHOUT_EFFECT = (
     "multi_stft_",
     "active_stem_ids",
 )
+OTHERS = ("stereo", "num_stems", "mask_estimator_depth", "dim_freqs_in", "sources", "chunk_size", "use_pope")
+"""Further words: translated, or compared with the others; sources and chunk come from other sections of the file."""
+
 FREQUENCIES = ".rotary_embed.freqs"
 
 
@@ -88,7 +91,7 @@ class RoFormerWeights(Adapter):
         found["mask_estimator_depth"] = found.pop("hidden_layers") + self.hidden
         words = {**DEFAULTS, **found, **told}
         words.setdefault("stft_win_length", words.get("stft_n_fft"))
-        for name in SAME:
+        for name in (*SAME, "stereo"):
             if name not in words:
                 raise UserError(f"{self.name}: the setting {name!r} is missing, and the weights do not tell it")
         return {
@@ -107,17 +110,7 @@ class RoFormerWeights(Adapter):
             raise UserError(
                 f"{self.name}: use_pope is another kind of positions (PoPE), which {self.model.__name__} does not have"
             )
-        known = [
-            *SAME,
-            *self.words,
-            "stereo",
-            "num_stems",
-            "mask_estimator_depth",
-            "dim_freqs_in",
-            "sources",
-            "chunk_size",
-            "use_pope",
-        ]
+        known = [*SAME, *self.words, *OTHERS]
         for name, value in told.items():
             if value is not False and name not in known and not name.startswith(WITHOUT_EFFECT):
                 raise UserError(

@@ -1,4 +1,4 @@
-"""Constructor arguments of the RoFormers, with their checks. The defaults are the published networks of one source [1, 2].
+"""Constructor arguments of the RoFormers, with their checks. Defaults: the published networks of one source [1, 2].
 
 References
     [1] W.-T. Lu et al., "Music Source Separation with Band-Split RoPE Transformer", ICASSP 2024.

@@ -67,7 +67,7 @@ def _position(key: str) -> int:
 
 
 def split(state: State) -> dict[str, Any]:
-    """Channels, window and bands of a band split: its values are 2 * channels * (n_fft / 2 + 1), the last factor odd."""
+    """Channels, window and bands: there are 2 * channels * (n_fft / 2 + 1) values, the last factor is odd."""
     widths = sizes(state)
     stereo = sum(widths) % 4 == 0
     per_bin = 4 if stereo else 2
