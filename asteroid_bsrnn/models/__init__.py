@@ -1,12 +1,12 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-from .afrcnn.network import AFRCNN, SFRCNN
-from .spectral.deep_clustering import DPCL, Chimera
-from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
-from .dual_path.sandglasset import ASandglasset, Sandglasset
-from .spectral.upit_blstm import UPITBLSTM
-from .bsrnn.network import BSRNN
+from .afrcnn import AFRCNN, SFRCNN
+from .bsrnn import BSRNN
+from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
 from .family import FAMILIES, Family
 from .names import get, register_model
+from .roformer import FAMILY as ROFORMER
+from .roformer import BSRoFormer, MelBandRoFormer
+from .spectral import DPCL, UPITBLSTM, Chimera
 from .stems import StemSeparator
 
 for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
@@ -24,6 +24,5 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-# One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
+for _family in (ROFORMER,):
     register_family(_family)
