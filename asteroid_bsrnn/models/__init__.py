@@ -10,6 +10,8 @@ from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 from .family import FAMILIES, Family
 from .stem_separator import StemSeparator
+from .tfc_tdf import FAMILY as TFC_TDF
+from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
 
@@ -53,5 +55,5 @@ def register_family(family: Family) -> Family:
 
 
 # One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
+for _family in (TFC_TDF,):
     register_family(_family)
