@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from ..family import Adapter, State
-from .adapters import count, named_sources, needed, single, with_counters
-from .norms import GROUPED, NORMS
+from .adapters import count, named_sources, needed, single, weight, with_counters
+from .norms import GROUPED
 from .tfc_tdf_v3 import TFCTDFv3
 
 _SECTIONS = ("audio", "model", "training", "inference")
@@ -32,10 +32,11 @@ class TFCTDFv3Adapter(Adapter):
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Constructor arguments; what the shapes of the weights say fills what the settings leave open."""
         words = self.settings(settings)
-        audio, known = words["audio"], {**shapes(state), **words["model"]}
+        audio, known = words["audio"], {**self.shapes(state), **words["model"]}
         channels, n_hop = audio.get("num_channels", 2), needed(audio, "hop_length", self.name)
-        n_subbands = known.get("num_subbands") or state["first_conv.weight"].shape[1] // (2 * channels)
-        n_src = state["final_conv.2.weight"].shape[0] // state["first_conv.weight"].shape[1]
+        n_parts = weight(state, "first_conv.weight", self.name).shape[1]
+        n_subbands = known.get("num_subbands") or n_parts // (2 * channels)
+        n_src = weight(state, "final_conv.2.weight", self.name).shape[0] // n_parts
         chunk = audio.get("chunk_size")
         return {
             "sources": words.get("sources") or [f"s{index + 1}" for index in range(n_src)],
@@ -56,6 +57,21 @@ class TFCTDFv3Adapter(Adapter):
             "act": needed(known, "act", self.name),
         }
 
+    def shapes(self, state: State) -> dict[str, Any]:
+        """Settings that the weights give away."""
+        down = state.get("encoder_blocks.0.downscale.conv.2.weight")
+        stage = "bottleneck_block" if down is None else "encoder_blocks.0.tfc_tdf"
+        hidden, bins = weight(state, f"{stage}.blocks.0.tdf.2.weight", self.name).shape
+        return {
+            "num_channels": weight(state, "first_conv.weight", self.name).shape[0],
+            "growth": 0 if down is None else down.shape[0] - down.shape[1],
+            "scale": (2, 2) if down is None else tuple(down.shape[2:]),
+            "num_scales": count(state, r"encoder_blocks\.(\d+)\."),
+            "num_blocks_per_scale": count(state, re.escape(stage) + r"\.blocks\.(\d+)\."),
+            "bottleneck_factor": bins // hidden,
+            "bins": bins,
+        }
+
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Weights in float32, under the names that they have."""
         return with_counters({key: single(value) for key, value in state.items()})
@@ -65,20 +81,4 @@ def norm_type(name: str) -> str:
     """Our name of the original's norm; what it does not know is none there."""
     if GROUPED in name:
         return GROUPED + name.replace(GROUPED, "")
-    return name if name in NORMS or name == "InstanceNorm" else "none"
-
-
-def shapes(state: State) -> dict[str, Any]:
-    """Settings that the weights give away."""
-    stage = "encoder_blocks.0.tfc_tdf" if "encoder_blocks.0.downscale.conv.2.weight" in state else "bottleneck_block"
-    down = state.get("encoder_blocks.0.downscale.conv.2.weight")
-    hidden, bins = state[f"{stage}.blocks.0.tdf.2.weight"].shape
-    return {
-        "num_channels": state["first_conv.weight"].shape[0],
-        "growth": 0 if down is None else down.shape[0] - down.shape[1],
-        "scale": (2, 2) if down is None else tuple(down.shape[2:]),
-        "num_scales": count(state, r"encoder_blocks\.(\d+)\."),
-        "num_blocks_per_scale": count(state, re.escape(stage) + r"\.blocks\.(\d+)\."),
-        "bottleneck_factor": bins // hidden,
-        "bins": bins,
-    }
+    return name if name in ("BatchNorm", "InstanceNorm") else "none"

@@ -36,7 +36,7 @@ class UNetAdapter(Adapter):
         return {
             "sources": words.get("sources") or ["s1"],
             "sample_rate": words.get("sample_rate", 44100),
-            "in_channels": state["first_conv.0.weight"].shape[1] // 2,
+            "in_channels": weight(state, "first_conv.0.weight", self.name).shape[1] // 2,
             "n_fft": needed(words, "n_fft", self.name),
             "n_hop": needed(words, "hop_length", self.name),
             "dim_f": needed(words, "dim_f", self.name),
@@ -57,9 +57,9 @@ class UNetAdapter(Adapter):
     def shapes(self, state: State) -> dict[str, Any]:
         """Settings that the weights give away."""
         block = "encoding_blocks.0" if any(key.startswith("encoding_blocks.0.") for key in state) else self.blocks
-        first = next(key for key in state if re.match(re.escape(block) + r"\.tfc1?\.H\.0\.0\.weight$", key))
-        convs = first.removesuffix("0.0.weight")
-        found = {"g": state["first_conv.0.weight"].shape[0], "k": state[first].shape[-1]}
+        convs = f"{block}.tfc1.H." if f"{block}.tfc1.H.0.0.weight" in state else f"{block}.tfc.H."
+        found = {"g": weight(state, "first_conv.0.weight", self.name).shape[0]}
+        found["k"] = weight(state, f"{convs}0.0.weight", self.name).shape[-1]
         found["num_blocks"] = 2 * count(state, r"ds\.(\d+)\.") + 1
         found["l"] = count(state, re.escape(convs) + r"(\d+)\.")
         found["bn"], found["bias"] = None, f"{block}.tdf.0.bias" in state
@@ -145,7 +145,7 @@ class KUIELabMixer(Adapter):
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Bass, drums, other, vocals in stereo, as published, unless ``sources`` says otherwise."""
-        rows, columns = state["mixing_layer.weight"].shape
+        rows, columns = weight(state, "mixing_layer.weight", self.name).shape
         channels = max(columns - rows, 1)
         known = MIXED if rows == len(MIXED) * channels else [f"s{index + 1}" for index in range(rows // channels)]
         return {"sources": settings.get("sources") or known, "in_channels": channels}
@@ -175,6 +175,17 @@ def needed(words: Mapping[str, Any], name: str, origin: str) -> Any:
     if words.get(name) is None:
         raise UserError(f"{origin}: the weights do not tell {name!r}: give it in a configuration file (--config)")
     return words[name]
+
+
+def weight(state: State, name: str, origin: str) -> torch.Tensor:
+    """A weight that must be there.
+
+    Raises:
+        UserError: naming it.
+    """
+    if name not in state:
+        raise UserError(f"{origin}: the weights lack {name!r}")
+    return state[name]
 
 
 def count(state: State, pattern: str) -> int:

@@ -15,6 +15,7 @@ from ...errors import UserError
 EPS = 1e-5  # of batch norms
 _TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}  # TensorProto.DataType of floating-point numbers
 _NORM = ("weight", "bias", "running_mean", "running_var")
+_WRONG = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading other bytes ends in
 
 
 def read_onnx(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -24,19 +25,18 @@ def read_onnx(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         UserError: if the file is damaged or its graph is no ConvTDFNet.
     """
     try:
-        graph = only(fields(Path(path).read_bytes()), 7)
-        content = list(fields(graph))
-        tensors = dict(tensor(value) for number, value in content if number == 5)
-        nodes = [node(value) for number, value in content if number == 1]
-        dims = input_dims(next(value for number, value in content if number == 11))
+        graph = list(fields(only(list(fields(Path(path).read_bytes())), 7)))
+        tensors = dict(tensor(value) for number, value in graph if number == 5)
+        nodes = [node(value) for number, value in graph if number == 1]
+        dims = input_dims(only(graph, 11))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (IndexError, KeyError, StopIteration, TypeError, ValueError):
+    except _WRONG:
         raise UserError(f"{path} is damaged, or no ONNX file with its weights inside") from None
     try:
         return named(list(layers(nodes, tensors))), {"dim_f": dims[2], "dim_t": dims[3]}
-    except (IndexError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: its graph is no ConvTDFNet: {error}") from None
+    except _WRONG:
+        raise UserError(f"{path}: its graph is no ConvTDFNet, the only network that is read from ONNX files") from None
 
 
 def fields(content: bytes) -> Iterator[tuple[int, Any]]:
@@ -65,54 +65,56 @@ def varint(content: bytes, position: int) -> tuple[int, int]:
             return value, position
 
 
-def only(message: Iterator[tuple[int, Any]], number: int) -> Any:
-    """The value of a field that stands once."""
-    return next(value for found, value in message if found == number)
+def only(message: list[tuple[int, Any]], number: int) -> Any:
+    """The value of a field that stands once, or the first."""
+    return next(iter(every(message, number)), None)
+
+
+def every(message: list[tuple[int, Any]], number: int) -> list[Any]:
+    """The values of a repeated field."""
+    return [value for found, value in message if found == number]
 
 
 def numbers(message: list[tuple[int, Any]], number: int) -> list[int]:
     """Whole numbers of a repeated field, packed or not."""
     found = []
-    for key, value in message:
-        if key == number and isinstance(value, bytes):
-            position = 0
-            while position < len(value):
-                entry, position = varint(value, position)
-                found.append(entry)
-        elif key == number:
+    for value in every(message, number):
+        if not isinstance(value, bytes):
             found.append(value)
+            continue
+        position = 0
+        while position < len(value):
+            entry, position = varint(value, position)
+            found.append(entry)
     return found
 
 
 def tensor(content: bytes) -> tuple[str, np.ndarray]:
     """(name, values) of a TensorProto; whole numbers, which no weight is, come as an empty array."""
     message = list(fields(content))
-    name = next((value.decode() for number, value in message if number == 8), "")
-    kind = only(iter(message), 2)
+    name, kind, raw = only(message, 8) or b"", only(message, 2), only(message, 9)
     if kind not in _TYPES:
-        return name, np.empty(0)
-    raw = next((value for number, value in message if number == 9), None)
-    if raw is None:  # float_data, packed
-        raw, kind = b"".join(value for number, value in message if number == 4), 1
-    return name, np.frombuffer(raw, _TYPES[kind]).astype(np.float32).reshape(numbers(message, 1))
+        return name.decode(), np.empty(0)
+    if raw is None:  # then they lie in float_data
+        raw, kind = b"".join(every(message, 4)), 1
+    return name.decode(), np.frombuffer(raw, _TYPES[kind]).astype(np.float32).reshape(numbers(message, 1))
 
 
 def node(content: bytes) -> tuple[str, list[str], str, dict[str, Any]]:
     """(operation, inputs, output, attributes) of a NodeProto; of attributes whole numbers, lists of them and tensors."""
-    message = list(fields(content))
-    inputs = [value.decode() for number, value in message if number == 1]
-    attributes = {}
-    for attribute in (list(fields(value)) for number, value in message if number == 5):
-        of_tensor = [tensor(value)[1] for number, value in attribute if number == 5]
-        value = of_tensor[0] if of_tensor else numbers(attribute, 8) or numbers(attribute, 3)
-        attributes[only(iter(attribute), 1).decode()] = value
-    return only(iter(message), 4).decode(), inputs, only(iter(message), 2).decode(), attributes
+    message, attributes = list(fields(content)), {}
+    for attribute in (list(fields(value)) for value in every(message, 5)):
+        values = only(attribute, 5)
+        value = numbers(attribute, 8) or numbers(attribute, 3) if values is None else tensor(values)[1]
+        attributes[only(attribute, 1).decode()] = value
+    return only(message, 4).decode(), [value.decode() for value in every(message, 1)], only(message, 2).decode(), attributes
 
 
 def input_dims(content: bytes) -> list[int]:
     """Sizes of a ValueInfoProto, 0 where one is free."""
-    shape = only(fields(only(fields(only(fields(content), 2)), 1)), 2)
-    return [next((size for number, size in fields(dim) if number == 1), 0) for number, dim in fields(shape) if number == 1]
+    for number in (2, 1, 2):  # its type, the type's tensor, the tensor's shape
+        content = only(list(fields(content)), number)
+    return [only(list(fields(dim)), 1) or 0 for dim in every(list(fields(content)), 1)]
 
 
 def layers(nodes: list, tensors: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict, int]]:

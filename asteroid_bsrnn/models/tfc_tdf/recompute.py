@@ -17,8 +17,8 @@ def held_statistics(block: torch.nn.Module) -> Iterator[None]:
     """Batch norms see batches and do not remember them."""
     norms = [norm for norm in block.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+    for norm, (_, count) in zip(norms, kept):
+        norm.momentum, norm.num_batches_tracked = 0.0, count.clone()
     try:
         yield
     finally:
