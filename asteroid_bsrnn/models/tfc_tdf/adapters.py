@@ -106,7 +106,7 @@ class KUIELabConvTDFNet(UNetAdapter):
 class AuthorsDTTNet(UNetAdapter):
     """DTTNet of its authors: a Lightning checkpoint and the YAML file of its model."""
 
-    name, system, model, blocks = "dttnet", "dttnet", DTTNet, "bottleneck_block1"
+    name, system, model, needs_settings, blocks = "dttnet", "dttnet", DTTNet, True, "bottleneck_block1"
     convs = ("bottleneck_block1.tfc.H.0.0.weight", "bottleneck_block1.tfc1.H.0.0.weight")
 
     def recognises(self, state: State) -> bool:

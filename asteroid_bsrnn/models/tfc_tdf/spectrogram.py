@@ -43,12 +43,10 @@ class SpectrogramNet(MusicModel):
         """
         length = wav_BCL.shape[-1]
         fitted = self.n_hop * (self.frames_for(length) - 1)
-        with torch.autocast(wav_BCL.device.type, enabled=False):
-            wide_BCL = F.pad(at_least_single(wav_BCL), (0, fitted - length))
-            spec_BPFN = to_channels(wide_BCL, self.n_fft, self.n_hop, self.config.dim_f)
+        wide_BCL = F.pad(at_least_single(wav_BCL), (0, fitted - length))
+        spec_BPFN = to_channels(wide_BCL, self.n_fft, self.n_hop, self.config.dim_f)
         est_BPFN = self.estimate(spec_BPFN.to(next(self.parameters()).dtype))
-        with torch.autocast(wav_BCL.device.type, enabled=False):
-            est_BSCL = to_waveforms(at_least_single(est_BPFN), self.n_src, self.n_fft, self.n_hop)
+        est_BSCL = to_waveforms(at_least_single(est_BPFN), self.n_src, self.n_fft, self.n_hop)
         return est_BSCL[..., :length].to(wav_BCL.dtype)
 
     def frames_for(self, length: int) -> int:
