@@ -15,14 +15,20 @@ DTT = {**SMALL, "n_levels": 1, "n_convs": 1, "growth": 16, "bottleneck": 4, "n_r
 CASES = {
     "v3": (TFCTDFv3, V3),
     "v3 batch norm": (TFCTDFv3, {**V3, "norm_type": "BatchNorm", "act": "elu0.5", "scale": [1, 2], "n_subbands": 2}),
-    "v3 group norm": (TFCTDFv3, {**V3, "norm_type": "GroupNorm2", "act": "relu", "scale": [3, 2], "sources": ["vocals"]}),
+    "v3 group norm": (
+        TFCTDFv3,
+        {**V3, "norm_type": "GroupNorm2", "act": "relu", "scale": [3, 2], "sources": ["vocals"]},
+    ),
     "v3 no norm, mono": (TFCTDFv3, {**V3, "norm_type": "none", "in_channels": 1}),
     "conv": (ConvTDFNet, CONV),
     "conv group norm": (ConvTDFNet, {**CONV, "norm_type": "GroupNorm2", "bias": True, "kernel_size": 1}),
     "conv one linear layer": (ConvTDFNet, {**CONV, "bottleneck": 0, "kernel_size": 5}),
     "conv without TDF": (ConvTDFNet, {**CONV, "bottleneck": None, "in_channels": 1}),
     "dttnet": (DTTNet, DTT),
-    "dttnet GRU": (DTTNet, {**DTT, "rnn_type": "GRU", "bidirectional": False, "block_type": "TFC_TDF_Res1", "n_heads": 1}),
+    "dttnet GRU": (
+        DTTNet,
+        {**DTT, "rnn_type": "GRU", "bidirectional": False, "block_type": "TFC_TDF_Res1", "n_heads": 1},
+    ),
     "dttnet plain": (DTTNet, {**DTT, "block_type": "TFC_TDF", "norm_type": "SyncBatchNorm", "bottleneck": None}),
 }
 

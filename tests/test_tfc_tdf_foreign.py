@@ -1,4 +1,4 @@
-"""ConvTDFNet, DTTNet, TFC-TDF v3 and the mixer beside the originals: golden instances, and checkpoints in every format."""
+"""ConvTDFNet, DTTNet, TFC-TDF v3 and the mixer beside the originals: golden instances, checkpoints."""
 import json
 
 import numpy as np
@@ -49,8 +49,8 @@ def test_output_equals_the_original(name):
 def test_gradients_equal_the_original(name):
     """In double precision, so that they do not depend on the processor.
 
-    One ReLU of the DTTNet instance reads 7e-8 (of a peak of 72), which single precision made negative when the instance was
-    made and makes positive on other processors: there its input is shifted by 1e-6.
+    One ReLU of the DTTNet instance reads 7e-8 (of a peak of 72), which single precision made negative when the instance
+    was made and makes positive on other processors: there its input is shifted by 1e-6.
     """
     about, state, wav, _ = instance(name)
     model, wav = build(about, state).double(), wav.double().requires_grad_()
@@ -72,7 +72,10 @@ def test_shapes_tell_what_the_settings_leave_open(name):
     about, state, _, _ = instance(name)
     args, full = about["args"], build(about, state).get_model_args()
     if about["system"] == "tfc_tdf_v3":
-        few = {"audio": {"n_fft": 512, "hop_length": 128, "chunk_size": 3968}, "model": {"norm": "InstanceNorm", "act": "gelu"}}
+        few = {
+            "audio": {"n_fft": 512, "hop_length": 128, "chunk_size": 3968},
+            "model": {"norm": "InstanceNorm", "act": "gelu"},
+        }
     else:
         few = {"n_fft": args["n_fft"], "hop_length": args["hop_length"], "dim_t": args["dim_t"]}
     anonymous = tuple(f"s{index + 1}" for index in range(len(full["sources"])))
@@ -168,7 +171,12 @@ def test_one_source_of_several_instruments():
 @needs_shared
 def test_names_of_the_submission():
     about, state, wav, wanted = instance("convtdfnet_7blocks")
-    names = {"encoding_blocks": "ds_dense", "decoding_blocks": "us_dense", "bottleneck_block": "mid_dense", ".tfc.": "."}
+    names = {
+        "encoding_blocks": "ds_dense",
+        "decoding_blocks": "us_dense",
+        "bottleneck_block": "mid_dense",
+        ".tfc.": ".",
+    }
     other = {}
     for key, value in state.items():
         for ours, theirs in names.items():

@@ -28,7 +28,9 @@ def field(number, value):
 
 def tensor(name, values, packed=False):
     values = values.detach().float().contiguous()
-    dims = field(1, b"".join(map(varint, values.shape))) if packed else b"".join(field(1, size) for size in values.shape)
+    dims = (
+        field(1, b"".join(map(varint, values.shape))) if packed else b"".join(field(1, size) for size in values.shape)
+    )
     return dims + field(2, 1) + field(8, name) + field(4 if packed else 9, values.numpy().tobytes())
 
 
@@ -58,7 +60,8 @@ class Graph:
 
     def conv(self, x, layers):
         conv, norm = layers[0], layers[1] if len(layers) > 1 else None
-        weight, bias, fused = conv.weight, conv.bias, self.fuse and norm is not None and isinstance(conv, torch.nn.Conv2d)
+        weight, bias = conv.weight, conv.bias
+        fused = self.fuse and norm is not None and isinstance(conv, torch.nn.Conv2d)
         if fused:
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             weight, bias = weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias
@@ -69,7 +72,8 @@ class Graph:
         return self.add("Relu", x if fused else self.norm(x, norm))
 
     def linear(self, x, linear, norm):
-        weight = self.add("Transpose", self.constant(linear.weight)) if not self.fuse else self.constant(linear.weight.T)
+        weight = self.constant(linear.weight.T if self.fuse else linear.weight)
+        weight = weight if self.fuse else self.add("Transpose", weight)
         x = self.add("MatMul", x, weight)
         if linear.bias is not None:
             x = self.add("Add", self.add("Identity", self.constant(linear.bias)), x)
@@ -96,8 +100,12 @@ class Graph:
         self.conv(self.add("Transpose", x), model.final_conv)
         dims = [field(2, "batch"), field(1, 4), field(1, model.config.dim_f), field(1, model.config.dim_t)]
         shape = field(2, b"".join(field(1, dim) for dim in dims))
-        graph = [field(1, content) for content in self.nodes] + [field(5, content) for content in reversed(self.tensors)]
-        path.write_bytes(field(1, 7) + field(7, b"".join(graph) + field(11, field(1, "input") + field(2, field(1, shape)))))
+        graph = [field(1, content) for content in self.nodes] + [
+            field(5, content) for content in reversed(self.tensors)
+        ]
+        path.write_bytes(
+            field(1, 7) + field(7, b"".join(graph) + field(11, field(1, "input") + field(2, field(1, shape))))
+        )
         return path
 
 
@@ -105,13 +113,17 @@ class Graph:
 @pytest.mark.parametrize("fuse, packed", [(True, False), (False, True)])
 def test_a_network_comes_back_from_the_graph(args, fuse, packed, tmp_path):
     torch.manual_seed(0)
-    model = ConvTDFNet(**{"n_fft": 64, "n_hop": 16, "dim_f": 32, "dim_t": 8, "n_levels": 2, "n_convs": 2, "growth": 4} | args)
+    model = ConvTDFNet(
+        **{"n_fft": 64, "n_hop": 16, "dim_f": 32, "dim_t": 8, "n_levels": 2, "n_convs": 2, "growth": 4} | args
+    )
     for buffer in model.eval().buffers():
         if buffer.is_floating_point():
             buffer.uniform_(0.5, 1.5)
     state, settings = ADAPTER.read(Graph(fuse, packed).write(model, tmp_path / "x.onnx"))
     again = ADAPTER.build(state, {**settings, "n_fft": 64, "hop_length": 16, "target_name": "vocals"})
-    assert again.get_model_args() == model.get_model_args() | ({"bias": False} if args.get("bottleneck", 0) is None else {})
+    assert again.get_model_args() == model.get_model_args() | (
+        {"bias": False} if args.get("bottleneck", 0) is None else {}
+    )
     wav = torch.randn(1, 2, 500)
     with torch.no_grad():
         assert error(again(wav), model(wav)) < 1e-5
@@ -132,7 +144,8 @@ def test_the_file_of_the_original_exporter():
 @pytest.mark.skipif(not SHARED, reason="no shared data")
 def test_damaged_files_are_refused(tmp_path):
     whole = (FILES / "kuielab_vocals.onnx").read_bytes()
-    for content in (b"", b"\x80" * 20, whole[: len(whole) // 2], whole[100:], b"\x08\x07", field(7, field(1, field(4, "Gemm")))):
+    other = field(7, field(1, field(4, "Gemm")))
+    for content in (b"", b"\x80" * 20, whole[: len(whole) // 2], whole[100:], b"\x08\x07", other):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(UserError, match="damaged|no ConvTDFNet"):
             read_onnx(tmp_path / "x.onnx")

@@ -1,4 +1,4 @@
-"""Time-frequency convolutions with time-distributed linear layers: ConvTDFNet, DTTNet, TFC-TDF v3, and KUIELab's mixer."""
+"""Time-frequency convolutions with linear layers over the bins: ConvTDFNet, DTTNet, TFC-TDF v3, and KUIELab's mixer."""
 from pathlib import Path
 
 from ..family import Family

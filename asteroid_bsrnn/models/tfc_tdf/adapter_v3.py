@@ -1,4 +1,4 @@
-"""Adapter of TFC-TDF v3: "mdx23c" of the MSST fork, MDX-C of UVR, plain and averaged weights of sdx23. Names are ours."""
+"""Adapter of TFC-TDF v3: "mdx23c" of the MSST fork, MDX-C of UVR, weights and averages of sdx23. Names are ours."""
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,9 @@ from typing import Any
 import torch
 
 from ..family import Adapter, State
-from .adapters import count, named_sources, needed, single, weight, with_counters
+from .adapters import SECTIONS, count, named_sources, needed, single, weight, with_counters
 from .norms import GROUPED
 from .tfc_tdf_v3 import TFCTDFv3
-
-_SECTIONS = ("audio", "model", "training", "inference")
 
 
 class TFCTDFv3Adapter(Adapter):
@@ -20,7 +18,7 @@ class TFCTDFv3Adapter(Adapter):
 
     def settings(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The sections of the file, with ``sources`` and ``sample_rate`` where it names them."""
-        words = {part: dict(document.get(part) or {}) for part in _SECTIONS}
+        words = {part: dict(document.get(part) or {}) for part in SECTIONS}
         rate = document.get("sample_rate") or words["audio"].get("sample_rate")
         return {**words, **named_sources(document), **({"sample_rate": rate} if rate else {})}
 

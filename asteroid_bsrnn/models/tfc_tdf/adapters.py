@@ -14,6 +14,7 @@ from .mixer import Mixer
 from .onnx import read_onnx
 
 FROZEN = ("window", "freq_pad")
+SECTIONS = ("audio", "model", "training", "inference")
 _SUBMISSION = ((r"^ds_dense\.(\d+)\.", r"encoding_blocks.\1."), (r"^us_dense\.(\d+)\.", r"decoding_blocks.\1."))
 _SUBMISSION += ((r"^mid_dense\.", "bottleneck_block."), (r"^(\w+?_blocks?(?:\.\d+)?)\.H\.", r"\1.tfc.H."))
 
@@ -25,7 +26,7 @@ class UNetAdapter(Adapter):
 
     def settings(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Flat settings of a whole YAML file, with ``sources`` and ``sample_rate`` where it names them."""
-        words = {key: value for key, value in document.items() if key not in ("audio", "model", "training", "inference")}
+        words = {key: value for key, value in document.items() if key not in SECTIONS}
         for part in ("audio", "model"):
             words.update(document.get(part) or {})
         return {**words, **named_sources(document, words.get("target_name"))}
@@ -77,7 +78,7 @@ class UNetAdapter(Adapter):
         return found
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """Weights in float32 without the frozen window and padding; counters of norms that are missing begin at zero."""
+        """Weights in float32 without the frozen window and padding; missing counters of norms begin at zero."""
         return with_counters({key: single(value) for key, value in state.items() if key not in FROZEN})
 
 
@@ -125,7 +126,8 @@ class AuthorsDTTNet(UNetAdapter):
             gates, width = state[rnn + "weight_ih_l0"].shape
             arguments["rnn_type"] = band.get("rnn_type", "LSTM" if gates == 8 * width else "GRU")
             arguments["bidirectional"] = band.get("bidirectional", rnn + "weight_ih_l0_reverse" in state)
-            arguments["n_heads"] = band.get("n_heads", next(state[name].shape[0] for name in self.convs if name in state) // width)
+            bottom = next(state[name].shape[0] for name in self.convs if name in state)
+            arguments["n_heads"] = band.get("n_heads", bottom // width)
         return {**super().config(state, settings), **arguments}
 
     def norm_type(self, state: State, words: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Blocks of ConvTDFNet and DTTNet. B batch, C channel, N frame, F bin.
 
-TFC, time-frequency convolutions, looks at neighbouring frames and bins; TDF, time-distributed fully-connected layers, looks
-at all bins of a frame. Names of the members are those of published weights.
+TFC, time-frequency convolutions, looks at neighbouring frames and bins; TDF, time-distributed fully-connected layers,
+looks at all bins of a frame. Names of the members are those of published weights.
 """
 from typing import Optional
 

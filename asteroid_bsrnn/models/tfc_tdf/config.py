@@ -76,7 +76,9 @@ class ConvTDFNetConfig(SpectrogramConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.sources) != 1:
-            raise ValueError(f"sources must be one name, got {', '.join(self.sources)}: join several in a StemSeparator")
+            raise ValueError(
+                f"sources must be one name, got {', '.join(self.sources)}: join several in a StemSeparator"
+            )
         whole("n_levels", self.n_levels, least=0)
         whole_numbers(self, ("n_convs", "growth", "kernel_size"))
         truth(self, "bias")
@@ -103,8 +105,8 @@ class DTTNetConfig(ConvTDFNetConfig):
     """As :class:`ConvTDFNetConfig`, and:
 
     Args:
-        block_type: "TFC_TDF" (no residual connection), "TFC_TDF_Res1" (around the convolutions) or "TFC_TDF_Res2" (around
-            all, with convolutions on both sides of the TDF).
+        block_type: "TFC_TDF" (no residual connection), "TFC_TDF_Res1" (around the convolutions) or "TFC_TDF_Res2"
+            (around all, with convolutions on both sides of the TDF).
         rnn_type: "LSTM" or "GRU", of the dual-path modules.
         bidirectional: whether it runs both ways.
         n_repeats: dual-path modules.
@@ -128,8 +130,8 @@ class DTTNetConfig(ConvTDFNetConfig):
         width = self.widths[-1]
         if width % self.n_heads or width // self.n_heads < 16 or width // self.n_heads % (width // self.n_heads // 16):
             raise ValueError(
-                f"n_heads {self.n_heads} leaves {width / self.n_heads:g} of {width} channels for a head: they must be a whole "
-                "number n of at least 16 that n // 16 divides"
+                f"n_heads {self.n_heads} leaves {width / self.n_heads:g} of {width} channels for a head: "
+                "they must be a whole number n of at least 16 that n // 16 divides"
             )
 
 

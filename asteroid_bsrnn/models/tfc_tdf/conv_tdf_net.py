@@ -9,10 +9,10 @@ from .unet import TDFUNet
 
 
 class ConvTDFNet(TDFUNet):
-    """TFC-TDF-U-Net v2 [1]: one source, spectrogram in, spectrogram out. Output is not proportional to the input's level.
+    """TFC-TDF-U-Net v2 [1]: one source, spectrogram in and out. Output is not proportional to the level.
 
-    The defaults are those published for vocals; drums, bass and other differ in ``n_fft`` only (4096, 16384, 8192). Frames
-    come in multiples of 2 to the ``n_levels``.
+    The defaults are those published for vocals; drums, bass and other differ in ``n_fft`` only (4096, 16384, 8192).
+    Frames come in multiples of 2 to the ``n_levels``.
 
     Args:
         See :class:`~asteroid_bsrnn.models.tfc_tdf.config.ConvTDFNetConfig`.

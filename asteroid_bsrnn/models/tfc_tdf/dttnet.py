@@ -10,7 +10,7 @@ from .unet import TDFUNet
 
 
 class DTTNet(TDFUNet):
-    """Dual-path TFC-TDF U-Net [1]: one source, spectrogram in, spectrogram out. Output is not proportional to the level.
+    """Dual-path TFC-TDF U-Net [1]: one source, spectrogram in and out. Output is not proportional to the level.
 
     The defaults are those published for vocals, drums and other; bass has ``dim_f`` 864 and ``bottleneck`` 2.
 

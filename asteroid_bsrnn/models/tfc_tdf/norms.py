@@ -11,8 +11,8 @@ def norm(norm_type: str, n_chan: int) -> nn.Module:
     """A norm of (batch, n_chan, frames, bins).
 
     Args:
-        norm_type: "BatchNorm", "SyncBatchNorm" (its statistics over all processes), "InstanceNorm" (affine, statistics of
-            each map), "GroupNorm2" (any number of groups) or "none".
+        norm_type: "BatchNorm", "SyncBatchNorm" (its statistics over all processes), "InstanceNorm" (affine, statistics
+            of each map), "GroupNorm2" (any number of groups) or "none".
         n_chan: channels.
     """
     if norm_type == "InstanceNorm":

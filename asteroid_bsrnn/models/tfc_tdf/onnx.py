@@ -1,7 +1,7 @@
 """ConvTDFNet out of an ONNX file: the graph is read as data and walked, nothing is executed.
 
-Conv and BatchNormalization pairs were fused on export; those of transposed convolutions were not. Linear layers are MatMul
-with the transposed weight. Initialisers are in no useful order, so each is found by the node that reads it.
+Conv and BatchNormalization pairs were fused on export; those of transposed convolutions were not. Linear layers are
+MatMul with the transposed weight. Initialisers are in no useful order, so each is found by the node that reads it.
 """
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -101,13 +101,18 @@ def tensor(content: bytes) -> tuple[str, np.ndarray]:
 
 
 def node(content: bytes) -> tuple[str, list[str], str, dict[str, Any]]:
-    """(operation, inputs, output, attributes) of a NodeProto; of attributes whole numbers, lists of them and tensors."""
+    """(operation, inputs, output, attributes) of a NodeProto; attributes are numbers, lists or tensors."""
     message, attributes = list(fields(content)), {}
     for attribute in (list(fields(value)) for value in every(message, 5)):
         values = only(attribute, 5)
         value = numbers(attribute, 8) or numbers(attribute, 3) if values is None else tensor(values)[1]
         attributes[only(attribute, 1).decode()] = value
-    return only(message, 4).decode(), [value.decode() for value in every(message, 1)], only(message, 2).decode(), attributes
+    return (
+        only(message, 4).decode(),
+        [value.decode() for value in every(message, 1)],
+        only(message, 2).decode(),
+        attributes,
+    )
 
 
 def input_dims(content: bytes) -> list[int]:

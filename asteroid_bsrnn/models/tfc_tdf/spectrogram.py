@@ -1,7 +1,7 @@
 """What the networks of this family share: complex spectra as channels, lengths that fit their grid of frames.
 
-A tensor's suffix names its axes: B batch, S sources, C audio channels, P real and imaginary parts of all channels, F bin,
-N frame, L sample.
+A tensor's suffix names its axes: B batch, S sources, C audio channels, P real and imaginary parts of all channels, F
+bin, N frame, L sample.
 """
 from typing import Any
 
@@ -15,8 +15,9 @@ from .recompute import recomputed
 class SpectrogramNet(MusicModel):
     """Music model on the complex spectrogram: the lowest bins in, those of the estimates out, no mask.
 
-    A subclass writes :meth:`estimate`. Frames come in multiples of :attr:`frame_multiple`; other lengths are extended with
-    zeros on the right and cut again. STFTs are computed in single precision (double for double), whatever the network runs in.
+    A subclass writes :meth:`estimate`. Frames come in multiples of :attr:`frame_multiple`; other lengths are extended
+    with zeros on the right and cut again. STFTs are computed in single precision (double for double), whatever the
+    network runs in.
     """
 
     def __init__(self, config: Any) -> None:
@@ -50,7 +51,7 @@ class SpectrogramNet(MusicModel):
         return est_BSCL[..., :length].to(wav_BCL.dtype)
 
     def frames_for(self, length: int) -> int:
-        """The least number of frames of the grid whose waveform holds ``length`` samples and can be reflected at its ends."""
+        """The least number of frames of the grid that holds ``length`` samples and can be reflected at its ends."""
         n_frames = max(-(-length // self.n_hop) + 1, self.n_fft // 2 // self.n_hop + 2, self.config.min_frames)
         return self.frame_multiple * -(-n_frames // self.frame_multiple)
 

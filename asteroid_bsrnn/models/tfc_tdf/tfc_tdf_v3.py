@@ -1,6 +1,7 @@
 """TFC-TDF-UNet v3 and its layers. B batch, P part, C channel, N frame, F bin.
 
-Nothing has a bias, and norms and activations stand before the layers. Names of the members are those of published weights.
+Nothing has a bias, and norms and activations stand before the layers. Names of the members are those of published
+weights.
 """
 from typing import Any
 
@@ -15,12 +16,12 @@ from .spectrogram import SpectrogramNet
 class TFCTDFv3(SpectrogramNet):
     """TFC-TDF-UNet v3 [1]: any number of sources from one network, spectrogram in, spectrograms out.
 
-    The bins are cut into bands that are read as channels. Silence gives silence; output is not proportional to the level.
+    The bins are cut into bands that are read as channels. Silence gives silence; level is not kept.
 
     Args:
-        See :class:`~asteroid_bsrnn.models.tfc_tdf.config.TFCTDFv3Config`. The defaults are the network of leaderboards A
-        and B of the Sound Demixing Challenge 2023; ``n_hop`` 2048 with ``dim_t`` 128 and ``n_chan`` 128 is "model 1" of
-        leaderboard C.
+        See :class:`~asteroid_bsrnn.models.tfc_tdf.config.TFCTDFv3Config`. The defaults are the network of leaderboards
+        A and B of the Sound Demixing Challenge 2023; ``n_hop`` 2048 with ``dim_t`` 128 and ``n_chan`` 128 is "model 1"
+        of leaderboard C.
 
     References:
         [1] Kim and Lee, "Sound Demixing Challenge 2023 Music Demixing Track Technical Report: TFC-TDF-UNet v3", 2023.
