@@ -8,6 +8,8 @@ from .roformer import FAMILY as ROFORMER
 from .roformer import BSRoFormer, MelBandRoFormer
 from .spectral import DPCL, UPITBLSTM, Chimera
 from .stems import StemSeparator
+from .tfc_tdf import FAMILY as TFC_TDF
+from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
 for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
     register_model(_model)
@@ -24,5 +26,5 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (ROFORMER,):
+for _family in (ROFORMER, TFC_TDF):
     register_family(_family)
