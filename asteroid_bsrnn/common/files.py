@@ -1,11 +1,15 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
+import fcntl
 import json
 import os
+import re
 import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
+
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
 
 
 @contextmanager
@@ -21,13 +25,37 @@ def atomic_path(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
+    with open(partial, "wb") as mine:
+        try:
+            _lock(mine)
+            yield partial
+            with open(partial, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder):
+    """Remove what killed processes left half written in ``folder``; what somebody is writing stays.
+
+    A file that is being written is locked by its writer, however that ends. Where the file system knows no locks, all
+    files stay.
+    """
+    for path in Path(folder).glob(".*.partial*"):
+        if _PARTIAL.fullmatch(path.name) and path.is_file():
+            with open(path, "rb") as found:
+                if _lock(found):
+                    path.unlink(missing_ok=True)
+
+
+def _lock(file):
+    """Whether this process holds ``file`` now."""
     try:
-        yield partial
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
 
 
 def write_text(path, text):

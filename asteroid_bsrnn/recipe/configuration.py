@@ -163,8 +163,11 @@ def _known(kind, name, known, where=""):
 
 
 def _typed(value, base, where):
-    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float."""
-    if value is None or base is None:
+    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float.
+
+    Where one of them is ``auto``, what reads the key knows its other values.
+    """
+    if value is None or base is None or "auto" in (value, base):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

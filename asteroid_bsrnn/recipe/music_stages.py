@@ -14,6 +14,7 @@ from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
 from ..models import StemSeparator
 from ..separation.segments import apply_segments
+from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..weights import load_model
@@ -48,16 +49,19 @@ def train(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
     training_options(conf)
-    chosen = chosen_experiments(conf, args.source)
+    repeated = info.pop("source", None)
+    chosen = chosen_experiments(conf, repeated if repeated and args.source == "all" else args.source)
     allow_changes = bool(args.resume_with)
     cost = recipe_cost(conf, True)[1]
     whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": cost}
     with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
         for name, sources in chosen:
-            print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+            if is_first_process():
+                print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
             noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
             record.finished(name, _train_one(conf, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
-        _join(conf, args.exp_dir)
+        if is_first_process():
+            _join(conf, args.exp_dir)
 
 
 def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):

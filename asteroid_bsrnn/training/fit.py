@@ -10,6 +10,7 @@ import torch
 
 from ..experiment.energy import Ledger, make_meter
 from ..common.errors import UserError
+from ..common.files import remove_leftovers
 from ..common.memory import keep_freed_memory
 from ..models.base import as_model
 from .feed.batching import largest_batch, split_batch
@@ -18,7 +19,7 @@ from ..common.precision import PRECISIONS, choose_precision, supports
 from .devices import choose_devices, gather, make_fabric, peak_memory
 from .loop import Interrupted, Loop
 from .optimization import make_optim
-from .options import TrainingOptions, call_with_section
+from .options import TrainingOptions, call_with_section, section_defaults
 from .autocast import Precision
 from ..experiment.run import RunRecord, now
 from .state.checkpoints import Checkpoints, exclusive
@@ -99,7 +100,7 @@ class _Run:
     def __init__(self, fabric, options, conf, exp_dir, info, ledger):
         self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
         self.ledger = Path(ledger or exp_dir / "energy.json")
-        self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf)
+        self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf, section_defaults(conf))
         self.options = replace(options, precision=fabric.broadcast(self._precision(options.precision)))
 
     def _precision(self, wanted):
@@ -131,6 +132,7 @@ class _Run:
         newest = None
         if self.fabric.is_global_zero:
             self.checkpoints.remove_partial()
+            remove_leftovers(self.ledger.parent)
             newest = self.checkpoints.newest()
         return self.fabric.broadcast(newest)
 

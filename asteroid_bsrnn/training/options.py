@@ -1,7 +1,14 @@
-"""Section ``training`` of a configuration, checked."""
+"""Section ``training`` of a configuration, checked; and what an absent key of any section stands for."""
+import inspect
 from dataclasses import dataclass
+from typing import Any, Callable
 
+from .. import losses, models
 from ..common.errors import UserError
+from ..data import data_defaults
+from ..separation.segments import apply_segments
+from .feed.sampling import make_loader
+from .optimization import make_optim
 from .systems import MONITORS
 from ..common.precision import check_name
 
@@ -77,3 +84,21 @@ def call_with_section(function, section, conf, *args):
             key = str(error).split("'")[1]
             raise UserError(f"unknown key {section}.{key} in the configuration") from None
         raise
+
+
+def section_defaults(conf: dict) -> dict[str, dict[str, Any]]:
+    """``{"section": {"key": value}}``: what the reader of each section does where a configuration lacks a key.
+
+    A run that began before there was such a key did just this, so it may go on with a configuration that says so.
+    """
+    readers = {"training": TrainingOptions, "optim": make_optim, "loader": make_loader, "inference": apply_segments}
+    defaults = {section: _arguments(reader) for section, reader in readers.items()}
+    for section, key, table in (("model", "model_name", models), ("loss", "name", losses)):
+        name = (conf.get(section) or {}).get(key)
+        defaults[section] = _arguments(table.get(name)) if name else {}
+    return {**defaults, "data": data_defaults(conf.get("data") or {})}
+
+
+def _arguments(function: Callable) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {entry.name: entry.default for entry in parameters if entry.default is not inspect.Parameter.empty}

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 
 from ...common.errors import UserError
-from ...common.files import atomic_path
+from ...common.files import atomic_path, remove_leftovers
 
 FORMAT = 1
-BESIDE = ("conf", "run", "history", "best_k_models", "best_model")  # files of a run in the folder above its checkpoints
 
 
 class Checkpoints:
@@ -65,9 +64,9 @@ class Checkpoints:
 
     def remove_partial(self):
         """Remove what a killed run left unfinished. Only for the holder of the lock."""
-        beside = [path for name in BESIDE for path in self.folder.parent.glob(f".{name}.*.partial*")]
-        for path in [*self.folder.glob(".*.partial*"), *beside]:
+        for path in self.folder.glob(".*.partial*"):
             path.unlink(missing_ok=True)
+        remove_leftovers(self.folder.parent)
 
 
 def write_torch(value, path):
