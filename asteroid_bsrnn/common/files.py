@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def _lock(file):
         return True
     except OSError:
         return False
+
+
+def nfc(name: str) -> str:
+    """A name in Unicode's composed form: file systems and archives disagree on how they store an accent."""
+    return unicodedata.normalize("NFC", name)
 
 
 def write_text(path, text):

@@ -12,6 +12,7 @@ from ..common.files import read_json, remove_leftovers
 from ..experiment.run import RunRecord, now
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
+from .preflight import preflight
 from .repeat import repeat
 
 
@@ -48,7 +49,9 @@ def recipe_conf(args, recipe_dir):
             print(f"note on {args.repeat}: {note}")
     else:
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol)
-    return merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with"), info
+    conf = merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with")
+    preflight(conf, recipe_dir)
+    return conf, info
 
 
 def chosen_experiments(conf, source="all"):

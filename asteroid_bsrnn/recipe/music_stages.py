@@ -20,6 +20,7 @@ from ..training.loop import seed_everything
 from ..weights import load_model
 from .configuration import build_model, experiments, load_conf, merge, read_yaml
 from .cost import recipe_cost
+from .preflight import check_inference
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 
 
@@ -123,6 +124,7 @@ def evaluate(recipe_dir, argv=None):
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
     conf = merge(conf, changes, origin="command line")
+    check_inference(conf)
     sources, data = tuple(conf["task"]["sources"]), music_data(conf, recipe_dir)
     model, path = _trained_model(args.exp_dir, conf)
     device = "cuda" if torch.cuda.is_available() else "cpu"

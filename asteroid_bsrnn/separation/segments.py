@@ -27,7 +27,7 @@ def apply_segments(
     overlap=0.1,
     hop=None,
     window="rect",
-    batch=1,
+    batch: int = 1,
     progress=None,
     match_sources=False,
 ):
@@ -62,7 +62,14 @@ def apply_segments(
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, window="rect"):
+def make_plan(
+    sample_rate,
+    scheme: str = "fader",
+    segment: float = 10.0,
+    overlap: float = 0.1,
+    hop: float | None = None,
+    window: str = "rect",
+):
     """Where the segments of a scheme lie and how they are weighted.
 
     Args:

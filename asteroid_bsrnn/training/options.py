@@ -11,6 +11,7 @@ from .feed.sampling import make_loader
 from .optimization import make_optim
 from .systems import MONITORS
 from ..common.precision import check_name
+from ..common.typed import check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class TrainingOptions:
         check_name(self.precision, "training.precision")
         for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
             value = getattr(self, key)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
@@ -76,9 +77,11 @@ class TrainingOptions:
 
 
 def call_with_section(function, section, conf, *args):
-    """``function(*args, **conf[section])``; an unknown key is the user's mistake, named with its section."""
+    """``function(*args, **conf[section])``; an unknown key or a wrong type is the user's mistake, named with its section."""
+    values = conf.get(section) or {}
+    check_types(values, function, section)
     try:
-        return function(*args, **(conf.get(section) or {}))
+        return function(*args, **values)
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
             key = str(error).split("'")[1]

@@ -119,7 +119,7 @@ class TolerantDataset(Dataset):
         raise UserError(f"{ATTEMPTS} draws in a row could not be read; the last: {failures[-1]}")
 
 
-def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
+def make_loader(dataset, sampler, *, num_workers: int = 4, pin_memory: bool | None = None):
     """Loader over the sampler's micro-batches: ``((mixture, sources), failures)``.
 
     Args:
