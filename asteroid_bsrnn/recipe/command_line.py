@@ -6,11 +6,11 @@ from pathlib import Path
 from .. import losses
 from ..experiment.energy import Ledger
 from ..models.names import named_arguments
-from .configuration import PROTOCOLS, experiments, load_conf, merge
+from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
 from .overrides import parse_overrides, split_overrides
 from ..common.errors import UserError
 from ..common.files import read_json, remove_leftovers
-from ..experiment.run import RunRecord, now
+from ..experiment.run import RunRecord, changed_from, now
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
 from .preflight import preflight
@@ -46,7 +46,8 @@ def recipe_conf(args, recipe_dir):
     """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
 
     Returns:
-        tuple: configuration, ``{"variant": ..., "protocol": ...}``; with ``--repeat`` also the ``source`` of that run.
+        tuple: configuration, ``{"variant": ..., "protocol": ...}``, what it changes of that variant (``changed``); with
+        ``--repeat`` also the ``source`` of that run.
 
     Raises:
         UserError: for everything that cannot be meant; see :func:`asteroid_bsrnn.recipe.configuration.load_conf`.
@@ -63,6 +64,8 @@ def recipe_conf(args, recipe_dir):
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol)
     conf = merge(conf, parse_overrides(split_overrides([args.resume_with]), conf), origin="--resume_with")
     preflight(conf, recipe_dir)
+    if info["variant"] in (None, *variant_names(recipe_dir)):
+        info["changed"] = changed_from(conf, load_conf(recipe_dir, info["variant"], protocol=info["protocol"] or PROTOCOLS[0]))
     return conf, info
 
 

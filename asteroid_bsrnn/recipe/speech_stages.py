@@ -41,6 +41,7 @@ def train(recipe_dir, argv=None):
     """Stage 2: train the model of one configuration, or go on with it."""
     args = recipe_parser(train.__doc__).parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
+    info.pop("source", None)
     training_options(conf)
     data = speech_data(conf, recipe_dir)
     seed_everything(conf["training"]["seed"])
@@ -90,6 +91,7 @@ def evaluate(recipe_dir, argv=None):
             args.out_dir or args.exp_dir,
             data.name,
             model_id=file_digest(path),
+            about={"stream": data.stream, "mode": data.mode},
             device=device,
             n_examples=args.n_examples,
         )
