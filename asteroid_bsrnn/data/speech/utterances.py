@@ -77,6 +77,27 @@ def resampled_len(frames, sample_rate):
     return -(-frames * sample_rate // RATE)
 
 
+def extend_noise(noise: np.ndarray, length: int, rate: int = RATE) -> np.ndarray:
+    """Noise that is too short, with copies of itself cross-faded on, as LibriMix' official script does.
+
+    The fades are the halves of a Hann window of ``rate + 1`` samples, which sum to one: each copy overlaps what is there by
+    half a second. Noise of half a second or less, on which that script fails, is repeated without a fade.
+
+    Shape:
+        (time,) -> (length,)
+    """
+    if len(noise) >= length:
+        return noise[:length]
+    rise = np.hanning(rate + 1)[: rate // 2 + 1]
+    fade, extended = len(rise), noise
+    if len(noise) <= fade:
+        return np.resize(noise, length)
+    while len(extended) < length:
+        joint = extended[-fade:] * rise[::-1] + noise[:fade] * rise
+        extended = np.concatenate([extended[:-fade], joint, noise[fade:]])
+    return extended[:length]
+
+
 def fit_length(wavs, mode):
     """Cut to the shortest (``"min"``) or pad with zeros to the longest (``"max"``): list of (time,) -> (n, time)."""
     length = fitted_len([len(wav) for wav in wavs], mode)
