@@ -127,11 +127,11 @@ def test_demonstrations_change_paths_and_sizes_only(recipe):
     local = folder(recipe) / "local"
     sizes = {"corpus", "speech_dir", "metadata_dir", "metadata_url", "storage_dir", "n_train", "n_valid", "n_test", "segment"}
     sizes |= {"num_workers", "lr", "epochs", "effective_batch", "batch", "n_filters", "bn_chan", "hid_chan", "n_scales", "num_iters"}
-    for overlay in ("demo.yml", "demo_model.yml"):
-        assert {key for keys in read_yaml(local / overlay).values() for key in keys} <= sizes
+    assert {key for keys in read_yaml(local / "demo.yml").values() for key in keys} <= sizes
     for variant in COUNTS:
-        overlays = [local / "demo.yml"] + ([local / "demo_model.yml"] if "frcnn" in variant else [])
-        assert load_conf(folder(recipe), variant, overlays=overlays)["data"]["n_test"] >= 30
+        whole, conf = (load_conf(folder(recipe), variant, overlays=[local / "demo.yml"], demo=demo) for demo in (False, True))
+        assert conf["data"]["n_test"] >= 30
+        assert {key for key in conf["model"] if conf["model"][key] != whole["model"].get(key)} <= sizes
 
 
 @every_recipe

@@ -17,9 +17,10 @@ def recipe_parser(description):
     """Argument parser with the options by which a recipe picks its configuration."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--exp_dir", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--variant", help="file in local/variants, without .yml")
+    parser.add_argument("--variant", help="file in local/variants, without .yml, or the path of one")
     parser.add_argument("--protocol", default="published", choices=PROTOCOLS)
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="YAML file laid over the variant")
+    parser.add_argument("--demo", action="store_true", help="give the model the demonstration size of its family")
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="single values, laid over all")
     parser.add_argument("--seed", type=int, help="short for --set training.seed=SEED")
     parser.add_argument("--repeat", default="", metavar="RUN_JSON", help="take everything from an earlier run")
@@ -44,7 +45,7 @@ def recipe_conf(args, recipe_dir):
         for note in notes:
             print(f"note on {args.repeat}: {note}")
     else:
-        conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol)
+        conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
     return merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with"), info
 
 
