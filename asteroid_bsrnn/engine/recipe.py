@@ -5,6 +5,7 @@ from pathlib import Path
 from ..config import PROTOCOLS, experiments, load_conf, merge, parse_overrides
 from ..errors import UserError
 from ..files import read_json
+from .folder import refuse_damaged
 from .record import RunRecord, now
 from .repeat import repeat
 
@@ -78,7 +79,7 @@ class ExperimentRecord:
         allow_changes (bool): whether values may differ from those that the folder was begun with.
 
     Raises:
-        UserError: if the folder holds another configuration.
+        UserError: if the folder holds another configuration, or the folder of a model cannot be continued.
     """
 
     def __init__(self, exp_dir, conf, info, names, allow_changes=False):
@@ -87,6 +88,9 @@ class ExperimentRecord:
             return
         record = RunRecord(exp_dir, conf)
         changes, models = record.changes(allow_changes), record.values.get("models", {})
+        joined = (exp_dir / "best_model.pth").exists()
+        for name in names:
+            refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
         if changes or any(models.get(name, {}).get("status") != "finished" for name in names):
             self.record = record
             record.begin(seed=conf["training"]["seed"], **info)

@@ -98,10 +98,13 @@ class RunRecord:
             return {}
         return compare(known, self.conf, allow_changes, self.folder)
 
+    def write_conf(self):
+        """Write ``conf.yml`` alone."""
+        write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
+
     def begin(self, **values):
         """Write both files at the start of a run or of its continuation."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
+        self.write_conf()
         first = {"started": now(), "resumed": []}
         about = {**commit(), "versions": versions(), "command": list(sys.argv), "conf": self.conf}
         self.values = {**first, **self.values, **about, **values, "status": "running", "ended": None}

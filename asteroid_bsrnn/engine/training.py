@@ -12,13 +12,14 @@ from ..errors import UserError
 from ..memory import keep_freed_memory
 from .batching import largest_batch, split_batch
 from .devices import gather, make_fabric, peak_memory
+from .folder import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .logs import Log
 from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section
 from .precision import Precision
 from .record import RunRecord, now
-from .resume import Checkpoints, exclusive
+from .resume import Checkpoints, exclusive, load
 from .ring import collate
 from .sampling import StepSampler, TolerantDataset, make_loader, stop_workers
 from .state import RunState
@@ -90,28 +91,48 @@ class _Run:
 
     def execute(self, model, train_set, val_set, loss_func, system_cls, allow_changes, stack):
         changes = self.record.changes(allow_changes)
+        if is_finished(self.record, changes):
+            return self._finished(model)
         newest = self._newest_checkpoint()
         loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
-        if newest:
-            state.restore(newest)
-            if state.finished() and self.record.values.get("status") == "finished" and state.exported():
-                state.load_best()
-                return state.summary("finished")
+        behind = self._restore(state, newest) if newest else False
+        if newest and state.finished() and self.record.values.get("status") == "finished":
+            return self._finished(model)
         loop.log = Log(self.exp_dir, self.fabric.is_global_zero, loop.progress.global_step)
         stack.callback(loop.log.close)
-        if self.fabric.is_global_zero:
-            self._begin(loop, newest, changes)
+        if newest is None:
+            self._save_first(state)
         if self.fabric.local_rank == 0:
             loop.meter = call_with_section(make_meter, "energy", self.conf, self.ledger, self.info.get("source"))
-        return self._train(loop, new=newest is None)
+        return self._train(loop, newest, changes, behind)
+
+    def _finished(self, model):
+        """Nothing is left to do: give the model its best weights."""
+        best = mend_best(self.record) if self.fabric.is_global_zero else None
+        best = self.fabric.broadcast(best)
+        if best is not None:
+            model.load_state_dict(load(best)["state_dict"])
+        return outcome(self.record)
 
     def _newest_checkpoint(self):
-        """Path that every rank loads; broken files are removed by the first rank before the others look."""
+        """Path that every rank loads, None for a new run."""
         newest = None
         if self.fabric.is_global_zero:
+            newest = newest_checkpoint(self.exp_dir, self.checkpoints)
             self.checkpoints.remove_partial()
-            newest = self.checkpoints.newest()
         return self.fabric.broadcast(newest)
+
+    def _restore(self, state, newest):
+        """Take up a checkpoint; whether the exports lack its last epoch, as every rank must know."""
+        state.restore(newest)
+        behind = exports_behind(self.exp_dir, state.progress) if self.fabric.is_global_zero else None
+        return self.fabric.broadcast(behind)
+
+    def _save_first(self, state):
+        """Write the first checkpoint before ``run.json``: where that is, there once was something to continue from."""
+        if self.fabric.is_global_zero:
+            self.record.write_conf()
+        state.save()
 
     def _build(self, model, train_set, val_set, loss_func, system_cls):
         options, fabric = self.options, self.fabric
@@ -184,11 +205,13 @@ class _Run:
                 loop.log.line(f"changed since the run began: {key} from {old} to {new}")
         self.record.begin(**values)
 
-    def _train(self, loop, new):
+    def _train(self, loop, newest, changes, behind):
         status = "failed"
         with _stop_signals(loop):
             try:
-                loop.run(new)
+                if self.fabric.is_global_zero:
+                    self._begin(loop, newest, changes)
+                loop.run(behind)
                 status = "finished"
             except (Interrupted, KeyboardInterrupt):
                 status = "interrupted"
