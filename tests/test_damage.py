@@ -1,4 +1,5 @@
 """Experiment folders whose files are lost or broken: nothing that is there is ever lost by training again."""
+import importlib.util
 import json
 import shutil
 
@@ -7,7 +8,10 @@ import torch
 from asteroid_bsrnn.engine.loop import Loop
 from asteroid_bsrnn.engine.resume import Checkpoints, damage
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.files import read_json
 from engine_toys import conf, same_weights, train
+from helpers import ROOT
+from music_corpus import write_corpus
 
 MADE = conf(epochs=4, checkpoint_every=2, keep_best=2)
 STOP = 16  # steps after which the unfinished run was stopped: 6 an epoch, so in the third
@@ -234,3 +238,64 @@ def test_a_validation_done_again_leaves_the_better_model_until_then(copy_of, run
             train(exp, MADE)
     assert (exp / "best_model.pth").read_bytes() == best
     assert same_weights(train(exp, MADE)[1], runs[2])
+
+
+# -- through the recipe: four models in folders of their own, joined into one file
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Stage 2 of the music recipe on two short songs, and a finished experiment of it."""
+    corpus = write_corpus(tmp_path_factory.mktemp("corpus"), lengths=(50000, 50000), valid=("ValidA",), level=0.5)
+    values = f"data.root={corpus} data.valid_tracks=[ValidA] data.sad=null data.segment=1.0 data.n_items=2 loader.num_workers=0"
+    values += " model.feature_dim=4 model.n_repeats=1 training.effective_batch=2 training.batch=2 training.epochs=1"
+    spec = importlib.util.spec_from_file_location("music_train", ROOT / "recipes" / "musdb18hq" / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(exp, *options):
+        return module.guarded(module.main, ["--exp_dir", str(exp), *options, "--set", *values.split(), "energy.track=false"])
+
+    exp = tmp_path_factory.mktemp("music") / "exp"
+    assert call(exp) == 0 and read_json(exp / "run.json")["status"] == "finished"
+    return call, exp
+
+
+@pytest.fixture
+def music(recipe, tmp_path):
+    shutil.copytree(recipe[1], tmp_path / "exp")
+    return recipe[0], tmp_path / "exp"
+
+
+def test_recipe_without_checkpoints_has_nothing_to_do(music):
+    call, exp = music
+    for folder in exp.glob("*/checkpoints"):
+        shutil.rmtree(folder)
+    before = files(exp)
+    for _ in range(2):
+        assert call(exp) == 0
+        assert_still_there(before, exp)
+
+
+def unfinished(exp, source):
+    for path in (exp, exp / source):
+        record = read_json(path / "run.json")
+        record["models"] = {name: value for name, value in record.get("models", {}).items() if name != source}
+        (path / "run.json").write_text(json.dumps({**record, "status": "interrupted"}, indent=2))
+    delete_all(exp / source)
+
+
+def without_folder(exp, source):
+    shutil.rmtree(exp / source)
+
+
+@pytest.mark.parametrize("harm, said", [(unfinished, "no checkpoint to continue"), (without_folder, "is empty, though")])
+def test_recipe_refuses_a_damaged_model_and_changes_no_record(music, harm, said, capsys):
+    call, exp = music
+    harm(exp, "bass")
+    before = files(exp)
+    for options in ((), ("--source", "bass"), ()):
+        assert call(exp, *options) == 2
+        assert said in capsys.readouterr().err
+        assert_still_there(before, exp)
+    assert call(exp, "--source", "drums") == 0
