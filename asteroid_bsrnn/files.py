@@ -1,4 +1,5 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
+import errno
 import json
 import os
 import secrets
@@ -6,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -47,3 +50,26 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
+
+
+@contextmanager
+def full_disk_explained(folder):
+    """Turn "no room" from the block, whatever file it was for, into a :class:`UserError` with the way on.
+
+    Args:
+        folder (str or Path): where the block writes; named if the error itself names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise UserError(no_room(error.filename or folder, error.strerror)) from error
+
+
+def no_room(path, reason):
+    """Sentence for a file of an experiment that could not be written."""
+    return (
+        f"{path} could not be written ({reason}); what was saved before stays: make room and run the same command "
+        "again to continue from it"
+    )

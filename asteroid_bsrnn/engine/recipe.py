@@ -1,10 +1,11 @@
 """What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from ..config import PROTOCOLS, experiments, load_conf, merge, parse_overrides
 from ..errors import UserError
-from ..files import read_json
+from ..files import full_disk_explained, read_json
 from .folder import refuse_damaged
 from .record import RunRecord, now
 from .repeat import repeat
@@ -99,10 +100,15 @@ class ExperimentRecord:
         return self
 
     def __exit__(self, kind, error, trace):
-        if self.record:
-            stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
-            status = "finished" if kind is None else "interrupted" if stopped else "failed"
-            self.record.update(models=self._models(), status=status, ended=now())
+        if self.record is None:
+            return
+        stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
+        status = "finished" if kind is None else "interrupted" if stopped else "failed"
+        with full_disk_explained(self.record.folder) if kind is None else suppress(OSError, UserError):
+            self.record.end(models=self._models(), status=status, ended=now())
+        if isinstance(error, OSError):
+            with full_disk_explained(self.record.folder):
+                raise error
 
     def finished(self, name, summary):
         """Note the outcome of one model."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..files import atomic_path
+from ..files import atomic_path, no_room
 
 FORMAT = 1
 _CHECKPOINT = re.compile(r"resume_(\d{8,})\.ckpt")
@@ -107,10 +107,7 @@ def write_torch(value, path):
             torch.save(value, partial)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise UserError(
-            f"{path} could not be written ({_first_line(error)}); the last checkpoint stays: make room and run the "
-            "same command again to continue from it"
-        ) from error
+        raise UserError(no_room(path, _first_line(error))) from error
 
 
 def damage(path, weights=False):

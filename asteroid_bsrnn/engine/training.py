@@ -2,13 +2,14 @@
 import os
 import signal
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from ..energy import Ledger, make_meter
 from ..errors import UserError
+from ..files import full_disk_explained
 from ..memory import keep_freed_memory
 from .batching import largest_batch, split_batch
 from .devices import gather, make_fabric, peak_memory
@@ -75,7 +76,7 @@ def fit(
     if fabric.device.type == "cpu":
         keep_freed_memory()
     run = _Run(fabric, options, conf, exp_dir, dict(run_info or {}), ledger)
-    with ExitStack() as stack:
+    with full_disk_explained(exp_dir), ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(exclusive(exp_dir / "checkpoints"))
         return run.execute(model, train_set, val_set, loss_func, system_cls, allow_changes, stack)
@@ -206,39 +207,50 @@ class _Run:
         self.record.begin(**values)
 
     def _train(self, loop, newest, changes, behind):
-        status = "failed"
         with _stop_signals(loop):
             try:
                 if self.fabric.is_global_zero:
                     self._begin(loop, newest, changes)
                 loop.run(behind)
-                status = "finished"
-            except (Interrupted, KeyboardInterrupt):
-                status = "interrupted"
+            except BaseException as error:
+                stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+                with suppress(OSError, UserError):  # a full disk again: what is said is the first error
+                    self._close(loop, "interrupted" if stopped else "failed")
                 raise
-            finally:
-                stop_workers(loop.loader)
-                if loop.meter:
-                    loop.meter.stop(interrupted=status != "finished")
-                if self.fabric.is_global_zero:
-                    self._end(loop, status)
-        return loop.state.summary(status)
+            self._close(loop, "finished")
+        return loop.state.summary("finished")
+
+    def _close(self, loop, status):
+        """Stop what runs beside the training, and note how it ended; the note does not depend on the rest."""
+        try:
+            stop_workers(loop.loader)
+            if loop.meter:
+                loop.meter.stop(interrupted=status != "finished")
+        finally:
+            if self.fabric.is_global_zero:
+                self._end(loop, status)
 
     def _end(self, loop, status):
-        ledger, source = Ledger(self.ledger), self.info.get("source")
-        energy = {
-            "ledger": os.path.relpath(self.ledger, self.exp_dir),
-            "training_kwh": ledger.total("training", source),
-            "validation_kwh": ledger.total("validation", source),
-            "kwh_per_epoch": ledger.per_epoch(source),
-            "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
-        }
         summary = loop.state.summary(status)
         summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        memory = peak_memory(self.fabric.device)
-        self.record.update(**summary, ended=now(), energy=energy if loop.meter else None, peak_memory_bytes=memory)
+        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
+        self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
+
+    def _energy(self):
+        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
+        ledger, source = Ledger(self.ledger), self.info.get("source")
+        try:
+            return {
+                "ledger": os.path.relpath(self.ledger, self.exp_dir),
+                "training_kwh": ledger.total("training", source),
+                "validation_kwh": ledger.total("validation", source),
+                "kwh_per_epoch": ledger.per_epoch(source),
+                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
+            }
+        except UserError:
+            return None
 
 
 @contextmanager
