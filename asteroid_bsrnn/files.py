@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def atomic_path(path):
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -68,8 +73,10 @@ def full_disk_explained(folder):
 
 
 def no_room(path, reason):
-    """Sentence for a file of an experiment that could not be written."""
+    """Sentence for a file of an experiment that could not be written: which, why, how full its disk is, the way on."""
+    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free / 1e6
     return (
-        f"{path} could not be written ({reason}); what was saved before stays: make room and run the same command "
-        "again to continue from it"
+        f"{path} could not be written ({reason}; {free:.1f} MB are free on its disk); what was saved before stays: "
+        "make room and run the same command again to continue from it"
     )

@@ -237,7 +237,7 @@ def test_a_validation_done_again_leaves_the_better_model_until_then(copy_of, run
         with pytest.raises(KeyboardInterrupt):
             train(exp, MADE)
     assert (exp / "best_model.pth").read_bytes() == best
-    assert same_weights(train(exp, MADE)[1], runs[2])
+    assert same_weights(train(exp, MADE)[1], runs[2]) and (exp / "best_model.pth").read_bytes() == best
 
 
 # -- through the recipe: four models in folders of their own, joined into one file
@@ -299,3 +299,55 @@ def test_recipe_refuses_a_damaged_model_and_changes_no_record(music, harm, said,
         assert said in capsys.readouterr().err
         assert_still_there(before, exp)
     assert call(exp, "--source", "drums") == 0
+
+
+@pytest.mark.parametrize("text", ["[1]", "{"])
+def test_broken_record_is_refused_and_can_be_removed(copy_of, runs, text):
+    exp = copy_of("unfinished")
+    (exp / "run.json").write_text(text)
+    with pytest.raises(UserError, match="run.json is not .*; restore it from a copy, or remove it to go on without it"):
+        train(exp, MADE)
+    (exp / "run.json").unlink()
+    assert same_weights(train(exp, MADE)[1], runs[2])
+
+
+# -- every file of an experiment, harmed in every way
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+HARMS = {"deleted": lambda path: path.unlink(), "truncated": truncate, "flipped": flip}
+
+
+def called(exp):
+    """What a call does with an experiment: its weights, or the sentence that refuses."""
+    try:
+        return train(exp, MADE)[1]
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.slow
+def test_each_file_harmed_gives_the_same_weights_or_a_clear_refusal(runs, copy_of, kind):
+    counts = {"same": 0, "refused": 0}
+    names = [name for name in files(runs[0] / kind) if name.name != ".lock" and "tensorboard" not in name.parts]
+    for name in names:
+        for how, harm in HARMS.items():
+            exp = copy_of(kind)
+            harm(exp / name)
+            before = files(exp)
+            for found in (called(exp), called(exp)):
+                if isinstance(found, str):
+                    assert str(exp) in found and "from a copy" in found, f"{name} {how}: {found}"
+                    assert_still_there(before, exp)
+                else:
+                    assert same_weights(found, runs[2]), f"{name} {how}"
+            counts["refused" if isinstance(found, str) else "same"] += 1
+            print(f"{kind}, {name} {how}: {found if isinstance(found, str) else 'same weights'}")
+            shutil.rmtree(exp)
+    print(f"{kind}: {counts}")
+    assert sum(counts.values()) == 3 * len(names) >= 24 and counts["same"] > counts["refused"]

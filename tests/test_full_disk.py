@@ -1,28 +1,32 @@
 """A disk that is full at any moment of a run: one sentence, nothing lost, and a record that says "failed"."""
-import json
+import errno
 import os
+import re
 import resource
 import signal
+import sys
 
 import pytest
 from asteroid_bsrnn.energy import Ledger
-from asteroid_bsrnn.engine import loop, state, training
+from asteroid_bsrnn.engine import loop, record, state, training
+from asteroid_bsrnn.engine.recipe import ExperimentRecord
 from asteroid_bsrnn.engine.record import RunRecord
 from asteroid_bsrnn.engine.resume import Checkpoints, damage
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.files import read_json
 from engine_toys import train
 from test_resume import FORK, assert_undisturbed, configuration, reference  # noqa: F401  a fixture
 
-MOMENTS = {  # when the disk is full: before which call of what
-    "first checkpoint": (state.RunState, "save", 1),
-    "start of the record": (RunRecord, "begin", 1),
-    "checkpoint of a step": (state.RunState, "save", 3),
-    "energy of an epoch": (loop.Loop, "measure", 3),
-    "weights of an epoch": (state.RunState, "save_weights", 2),
-    "checkpoint of an epoch": (loop.Loop, "enter_epoch", 2),
-    "history": (state.RunState, "export", 2),
-    "best model": (state, "replace_by_copy", 2),
-    "end of the record": (training._Run, "_close", 1),
+MOMENTS = {  # when the disk is full: before which call of what; the file that is named
+    "first checkpoint": (state.RunState, "save", 1, "checkpoints/resume_00000000.ckpt"),
+    "start of the record": (RunRecord, "begin", 1, "conf.yml"),
+    "checkpoint of a step": (state.RunState, "save", 3, "checkpoints/resume_00000002.ckpt"),
+    "energy of an epoch": (loop.Loop, "measure", 3, "energy.json"),
+    "weights of an epoch": (state.RunState, "save_weights", 2, "checkpoints/epoch=2-step=12.pth"),
+    "checkpoint of an epoch": (loop.Loop, "enter_epoch", 2, "checkpoints/resume_00000008.ckpt"),
+    "history": (state.RunState, "export", 2, "history.csv|best_model.pth"),
+    "best model": (state, "replace_by_copy", 2, "best_model.pth"),
+    "end of the record": (training._Run, "_close", 1, "run.json"),
 }
 
 
@@ -45,14 +49,14 @@ class Clock:
         self.start("training")
 
 
-def fill_before(owner, name, count, folder):
+def fill_before(folder, owner, name, count, file):
     """Before the ``count``-th call, forbid this process to write files as long as the record or longer."""
     original, calls = getattr(owner, name), iter(range(1, 10**9))
 
     def wrapped(*args, **keywords):
         if next(calls) == count:
-            record = folder / "run.json"
-            size = os.path.getsize(record) - 1 if record.exists() else 100
+            run_json = folder / "run.json"
+            size = os.path.getsize(run_json) - 1 if run_json.exists() else 100
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         return original(*args, **keywords)
 
@@ -61,9 +65,10 @@ def fill_before(owner, name, count, folder):
 
 def child(folder, moment=None):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.argv = ["train.py"]  # stands in the record, whose length is the limit
     training.make_meter = lambda path, *args, track=True: Clock(path)
     if moment:
-        fill_before(*MOMENTS[moment], folder)
+        fill_before(folder, *MOMENTS[moment])
     try:
         train(folder, configuration())
     except UserError as error:
@@ -82,11 +87,31 @@ def run(*arguments):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_full_at_any_moment(tmp_path, reference, moment):  # noqa: F811
     assert run(tmp_path, moment) == 2
-    message, record = (tmp_path / "error.txt").read_text(), tmp_path / "run.json"
-    assert str(tmp_path) in message and "could not be written" in message
-    assert "make room and run the same command again" in message
-    assert not record.exists() or json.loads(record.read_text())["status"] == "failed"
+    message, run_json = (tmp_path / "error.txt").read_text(), tmp_path / "run.json"
+    assert re.match(f"{tmp_path}/({MOMENTS[moment][-1]}) could not be written", message)
+    assert "MB are free on its disk" in message and "make room and run the same command again" in message
+    assert not run_json.exists() or read_json(run_json)["status"] == "failed"
     assert all(damage(path) is None for path in Checkpoints(tmp_path / "checkpoints").files())
     assert run(tmp_path) == 0
-    assert json.loads(record.read_text())["status"] == "finished"
+    assert read_json(run_json)["status"] == "finished"
     assert_undisturbed(tmp_path, reference)
+
+
+SEVERAL = {"task": {"sources": ["vocals", "bass"], "simo": False}, "training": {"seed": 1}}
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [(UserError("the first error"), "the first error"), (OSError(errno.ENOSPC, "No space left"), "make room and run"), (None, "make room")],
+)
+def test_record_of_several_models(tmp_path, monkeypatch, error, said):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left")
+
+    with pytest.raises(UserError, match=said):
+        with ExperimentRecord(tmp_path, SEVERAL, {}, ["vocals", "bass"]):
+            assert read_json(tmp_path / "run.json")["status"] == "running"
+            monkeypatch.setattr(record, "write_json", full)
+            if error:
+                raise error
+    assert read_json(tmp_path / "run.json")["status"] == "failed"

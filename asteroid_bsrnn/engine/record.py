@@ -85,7 +85,17 @@ class RunRecord:
     def __init__(self, folder, conf):
         self.folder, self.conf = Path(folder), plain(conf)
         self.conf_path, self.path = self.folder / "conf.yml", self.folder / "run.json"
-        self.values = read_json(self.path) if self.path.exists() else {}
+        self.values = self._read() if self.path.exists() else {}
+
+    def _read(self):
+        way = "restore it from a copy, or remove it to go on without it"
+        try:
+            values = read_json(self.path)
+        except UserError as error:
+            raise UserError(f"{error}; {way}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{self.path} is not the record of a run; {way}")
+        return values
 
     def changes(self, allow_changes=False):
         """Differences to the configuration that the folder already holds (see :func:`compare`)."""

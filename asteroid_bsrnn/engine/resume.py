@@ -97,17 +97,17 @@ def weights_epoch(path):
 
 
 def write_torch(value, path):
-    """``torch.save``, whole or not at all, and on the disk when it returns.
+    """``torch.save``, whole or not at all, and on the disk when it returns; equal values give equal bytes.
 
     Raises:
         UserError: if it could not be written (full disk).
     """
     try:
-        with atomic_path(path) as partial:
-            torch.save(value, partial)
+        with atomic_path(path) as partial, open(partial, "wb") as file:
+            torch.save(value, file)  # to a file object: the archive then does not hold the partial name
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise UserError(no_room(path, _first_line(error))) from error
+        raise UserError(no_room(path, getattr(error, "strerror", None) or _first_line(error))) from error
 
 
 def damage(path, weights=False):
