@@ -172,6 +172,15 @@ def test_files_of_the_user_are_left_alone(copy_of, runs):
     assert all((exp / "checkpoints" / name).read_bytes() == b"mine" for name in mine)
 
 
+def test_what_a_kill_left_half_written_is_removed(copy_of):
+    exp = copy_of("unfinished")
+    left = [".best_model.0a1b2c3d.partial.pth", ".run.0a1b2c3d.partial.json", "checkpoints/.resume_00000004.0a1b2c3d.partial.ckpt"]
+    for name in left:
+        (exp / name).write_bytes(b"half")
+    train(exp, MADE)
+    assert not any((exp / name).exists() for name in left)
+
+
 # -- a better result is never lost
 
 

@@ -1,4 +1,4 @@
-"""What an experiment folder holds when training is asked for: nothing, a run to continue, a finished or a damaged one."""
+"""What a folder holds when training is asked for: nothing, a run to continue, a finished or a damaged one."""
 import csv
 from collections.abc import Callable
 from pathlib import Path

@@ -15,7 +15,8 @@ from ..files import atomic_path, no_room
 FORMAT = 1
 _CHECKPOINT = re.compile(r"resume_(\d{8,})\.ckpt")
 _WEIGHTS = re.compile(r"epoch=(\d+)-step=\d+\.pth")
-_PARTIAL = re.compile(r"\.(resume_\d{8,}|epoch=\d+-step=\d+)\.[0-9a-f]{8}\.partial\.(ckpt|pth)")
+_OURS = r"resume_\d{8,}|epoch=\d+-step=\d+|best_model|best_k_models|history|run|conf"  # what only the lock's holder writes
+_PARTIAL = re.compile(rf"\.({_OURS})\.[0-9a-f]{{8}}\.partial\.(ckpt|pth|json|csv|yml)")
 
 
 class Checkpoints:
@@ -73,8 +74,8 @@ class Checkpoints:
         return None
 
     def remove_partial(self):
-        """Remove what a killed run left unfinished. Only for the holder of the lock."""
-        for path in _named(self.folder, _PARTIAL):
+        """Remove what a killed run left unfinished, here and beside this folder. Only for the holder of the lock."""
+        for path in [*_named(self.folder, _PARTIAL), *_named(self.folder.parent, _PARTIAL)]:
             path.unlink(missing_ok=True)
 
 

@@ -103,7 +103,8 @@ class RunState:
                 report(f"{self.best_path()} could not be read ({reason}): mended from {copy}")
             else:
                 value, epoch, name = self.progress.best.pop(0)
-                report(f"{folder / name} cannot be read ({reason}): epoch {epoch} ({value:.4g}) no longer counts as best")
+                lost = f"epoch {epoch} ({value:.4g}) no longer counts as best"
+                report(f"{folder / name} cannot be read ({reason}): {lost}")
         self.progress.best = [entry for entry in self.progress.best if (folder / entry[2]).exists()]
 
     def _is_copied(self):
