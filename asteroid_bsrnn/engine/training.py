@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files import full_disk_explained
 from ..memory import keep_freed_memory
 from .batching import largest_batch, split_batch
-from .devices import gather, make_fabric, peak_memory
+from .devices import gather, make_fabric, on_first_rank, peak_memory
 from .folder import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .logs import Log
 from .loop import Interrupted, Loop
@@ -109,25 +109,22 @@ class _Run:
 
     def _finished(self, model):
         """Nothing is left to do: give the model its best weights."""
-        best = mend_best(self.record) if self.fabric.is_global_zero else None
-        best = self.fabric.broadcast(best)
+        best = on_first_rank(self.fabric, mend_best, self.record)
         if best is not None:
             model.load_state_dict(load(best)["state_dict"])
         return outcome(self.record)
 
     def _newest_checkpoint(self):
         """Path that every rank loads, None for a new run."""
-        newest = None
+        newest = on_first_rank(self.fabric, newest_checkpoint, self.exp_dir, self.checkpoints)
         if self.fabric.is_global_zero:
-            newest = newest_checkpoint(self.exp_dir, self.checkpoints)
             self.checkpoints.remove_partial()
-        return self.fabric.broadcast(newest)
+        return newest
 
     def _restore(self, state, newest):
-        """Take up a checkpoint; whether the exports lack its last epoch, as every rank must know."""
+        """Take up a checkpoint; whether the exports lack its last epoch."""
         state.restore(newest)
-        behind = exports_behind(self.exp_dir, state.progress) if self.fabric.is_global_zero else None
-        return self.fabric.broadcast(behind)
+        return on_first_rank(self.fabric, exports_behind, self.exp_dir, state.progress)
 
     def _save_first(self, state):
         """Write the first checkpoint before ``run.json``: where that is, there once was something to continue from."""
