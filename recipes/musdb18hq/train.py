@@ -2,7 +2,6 @@
 import sys
 from pathlib import Path
 
-import torch
 from asteroid_bsrnn import losses  # before asteroid, which it repairs
 from asteroid.models import BaseModel  # isort: skip
 from asteroid_bsrnn.config import build_model, experiments
@@ -10,8 +9,9 @@ from asteroid_bsrnn.cost import recipe_cost
 from asteroid_bsrnn.data import music_data
 from asteroid_bsrnn.engine import fit, seed_everything
 from asteroid_bsrnn.engine.recipe import ExperimentRecord, chosen_experiments, recipe_conf, recipe_parser
+from asteroid_bsrnn.engine.resume import write_torch
 from asteroid_bsrnn.engine.training import training_options
-from asteroid_bsrnn.files import atomic_path, read_json, write_json
+from asteroid_bsrnn.files import read_json, write_json
 from asteroid_bsrnn.models import StemSeparator
 from asteroid_bsrnn.scripts.main import guarded
 
@@ -47,8 +47,7 @@ def join(conf, exp_dir):
         best = {f"{name}/{path}": value for name, paths in best.items() for path, value in paths.items()}
         write_json(exp_dir / "best_k_models.json", best)
         separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
-        with atomic_path(exp_dir / "best_model.pth") as partial, open(partial, "wb") as file:
-            torch.save(separator.serialize(), file)  # to a file object: the archive then does not hold the partial name
+        write_torch(separator.serialize(), exp_dir / "best_model.pth")
 
 
 def main(argv=None):
