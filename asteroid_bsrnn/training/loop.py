@@ -62,16 +62,14 @@ class Loop:
     def progress(self):
         return self.state.progress
 
-    def run(self, new=True):
+    def run(self, behind=False):
         """Train until the epochs or the patience are used up; then the model holds the best weights.
 
         Args:
-            new (bool): nothing was restored, so that the first checkpoint is still to be written.
+            behind (bool): a kill may have come between the checkpoint and the files made from it.
         """
-        if new:
-            self.state.save()
-        else:
-            self.state.export()  # a kill may have come between a checkpoint and the files made from it
+        if behind:
+            self.state.export()
         while not self.state.finished():
             self.measure("training")
             self.train_epoch()
