@@ -9,6 +9,10 @@ from .sandglasset import ASandglasset, Sandglasset
 from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 from .family import FAMILIES, Family
+from .locoformer import FAMILY as LOCOFORMER
+from .locoformer import TFLocoformer
+from .sepreformer import FAMILY as SEPREFORMER
+from .sepreformer import SepReformer
 from .stem_separator import StemSeparator
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
@@ -53,5 +57,5 @@ def register_family(family: Family) -> Family:
 
 
 # One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
+for _family in (SEPREFORMER, LOCOFORMER):
     register_family(_family)
