@@ -6,8 +6,8 @@ stands there with its unit and its origin. Everything else says only what differ
     local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
 
 Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
-Only the section ``model`` is open: its keys are the constructor arguments of the class that ``model_name`` names, and
-a file that names another class starts that section afresh.
+Only the sections ``model`` and ``loss`` are open: their keys are the constructor arguments of the class that
+``model_name`` or ``name`` names, and a file that names another class starts that section afresh.
 """
 import copy
 import inspect
@@ -125,6 +125,9 @@ def merge(conf, changes, origin):
         _known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
+        if section == "loss":
+            conf["loss"] = _merged_loss(conf["loss"], keys, origin)
+            continue
         if section == "model":
             if keys.get("model_name", conf["model"]["model_name"]) != conf["model"]["model_name"]:
                 conf["model"] = {}
@@ -135,6 +138,21 @@ def merge(conf, changes, origin):
             _known("key", key, conf[section], f"in section {section!r} of {origin}")
             conf[section][key] = _typed(value, conf[section][key], f"{origin}: {section}.{key}")
     return conf
+
+
+def _merged_loss(base, keys, origin):
+    """The section ``loss`` with ``keys`` laid over it: any argument of the loss that it names in the end."""
+    from . import losses
+
+    base = base if keys.get("name", base.get("name")) == base.get("name") else {}
+    merged = {**base, **{key: _typed(value, base.get(key), f"{origin}: loss.{key}") for key, value in keys.items()}}
+    try:
+        known = ["name", *inspect.signature(losses.get(merged["name"])).parameters]
+    except ValueError as error:
+        raise UserError(f"{origin}: {error}") from None
+    for key in keys:
+        _known("key", key, known, f"in section 'loss' of {origin}")
+    return merged
 
 
 def _known(kind, name, known, where=""):
@@ -164,7 +182,7 @@ def _check_model(conf, origin):
     if "model_name" not in arguments:
         raise UserError(f"{origin}: section 'model' needs a model_name")
     try:
-        signature = inspect.signature(models.get(arguments.pop("model_name")).__init__)
+        signature = inspect.signature(models.get(arguments.pop("model_name")))
     except ValueError as error:
         raise UserError(f"{origin}: {error}") from None
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

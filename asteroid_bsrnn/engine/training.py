@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..cost import count_params
 from ..energy import Ledger, make_meter
 from ..errors import UserError
 from ..memory import keep_freed_memory
@@ -165,7 +166,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "precision": self.options.precision,
             "lr": loop.optimizer.param_groups[0]["lr"],
-            "n_params": sum(p.numel() for p in loop.system.model.parameters() if p.requires_grad),
+            "n_params": count_params(loop.system.model),
             "steps_per_epoch": loop.sampler.steps_per_epoch,
             **self.info,
         }

@@ -3,12 +3,14 @@ import asteroid.losses
 
 from ..registry import Registry
 from .time_tf import TimeTFLoss
+from .clamped_si_snr import ClampedSISNR
 from .clustering import ClusteringLoss
+from .multi_stage import MultiStageLoss
 from .neg_sisdr import PITNegSISDR
 from .upit import PhaseSensitiveUPIT
 
 _REGISTRY = Registry("loss", lambda name: getattr(asteroid.losses, name, None))
 get, register_loss = _REGISTRY.get, _REGISTRY.register
 
-for _loss in (TimeTFLoss, ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
+for _loss in (TimeTFLoss, ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT, ClampedSISNR, MultiStageLoss):
     register_loss(_loss)

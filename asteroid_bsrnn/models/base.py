@@ -31,6 +31,7 @@ class SeparationModel(BaseModel):
         multiple (int or None): lengths are best a multiple of this many samples.
         level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
         activation_checkpointing (bool): recompute inner parts in the backward pass instead of keeping them.
+        auxiliary_modules (tuple of str): names of parts that only the training loss needs; they are not counted.
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
@@ -41,6 +42,7 @@ class SeparationModel(BaseModel):
     multiple: Optional[int] = None
     level_equivariant: bool = False
     activation_checkpointing: bool = False
+    auxiliary_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
