@@ -18,7 +18,9 @@ def recomputed(module: nn.Module, *inputs: Any) -> Any:
 @contextmanager
 def _buffers_kept(module: nn.Module) -> Iterator[None]:
     kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    yield
-    with torch.no_grad():
-        for buffer, value in kept:
-            buffer.copy_(value)
+    try:
+        yield
+    finally:  # PyTorch leaves by an exception as soon as it has what it needs
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)

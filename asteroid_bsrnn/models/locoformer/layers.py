@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.features_last import Conv, ConvTranspose
 from .config import Config
 
 
@@ -45,16 +46,16 @@ class ConvSwiGLU(nn.Module):
     def __init__(self, config: Config, hidden: int) -> None:
         super().__init__()
         kernel, self.shift = config.conv_kernel, config.conv_shift
-        self.conv = nn.Conv1d(config.emb_dim, 2 * hidden, kernel, self.shift)
-        self.deconv = nn.ConvTranspose1d(hidden, config.emb_dim, kernel, self.shift)
+        self.conv = Conv(config.emb_dim, 2 * hidden, kernel, self.shift)
+        self.deconv = ConvTranspose(hidden, config.emb_dim, kernel, self.shift)
         self.drop, self.margin = nn.Dropout(config.dropout), kernel - self.shift
 
     def forward(self, x_BNC: torch.Tensor) -> torch.Tensor:
         n_positions = x_BNC.shape[1]
         fill = -(n_positions + self.margin - self.shift) % self.shift
-        value, gate = self.conv(F.pad(x_BNC.mT, (self.margin, self.margin + fill))).chunk(2, dim=1)
+        value, gate = self.conv(F.pad(x_BNC, (0, 0, self.margin, self.margin + fill))).chunk(2, dim=-1)
         spread = self.deconv(self.drop(value * F.silu(gate)))
-        return self.drop(spread[..., self.margin : self.margin + n_positions].mT)
+        return self.drop(spread[:, self.margin : self.margin + n_positions])
 
 
 class RotaryAttention(nn.Module):
@@ -107,6 +108,7 @@ class Path(nn.Module):
         self.behind = _Residual(config, ConvSwiGLU(config, hidden[-1]))
 
     def forward(self, x_BNC: torch.Tensor) -> torch.Tensor:
+        x_BNC = x_BNC.contiguous()  # one copy here instead of strides through everything that follows
         for part in (*self.before, self.attention, self.behind):
             x_BNC = part(x_BNC)
         return x_BNC

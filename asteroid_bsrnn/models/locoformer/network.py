@@ -72,15 +72,17 @@ class TFLocoformer(SpeechModel):
         return torch.stack([spectra.real, spectra.imag], dim=1).mT
 
     def _separated(self, x_B2TF: torch.Tensor) -> torch.Tensor:
-        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins)."""
-        x_BTFC = self.norm(self.embed(x_B2TF).float()).permute(0, 2, 3, 1)
+        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins). Spectra span more than 16 bits hold: both ends use 32."""
+        with torch.autocast(x_B2TF.device.type, enabled=False):
+            x_BTFC = self.norm(self.embed(x_B2TF)).permute(0, 2, 3, 1)
         recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
             x_BTFC = recomputed(block, x_BTFC) if recompute else block(x_BTFC)
-        return self.spectra(x_BTFC.permute(0, 3, 1, 2)).unflatten(1, (self.n_src, 2))
+        with torch.autocast(x_B2TF.device.type, enabled=False):
+            return self.spectra(x_BTFC.float().permute(0, 3, 1, 2)).unflatten(1, (self.n_src, 2))
 
     def _synthesise(self, spectra_BS2TF: torch.Tensor, length: int) -> torch.Tensor:
-        real, imag = spectra_BS2TF.float().flatten(0, 1).mT.unbind(1)
+        real, imag = spectra_BS2TF.flatten(0, 1).mT.unbind(1)
         with torch.autocast(real.device.type, enabled=False):
             spectra = torch.complex(real.contiguous(), imag.contiguous())
             wav = torch.istft(spectra, self.config.n_fft, self.config.hop, window=self.window, length=length)

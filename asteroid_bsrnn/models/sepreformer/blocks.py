@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.features_last import Conv
 from .attention import Attention
 
 
@@ -32,14 +33,9 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x_BTF.flatten(0, 1)).unflatten(0, x_BTF.shape[:2])
 
 
-class DepthwiseConv(nn.Conv1d):
+def depthwise(n_feat: int, kernel_size: int, stride: int = 1) -> Conv:
     """Convolution of each feature along the frames, padded on both sides. Shape: (batch, frames, features) in and out."""
-
-    def __init__(self, n_feat: int, kernel_size: int, stride: int = 1) -> None:
-        super().__init__(n_feat, n_feat, kernel_size, stride, padding=kernel_size // 2, groups=n_feat)
-
-    def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
-        return super().forward(x_BTF.transpose(1, 2)).transpose(1, 2)
+    return Conv(n_feat, n_feat, kernel_size, stride, padding=kernel_size // 2, groups=n_feat)
 
 
 class ConvFeedForward(nn.Module):
@@ -48,7 +44,7 @@ class ConvFeedForward(nn.Module):
     def __init__(self, n_feat: int, dropout: float) -> None:
         super().__init__()
         self.norm, self.expand = nn.LayerNorm(n_feat), nn.Linear(n_feat, 6 * n_feat)
-        self.depthwise = DepthwiseConv(6 * n_feat, 3)
+        self.depthwise = depthwise(6 * n_feat, 3)
         self.contract, self.drop = nn.Linear(3 * n_feat, n_feat), nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))
 
@@ -80,7 +76,7 @@ class LocalBlock(nn.Module):
     def __init__(self, n_feat: int, kernel_size: int, dropout: float) -> None:
         super().__init__()
         self.norm, self.expand = nn.LayerNorm(n_feat), nn.Linear(n_feat, 2 * n_feat)
-        self.depthwise = DepthwiseConv(n_feat, kernel_size)
+        self.depthwise = depthwise(n_feat, kernel_size)
         self.widen, self.batch_norm = nn.Linear(n_feat, 2 * n_feat), BatchNorm(2 * n_feat)
         self.contract, self.drop = nn.Linear(2 * n_feat, n_feat), nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))

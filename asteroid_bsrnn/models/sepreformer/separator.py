@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.recompute import recomputed
-from .blocks import BatchNorm, DepthwiseConv, GlobalBlock, LocalBlock, SpeakerBlock, SpeakerSplit
+from .blocks import BatchNorm, GlobalBlock, LocalBlock, SpeakerBlock, SpeakerSplit, depthwise
 from .config import Config
 
 
@@ -34,7 +34,7 @@ class Down(nn.Module):
 
     def __init__(self, n_feat: int, kernel_size: int) -> None:
         super().__init__()
-        self.conv, self.norm = DepthwiseConv(n_feat, kernel_size, stride=2), BatchNorm(n_feat)
+        self.conv, self.norm = depthwise(n_feat, kernel_size, stride=2), BatchNorm(n_feat)
 
     def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
         return F.gelu(self.norm(self.conv(x_BTF)))
