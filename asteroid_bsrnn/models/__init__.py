@@ -3,12 +3,14 @@ import asteroid.models
 
 from ..registry import Registry
 from .afrcnn import AFRCNN, SFRCNN
+from .afrcnn_adapter import FAMILY as AFRCNN_FAMILY
 from .deep_clustering import DPCL, Chimera
 from .dual_path import ADPRNNTasNet, SDPRNNTasNet
 from .sandglasset import ASandglasset, Sandglasset
 from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 from .family import FAMILIES, Family
+from .host import FAMILY as HOST
 from .locoformer import FAMILY as LOCOFORMER
 from .locoformer import TFLocoformer
 from .sepreformer import FAMILY as SEPREFORMER
@@ -57,5 +59,5 @@ def register_family(family: Family) -> Family:
 
 
 # One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in (SEPREFORMER, LOCOFORMER):
+for _family in (AFRCNN_FAMILY, HOST, SEPREFORMER, LOCOFORMER):
     register_family(_family)
