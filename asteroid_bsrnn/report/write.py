@@ -19,7 +19,7 @@ from .published import SOURCES
 from .published_report import write_published
 from .scores import difference_table, score_table
 from .spectrogram import draw_triptych
-from .speech_tables import afrcnn_table, table_s1
+from .speech_tables import afrcnn_table, table_s1, today_table
 from .tables import Table
 from .training import draw_learning, draw_runs, validation_scores
 
@@ -112,7 +112,7 @@ def _beside_published(document, experiments, seed):
             document.table(table)
         _pareto(document, music)
     if speech:
-        for table in (table_s1(speech, seed), afrcnn_table(speech, seed)):
+        for table in (table_s1(speech, seed), afrcnn_table(speech, seed), today_table(speech, seed)):
             document.table(table)
             document.figure(draw_table(table), table.name, f"{table.title}, as a picture")
 
