@@ -181,7 +181,10 @@ def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
     assert json.loads((exp_dir / "evaluation.json").read_text())["subset"] == "test"
 
 
-@every_variant
+SLOW = {"sepreformer_s", "sepreformer_b", "sepreformer_m", "locoformer_m"}  # the same systems in other sizes
+
+
+@pytest.mark.parametrize("variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(COUNTS)])
 def test_each_variant_trains_two_steps_and_is_evaluated(variant, corpora, tmp_path, monkeypatch):
     train_and_evaluate("libri2mix", variant, corpora, tmp_path, monkeypatch)
 
