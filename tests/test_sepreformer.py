@@ -82,6 +82,14 @@ def test_one_split_for_each_stage():
         assert (model(arrays["x"]) - arrays["y"]).abs().max() > 1e-3
 
 
+def test_each_split_serves_its_own_stage():
+    model, seen = small(shared_split=False), {}
+    for stage, split in enumerate(model.separator.splits):
+        split.register_forward_hook(lambda _, inputs, out, stage=stage: seen.setdefault(stage, []).append(inputs[0].shape[1]))
+    model.separator(torch.randn(2, 16, 8))
+    assert seen == {0: [16], 1: [8], 2: [4]}
+
+
 @needs_golden
 def test_a_wrong_weight_or_setting_is_named():
     arrays, settings = golden("sepreformer_a")
