@@ -109,8 +109,8 @@ class TFLocoformerAdapter(Adapter):
         return weights
 
     def _check_frequencies(self, key: str, tensor: torch.Tensor) -> None:
-        usual = rotary_frequencies(2 * tensor.numel())
-        if not torch.allclose(torch.as_tensor(tensor).float().cpu(), usual, rtol=1e-6, atol=1e-6):
+        found = torch.as_tensor(tensor).float().cpu()
+        if not torch.allclose(found, rotary_frequencies(2 * len(found)), rtol=1e-6, atol=1e-6):
             raise UserError(f"{self.name}: {key} holds other rotary frequencies than 10000 ** (-2 j / width)")
 
 
