@@ -126,7 +126,7 @@ def _dilated_layers(args, axis, n_feat):
 
 
 def count_params(model):
-    """Trainable parameters of any module, without parts that only the training loss needs (``auxiliary_modules``)."""
+    """Trainable parameters of any module, without parts that only the training loss needs."""
     auxiliary = getattr(model, "auxiliary_modules", ())
     counted = (value for name, value in model.named_parameters() if name.split(".")[0] not in auxiliary)
     return sum(parameter.numel() for parameter in counted if parameter.requires_grad)

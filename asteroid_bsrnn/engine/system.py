@@ -126,7 +126,7 @@ class SpeechSystem(RecordingSystem):
 
     Args:
         model: ``model(wav)`` -> (batch, n_src, time). One that defines ``training_loss(wav, sources)`` (uPIT on masks,
-            deep clustering) is trained with that; one that defines ``estimates(wav)`` gives the loss more than waveforms.
+            deep clustering) is trained with that; one that defines ``estimates(wav)`` gives the loss what that returns.
         loss_func: ``loss(est_targets, targets)``, as Asteroid's ``PITLossWrapper``.
 
     Shape:

@@ -84,7 +84,7 @@ class MultiStageLoss(nn.Module):
         return best_sum(-20 * torch.log10(1e-12 + ratio))
 
     def _pairs(self, estimates: torch.Tensor, targets: torch.Tensor, eps: float) -> tuple[torch.Tensor, ...]:
-        """Every estimate (batch, S, 1, time) beside every target (batch, 1, S, time), and the targets' scales (batch, S, S)."""
+        """Estimates (batch, S, 1, time), targets (batch, 1, S, time), and the targets' scales for each pair (batch, S, S)."""
         if targets.ndim != 3 or targets.shape[1] != self.n_src or estimates.shape != targets.shape:
             raise ValueError(
                 f"expected estimates and targets of shape (batch, {self.n_src}, time), "
@@ -103,7 +103,7 @@ def best_sum(pairwise_BSS: torch.Tensor) -> torch.Tensor:
 
 
 def _power(wav: torch.Tensor) -> torch.Tensor:
-    """Power spectra without centring, zeros behind the last sample to fill a hop. Shape: (..., time) -> (..., bins, frames)."""
+    """Power spectra, not centred, zeros at the end to fill a hop. Shape: (..., time) -> (..., bins, frames)."""
     window = math.sqrt(2 / 3) * torch.hann_window(FRAME, dtype=wav.dtype, device=wav.device)
     length = max(FRAME, wav.shape[-1] + -wav.shape[-1] % HOP)
     flat = F.pad(wav, (0, length - wav.shape[-1])).flatten(0, -2)

@@ -1,6 +1,6 @@
 """Weights of the A-FRCNN authors' own network under our names: a map of renames.
 
-Source: github JusperLee/AFRCNN-For-Speech-Separation; a plain state_dict, or a file that Asteroid's ``serialize`` wrote.
+Source: github JusperLee/AFRCNN-For-Speech-Separation; a plain state_dict, or a file that ``serialize`` wrote.
 """
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _RENAMES = (
     (r"\.proj_1x1\.", ".proj."),
     (r"\.spp_dw\.(\d+)\.conv\.", r".bottom_up.\1.0."),
     (r"\.spp_dw\.(\d+)\.norm\.", r".bottom_up.\1.1."),
-    (r"\.fuse_layers\.(\d+)\.0\.(conv|norm)\.", lambda found: f".fusion.neighbours.down.{int(found[1]) - 1}.{_ORDER[found[2]]}."),
+    (r"\.fuse_layers\.(\d+)\.0\.(conv|norm)\.", lambda m: f".fusion.neighbours.down.{int(m[1]) - 1}.{_ORDER[m[2]]}."),
     (r"\.concat_layer\.", ".fusion.neighbours.fuse."),
     (r"\.last_layer\.0\.", ".fusion.last."),
     (r"\bgamma$", "weight"),

@@ -37,7 +37,8 @@ def afrcnn_table(exps, seed=0):
     """Every other speech system: SI-SNRi and SDRi, published and ours, on both corpora."""
     libri = {row["variant"]: row for row in published.load("afrcnn_readme")["rows"] if row["variant"]}
     wsj0 = {row["variant"]: row for row in published.load("wsj0_2mix")["rows"] if row["variant"]}
-    elsewhere = {name for table in ("supplement_table_s1", "speech_today") for name in published.by_variant(published.load(table))}
+    tables = map(published.load, ("supplement_table_s1", "speech_today"))
+    elsewhere = {name for table in tables for name in published.by_variant(table)}
     extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
     columns = ["Model", "From"] + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")] \
         + ["Parameters (M)"]
@@ -69,7 +70,8 @@ def today_table(exps, seed=0):
         for mine in _alike(exps, row["variant"]) if row["variant"] else []:
             scores = [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
             rows.append([row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""])
-    return Table("speech_today", f"{data['title']} (dB), published and ours", ["Model", "From", *TODAY], rows, data["caveats"] + [_ours_note(seed)])
+    title, notes = f"{data['title']} (dB), published and ours", data["caveats"] + [_ours_note(seed)]
+    return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
 
 
 def today_cells(row):

@@ -33,7 +33,8 @@ _RENAMES = (
 _SAME = {
     "num_spk": "n_src", "n_layers": "n_blocks", "emb_dim": "emb_dim", "norm_type": "norm", "num_groups": "n_groups",
     "tf_order": "order", "n_heads": "n_heads", "attention_dim": "attention_dim", "ffn_hidden_dim": "ffn_hidden",
-    "conv1d_kernel": "conv_kernel", "conv1d_shift": "conv_shift", "dropout": "dropout", "eps": "eps", "sample_rate": "sample_rate",
+    "conv1d_kernel": "conv_kernel", "conv1d_shift": "conv_shift", "dropout": "dropout", "eps": "eps",
+    "sample_rate": "sample_rate",
 }  # fmt: skip
 _FREQUENCIES = ".rope.freqs"
 
@@ -81,7 +82,7 @@ class TFLocoformerAdapter(Adapter):
         missing = [key for key in ("n_fft", "hop_length") if stft.get(key) is None]
         if missing:
             raise UserError(
-                f"{self.name}: the weights do not say {missing[0]} of the STFT: give the config.yaml that lay beside them"
+                f"{self.name}: the weights do not say {missing[0]} of the STFT: give the config.yaml beside them"
             )
         usual = {"win_length": stft["n_fft"], "window": "hann", "center": True, "normalized": False, "onesided": True}
         for key, value in usual.items():
@@ -130,14 +131,14 @@ def _sizes(state: State) -> dict[str, Any]:
     path = "blocks.0.freq_path"
     try:
         emb_dim, attention_dim = shapes[f"{path}.attn.aggregate_heads.0.weight"]
-        hidden = [shapes[f"{path}.ffn.{index}.deconv1d.weight"][0] for index in (1, 0) if f"{path}.ffn.{index}.deconv1d.weight" in shapes]
+        networks = [f"{path}.ffn.{index}.deconv1d.weight" for index in (1, 0)]
         sizes = {
             "n_src": shapes["deconv.bias"][0] // 2,
             "n_blocks": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("blocks.")),
             "emb_dim": emb_dim,
             "attention_dim": attention_dim,
-            "ffn_hidden": hidden,
-            "conv_kernel": shapes[f"{path}.ffn.0.deconv1d.weight"][-1],
+            "ffn_hidden": [shapes[key][0] for key in networks if key in shapes],
+            "conv_kernel": shapes[networks[-1]][-1],
             "norm": "rmsgroupnorm" if f"{path}.attn_norm.gamma" in shapes else "layernorm",
         }
     except KeyError as error:

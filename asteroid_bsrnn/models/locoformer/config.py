@@ -6,7 +6,7 @@ from ..layers.checks import choice, divides, number, plain, set_plain, whole, wh
 
 NORMS = ("rmsgroupnorm", "layernorm")
 ORDERS = ("ft", "tf")
-_SIZES = ("n_src", "n_fft", "hop", "n_blocks", "emb_dim", "n_groups", "n_heads", "attention_dim", "conv_kernel", "conv_shift")
+_SIZES = ("n_src", "n_fft", "hop", "n_blocks", "emb_dim", "n_groups", "n_heads", "attention_dim")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Config:
 
     def __post_init__(self) -> None:
         set_plain(self, ffn_hidden=plain(self.ffn_hidden))
-        whole_numbers(self, _SIZES)
+        whole_numbers(self, (*_SIZES, "conv_kernel", "conv_shift"))
         choice("norm", self.norm, NORMS)
         choice("order", self.order, ORDERS)
         number("dropout", self.dropout, least=0)

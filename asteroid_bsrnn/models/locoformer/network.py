@@ -72,7 +72,7 @@ class TFLocoformer(SpeechModel):
         return torch.stack([spectra.real, spectra.imag], dim=1).mT
 
     def _separated(self, x_B2TF: torch.Tensor) -> torch.Tensor:
-        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins). Spectra span more than 16 bits hold: both ends use 32."""
+        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins); both ends in 32 bits, since spectra span wide."""
         with torch.autocast(x_B2TF.device.type, enabled=False):
             x_BTFC = self.norm(self.embed(x_B2TF)).permute(0, 2, 3, 1)
         recompute = self.activation_checkpointing and torch.is_grad_enabled()

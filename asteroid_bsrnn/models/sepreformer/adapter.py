@@ -138,8 +138,9 @@ def _sizes(state: State) -> dict[str, Any]:
 
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What the settings say, in our words."""
-    section = lambda mapping, *names: section(mapping.get(names[0]) or {}, *names[1:]) if names else mapping  # noqa: E731
-    encoder, blocks = section(settings, "module_audio_enc"), section(settings, "module_separator", "enc_stage", "global_blocks")
+    encoder, blocks = settings.get("module_audio_enc") or {}, settings
+    for name in ("module_separator", "enc_stage", "global_blocks"):
+        blocks = blocks.get(name) or {}
     told = {
         "n_src": settings.get("num_spks"),
         "n_stages": settings.get("num_stages"),

@@ -2,8 +2,6 @@
 
 Legend: B batch (speakers merged), S speaker, T frame, F feature, H head, E feature of a head, R relative position.
 """
-from typing import Optional
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -31,7 +29,7 @@ class Attention(nn.Module):
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))
 
     def over_time(self, x_BTF: torch.Tensor, table_RE: torch.Tensor) -> torch.Tensor:
-        """Attend along the frames. Shape: (batch, frames, features) in and out; the table is (2 m, features / heads)."""
+        """Attend along the frames. Shape: (batch, frames, features) in and out; table (2 m, features / heads)."""
         heads = [part.transpose(1, 2) for part in self._projected(x_BTF)]
         out_BHTE = relative_attention(*heads, table_RE, self._rate)
         return self._finished(out_BHTE.transpose(1, 2))
@@ -74,7 +72,7 @@ def relative_attention(
     parts = []
     for start in range(0, q_BHTE.shape[2], QUERIES):
         query = q_BHTE[:, :, start : start + QUERIES]
-        bias: Optional[torch.Tensor] = position_scores(query, start, k_BHTE.shape[2], table_RE)
+        bias = position_scores(query, start, k_BHTE.shape[2], table_RE)
         parts.append(F.scaled_dot_product_attention(query, k_BHTE, v_BHTE, attn_mask=bias, dropout_p=dropout))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 

@@ -34,7 +34,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def depthwise(n_feat: int, kernel_size: int, stride: int = 1) -> Conv:
-    """Convolution of each feature along the frames, padded on both sides. Shape: (batch, frames, features) in and out."""
+    """Convolution of each feature along the frames, padded on both sides, features last."""
     return Conv(n_feat, n_feat, kernel_size, stride, padding=kernel_size // 2, groups=n_feat)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..layers.checks import divides, number, truth, whole_numbers
 
-_SIZES = ("n_src", "n_filters", "kernel_size", "stride", "bn_chan", "n_stages", "n_heads", "max_rel", "local_kernel", "down_kernel")
+_SIZES = ("n_src", "n_filters", "kernel_size", "stride", "bn_chan", "n_stages", "n_heads", "max_rel")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Config:
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        whole_numbers(self, _SIZES)
+        whole_numbers(self, (*_SIZES, "local_kernel", "down_kernel"))
         truth(self, "shared_split", "auxiliary")
         number("dropout", self.dropout, least=0)
         number("sample_rate", self.sample_rate, above=0)
