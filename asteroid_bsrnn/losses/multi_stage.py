@@ -84,7 +84,7 @@ class MultiStageLoss(nn.Module):
         return best_sum(-20 * torch.log10(1e-12 + ratio))
 
     def _pairs(self, estimates: torch.Tensor, targets: torch.Tensor, eps: float) -> tuple[torch.Tensor, ...]:
-        """Estimates (batch, S, 1, time), targets (batch, 1, S, time), and the targets' scales for each pair (batch, S, S)."""
+        """Estimates (batch, S, 1, time), targets (batch, 1, S, time), and the scales (batch, S, S)."""
         if targets.ndim != 3 or targets.shape[1] != self.n_src or estimates.shape != targets.shape:
             raise ValueError(
                 f"expected estimates and targets of shape (batch, {self.n_src}, time), "

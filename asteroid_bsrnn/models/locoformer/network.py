@@ -32,6 +32,7 @@ class TFLocoformer(SpeechModel):
     """
 
     Config = Config
+    activation_checkpointing = False
     level_equivariant = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +73,7 @@ class TFLocoformer(SpeechModel):
         return torch.stack([spectra.real, spectra.imag], dim=1).mT
 
     def _separated(self, x_B2TF: torch.Tensor) -> torch.Tensor:
-        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins); both ends in 32 bits, since spectra span wide."""
+        """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins); both ends in 32 bits."""
         with torch.autocast(x_B2TF.device.type, enabled=False):
             x_BTFC = self.norm(self.embed(x_B2TF)).permute(0, 2, 3, 1)
         recompute = self.activation_checkpointing and torch.is_grad_enabled()

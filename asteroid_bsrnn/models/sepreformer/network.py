@@ -57,6 +57,7 @@ class SepReformer(SpeechModel):
     """
 
     Config = Config
+    activation_checkpointing = False
     auxiliary_modules = ("auxiliary",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
