@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "asteroid_bsrnn" / "__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "asteroid_bsrnn" / "common" / "version.py").read_text())[1]
 
 EXTRAS = {
     "music": ["musdb>=0.4.3", "museval>=0.4.1"],
@@ -48,7 +48,7 @@ setup(
     ],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["asteroid-bsrnn = asteroid_bsrnn.scripts.main:main"],
+        "console_scripts": ["asteroid-bsrnn = asteroid_bsrnn.cli.main:main"],
         "asteroid.models": ["asteroid_bsrnn = asteroid_bsrnn.models"],
     },
 )

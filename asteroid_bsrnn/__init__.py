@@ -1,16 +1,18 @@
 """Band-Split RNN for music and A-FRCNN for speech, as an add-on to Asteroid.
 
 Importing it repairs what Asteroid 0.7.0 needs on today's dependencies (:mod:`asteroid_bsrnn.host`), registers our
-models with Asteroid, and teaches its ``from_pretrained`` our files (:mod:`asteroid_bsrnn.weights`); nothing else.
+models with Asteroid, teaches its ``from_pretrained`` our files (:mod:`asteroid_bsrnn.weights`), and imports the plug-ins
+that users have named (:mod:`asteroid_bsrnn.common.plugins`); nothing else.
 """
 from . import host
-
-__version__ = "0.1.0"
+from .common.version import __version__
 
 host.repair()
 
 from . import data, losses, models, weights  # noqa: E402
+from .common.plugins import load_installed  # noqa: E402
 
 weights.install()
+load_installed()
 
 __all__ = ["__version__", "data", "host", "losses", "models", "weights"]

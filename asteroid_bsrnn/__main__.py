@@ -1,6 +1,6 @@
 """``python -m asteroid_bsrnn`` is the console command ``asteroid-bsrnn``."""
 import sys
 
-from .scripts.main import main
+from .cli.main import main
 
 sys.exit(main())

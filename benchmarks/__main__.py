@@ -9,6 +9,8 @@ import torch
 
 import asteroid_bsrnn  # noqa: F401  (its repairs come before everything else)
 
+from asteroid_bsrnn.common.precision import supports
+
 from . import record
 
 NAMES = ("exactness", "training", "songs", "loading", "scores", "speech", "scaling")
@@ -43,6 +45,8 @@ def main(argv=None):
         block = importlib.import_module(f"{__package__}.{name}").run(settings)
         if args.device == "cpu" and name in ("training", "songs"):
             block.text("CUDA: no CUDA device on this machine: not measured.")
+        if name in ("exactness", "training", "songs") and not supports("bf16", args.device):
+            block.text("bf16: cannot be had on this device: not measured.")
         record.save({name: block}, args.out)
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     print(f"written to {args.out / 'RESULTS.md'}")

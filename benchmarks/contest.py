@@ -33,7 +33,7 @@ class Contender:
     Args:
         make (callable): importable function; ``make(**arguments)`` returns the task, a function without arguments.
         arguments (dict): for ``make``.
-        keep_memory (bool): whether the process keeps what it frees (:mod:`asteroid_bsrnn.memory`).
+        keep_memory (bool): whether the process keeps what it frees (:mod:`asteroid_bsrnn.common.memory`).
         threads (int): of PyTorch.
     """
 
@@ -77,7 +77,7 @@ class Contender:
 def _serve(pipe, make, arguments, keep_memory, threads):
     import torch
 
-    from asteroid_bsrnn.memory import keep_freed_memory
+    from asteroid_bsrnn.common.memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     if keep_memory:

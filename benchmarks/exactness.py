@@ -5,6 +5,8 @@ import torch
 from torch.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from asteroid_bsrnn.common.precision import supports
+
 from .record import Block
 from .training import MODELS, QUICK, SOURCES, build, use_tf32
 
@@ -74,8 +76,10 @@ def precisions(model_args, device, seconds):
     use_tf32(False)
     with torch.no_grad():
         single = model(wav)
-        with torch.autocast(device, torch.bfloat16):
-            rows = [("bf16 autocast", "fp32", deviation(model(wav), single))]
+        rows = []
+        if supports("bf16", device):
+            with torch.autocast(device, torch.bfloat16):
+                rows.append(("bf16 autocast", "fp32", deviation(model(wav), single)))
         if device == "cuda":
             use_tf32(True)
             rows.append(("TF32", "fp32", deviation(model(wav), single)))

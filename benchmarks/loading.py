@@ -12,12 +12,12 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from asteroid_bsrnn.data.corpora import SOURCES
-from asteroid_bsrnn.data.musdb18hq import MUSDB18HQ
-from asteroid_bsrnn.data.sad import write_segments
-from asteroid_bsrnn.data.synth import make_synth
-from asteroid_bsrnn.engine.ring import RingLoader
-from asteroid_bsrnn.engine.sampling import TolerantDataset
+from asteroid_bsrnn.data.music.layout import SOURCES
+from asteroid_bsrnn.data.music.segments_dataset import MUSDB18HQ
+from asteroid_bsrnn.data.music.activity import write_segments
+from asteroid_bsrnn.data.demo.songs import make_synth
+from asteroid_bsrnn.training.feed.ring import RingLoader
+from asteroid_bsrnn.training.feed.sampling import TolerantDataset
 
 from .contest import Spread, contest, speed_up
 from .record import Block

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from asteroid_bsrnn.files import read_json, write_json, write_text
+from asteroid_bsrnn.common.files import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 PACKAGES = ("asteroid_bsrnn", "torch", "asteroid", "numpy", "museval", "soundfile")

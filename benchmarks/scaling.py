@@ -4,7 +4,7 @@ import math
 import torch
 from matplotlib.figure import Figure
 
-from asteroid_bsrnn.files import atomic_path
+from asteroid_bsrnn.common.files import atomic_path
 from asteroid_bsrnn.models import BSRNN
 
 from .contest import Spread, timed

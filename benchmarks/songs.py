@@ -1,13 +1,13 @@
 """Whole songs: ours in batches of segments against the baseline one segment at a time; four stems with one STFT."""
 import torch
 
-from asteroid_bsrnn.dsp.segments import apply_segments
-from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.separation.segments import apply_segments
+from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.models import StemSeparator
 
 from .contest import Spread, contest, speed_up
 from .record import Block
-from .training import MODELS, QUICK, SOURCES, build, profiled, use_tf32
+from .training import MODELS, QUICK, SOURCES, build, precisions_here, profiled, use_tf32
 
 
 def make_song(model_args, textbook, precision, seconds, batch, device="cpu"):
@@ -16,12 +16,12 @@ def make_song(model_args, textbook, precision, seconds, batch, device="cpu"):
     ``model_args`` is one model's arguments or a list of them: then ours is a separator that shares the STFT, the
     baseline a model after the other.
     """
+    mode = Precision("fp32" if precision == "tf32" else precision, device)
     use_tf32(precision == "tf32")
     several = isinstance(model_args, list)
     models = [build(args, textbook, device).eval() for args in (model_args if several else [model_args])]
     if several and not textbook:
         models = [StemSeparator(models).eval()]
-    mode = Precision("fp32" if precision == "tf32" else precision, device)
     torch.manual_seed(1)  # the same noise for every contender
     wav = 0.1 * torch.randn(2, int(seconds * 44100), device=device)
 
@@ -57,7 +57,7 @@ def _contest(block, settings, name, what, seconds):
         model_args = [{**model_args, "sources": (source,)} for source in SOURCES]
     common = dict(model_args=model_args, seconds=seconds, device=settings.device)
     entries = {"baseline": (make_song, dict(common, textbook=True, precision="fp32", batch=1), False)}
-    for precision in ("fp32", "bf16") + (("tf32",) if settings.device == "cuda" else ()):
+    for precision in precisions_here(settings.device) + (["tf32"] if settings.device == "cuda" else []):
         entries[precision] = (make_song, dict(common, textbook=False, precision=precision, batch=4), True)
     outcomes = contest(entries, settings.repeats, settings.threads)
     rows = []

@@ -2,10 +2,11 @@
 import torch
 from torch.profiler import profile
 
-from asteroid_bsrnn.cost import bsrnn_macs
-from asteroid_bsrnn.engine.precision import Precision
+from asteroid_bsrnn.recipe.cost import bsrnn_macs
+from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import BSRNN
+from asteroid_bsrnn.common.precision import supports
 
 from .baseline import from_fast
 from .contest import Spread, contest, speed_up, timed
@@ -44,13 +45,13 @@ def make_step(model_args, textbook, precision, batch, seconds, device="cpu", che
         device (str): "cpu" or "cuda".
         checkpointing (bool): of our blocks.
     """
+    mode = Precision("fp32" if precision == "tf32" else precision, device)
     use_tf32(precision == "tf32")
     model = build(model_args, textbook, device).train()
     if not textbook:
         model.activation_checkpointing = checkpointing
     loss_func = TimeTFLoss().match_stft(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    mode = Precision("fp32" if precision == "tf32" else precision, device)
     torch.manual_seed(1)  # the same noise for every contender
     wav = 0.1 * torch.randn(batch, 2, int(seconds * 44100), device=device)
     n_src = len(model_args.get("sources", ("vocals",)))
@@ -67,6 +68,11 @@ def make_step(model_args, textbook, precision, batch, seconds, device="cpu", che
         mode.step(optimizer, True)
 
     return step
+
+
+def precisions_here(device):
+    """Those of fp32 and bf16 that the device has; the others are not measured."""
+    return [name for name in ("fp32", "bf16") if supports(name, device)]
 
 
 def use_tf32(allowed):
@@ -86,8 +92,8 @@ def matmul_peak(device, dtype, size=2048):
 def measure_peaks(settings):
     """Rate of matrix products by precision."""
     size = 256 if settings.quick else 2048
-    kinds = (("fp32", torch.float32), ("bf16", torch.bfloat16))
-    return {name: matmul_peak(settings.device, dtype, size) for name, dtype in kinds}
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {name: matmul_peak(settings.device, dtypes[name], size) for name in precisions_here(settings.device)}
 
 
 def run(settings):
@@ -138,12 +144,12 @@ def _contenders(settings, name, batch, seconds):
     def ours(precision, checkpointing=False):
         return make_step, dict(common, textbook=False, precision=precision, checkpointing=checkpointing), True
 
-    textbook = dict(common, textbook=True, precision="fp32")
-    entries = {"baseline": (make_step, textbook, False), "fp32": ours("fp32"), "bf16": ours("bf16")}
+    textbook, here = dict(common, textbook=True, precision="fp32"), precisions_here(settings.device)
+    entries = {"baseline": (make_step, textbook, False), **{kind: ours(kind) for kind in here}}
     if settings.device == "cuda":
         entries["tf32"] = ours("tf32")
     if name == "base":
-        entries.update({f"{kind}, checkpointing": ours(kind, checkpointing=True) for kind in ("fp32", "bf16")})
+        entries.update({f"{kind}, checkpointing": ours(kind, checkpointing=True) for kind in here})
         entries["baseline, same allocator"] = (make_step, textbook, True)
     return model_args, entries
 

@@ -10,6 +10,7 @@ import aiohttp
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required --remote-debugging-port=0
 --disable-dev-shm-usage""".split()
+PATIENCE = 600  # s; only what is broken takes that long, on a busy machine too
 
 
 def find_chromium():
@@ -32,7 +33,7 @@ class Page:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.session = aiohttp.ClientSession()
         port_file = self.profile / "DevToolsActivePort"
-        await wait_for(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, 60)
+        await wait_for(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, self.process)
         port = port_file.read_text().split()[0]
         async with self.session.get(f"http://127.0.0.1:{port}/json") as reply:
             target = next(item for item in await reply.json() if item["type"] == "page")
@@ -44,7 +45,7 @@ class Page:
         self.reader.cancel()
         await self.session.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait()
 
     async def _read(self):
         async for message in self.socket:
@@ -59,7 +60,7 @@ class Page:
         self.count += 1
         self.answers[self.count] = answer = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"id": self.count, "method": method, "params": params})
-        message = await asyncio.wait_for(answer, 60)
+        message = await asyncio.wait_for(answer, PATIENCE)
         if "error" in message:
             raise RuntimeError(f"{method}: {message['error']['message']}")
         return message["result"]
@@ -78,7 +79,7 @@ class Page:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", script))
         return result["result"].get("value")
 
-    async def until(self, script, seconds=30):
+    async def until(self, script, seconds=PATIENCE):
         """Wait until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         while not await self.run(script):
@@ -105,10 +106,9 @@ class Page:
                 and event["params"].get("entry", {}).get("level", "error") == "error"]
 
 
-async def wait_for(condition, seconds):
-    """Wait until a Python condition is true."""
-    end = time.monotonic() + seconds
+async def wait_for(condition, process):
+    """Wait until a Python condition is true, as long as the process lives."""
     while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("waited in vain")
+        if process.poll() is not None:
+            raise RuntimeError(f"the browser ended by itself with {process.returncode}")
         await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@ import csv
 import soundfile as sf
 import torch
 
-from asteroid_bsrnn.engine.evaluation import evaluate_music
+from asteroid_bsrnn.evaluation import evaluate_music
 
 RATE = 200
 SOURCES = ["vocals", "bass", "drums", "other"]

@@ -3,8 +3,8 @@ import pytest
 import torch
 from speech_helpers import assert_same_function, mean_si_sdr, n_params, overfit_gain, small_model, voices
 
-from asteroid_bsrnn.masknn.frcnn import FRCNNBlock
-from asteroid_bsrnn.masknn.multi_scale import AsyncFusion, NeighbourFusion, SyncFusion
+from asteroid_bsrnn.models.afrcnn.frcnn import FRCNNBlock
+from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, NeighbourFusion, SyncFusion
 from asteroid_bsrnn.models import AFRCNN, SFRCNN
 from benchmarks.naive_speech import NaiveForms
 

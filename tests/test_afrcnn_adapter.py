@@ -7,9 +7,9 @@ import torch
 import yaml
 from helpers import SHARED
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import AFRCNN
-from asteroid_bsrnn.models.afrcnn_adapter import AFRCNNAdapter
+from asteroid_bsrnn.models.afrcnn.adapter import AFRCNNAdapter
 from asteroid_bsrnn.models.family import FAMILIES, adapter_for
 
 FOLDER = SHARED / "golden" / "afrcnn" if SHARED else None

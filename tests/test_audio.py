@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.dsp.audio import AudioReader, AudioWriter, check_audio, probe, read_audio
-from asteroid_bsrnn.errors import AudioError, UserError
+from asteroid_bsrnn.audio.read import AudioReader, AudioWriter, check_audio, probe, read_audio
+from asteroid_bsrnn.common.errors import AudioError, UserError
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
@@ -184,7 +184,7 @@ def test_a_failed_file_leaves_nothing(tmp_path):
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     script = """if True:
         import resource, sys, numpy as np
-        from asteroid_bsrnn.dsp.audio_out import AudioWriter
+        from asteroid_bsrnn.audio.write import AudioWriter
         resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
         for name in ("a.wav", "a.flac", "a.mp3"):
             try:

@@ -1,6 +1,12 @@
 """Band tables: the published widths, every bin exactly once."""
 import pytest
-from asteroid_bsrnn.masknn.bands import SCHEMES, band_widths, choose_scheme, equal_width_groups, scheme_from_widths
+from asteroid_bsrnn.models.bsrnn.bands import (
+    SCHEMES,
+    band_widths,
+    choose_scheme,
+    equal_width_groups,
+    scheme_from_widths,
+)
 
 WIDTHS = {
     ("vocals", 2048): [4] * 10 + [11] * 12 + [23] * 8 + [46] * 8 + [92] * 2 + [117],

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from benchmarks import record, scaling
-from benchmarks.__main__ import main
+from benchmarks.__main__ import Settings, main
 from benchmarks.baseline import from_fast
 from benchmarks.contest import Outcome, Spread, contest, speed_up
 from benchmarks.exactness import check_equality, count_operations, lstm_share
 from benchmarks.saved import saved_bytes
 from benchmarks.speech_blocks import BLOCKS
-from benchmarks.training import SOURCES, build, make_step
+from asteroid_bsrnn.common.precision import supports
+from benchmarks.training import SOURCES, _contenders, build, make_step, measure_peaks
 
 SMALL = dict(feature_dim=8, n_repeats=2)
 VARIANTS = {
@@ -42,10 +43,11 @@ def test_another_function_is_never_timed(monkeypatch):
 
 
 def test_baseline_is_no_straw_man():
-    """As many operations as a textbook takes, and PyTorch's own LSTM takes the bulk of a training step."""
+    """As many operations as a textbook takes, and PyTorch's own LSTMs."""
     baseline = build({}, textbook=True)
     assert 1500 <= count_operations(baseline) <= 2000
-    assert lstm_share(baseline, 0.1 * torch.randn(1, 2, 44100)) > 0.7
+    assert sum(isinstance(module, torch.nn.LSTM) for module in baseline.modules()) == 2 * len(build({}).blocks)
+    assert 0 < lstm_share(build(SMALL, textbook=True), 0.1 * torch.randn(1, 2, 4410)) < 1
 
 
 def test_training_steps_of_both_agree():
@@ -126,10 +128,20 @@ def test_results_of_other_machines_are_kept(tmp_path):
     assert "| speed | >= 2x | 1.50x | no | the memory |" in text
 
 
+def test_what_the_device_has_not_is_not_measured(monkeypatch):
+    monkeypatch.setattr("benchmarks.training.supports", lambda precision, device: precision == "fp32")
+    settings = Settings("cpu", True, 1, 1, None)
+    _, entries = _contenders(settings, "base", 1, 0.1)
+    assert "fp32" in entries and not any("bf16" in name for name in entries)
+    assert set(measure_peaks(settings)) == {"fp32"}
+
+
+@pytest.mark.processor
 def test_quick_run_writes_results(tmp_path, capsys):
-    main(["--quick", "--only", "exactness", "loading", "--out", str(tmp_path)])
+    main(["--quick", "--only", "exactness", "loading", "--out", str(tmp_path), "--device", "cpu"])
     text = (tmp_path / "RESULTS.md").read_text()
     assert "simo_optimized" in text and "items per second" in text
+    assert supports("bf16", "cpu") == ("| bf16 autocast |" in text) != ("bf16: cannot be had" in text)
 
 
 def test_quick_run_needs_a_place(capsys):

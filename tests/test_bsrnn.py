@@ -126,6 +126,7 @@ def test_checkpointing_changes_no_gradient():
         torch.testing.assert_close(own.grad, other.grad)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("name", VARIANTS)
 def test_bfloat16_autocast(name):
     """Runs, and errs by no more than its precision."""

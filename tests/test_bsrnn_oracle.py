@@ -6,7 +6,7 @@ import torch
 from oracle_bsrnn import OracleBSRNN
 
 from asteroid_bsrnn.convert import from_reference, to_reference
-from asteroid_bsrnn.convert.names import reference_views
+from asteroid_bsrnn.models.bsrnn.reference_names import reference_views
 from asteroid_bsrnn.models import BSRNN
 
 SIMO = ("vocals", "bass", "drums", "other")

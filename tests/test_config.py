@@ -1,8 +1,15 @@
 """Configurations: layers, order, types, and one clear sentence for everything that cannot be meant."""
 import pytest
 from asteroid_bsrnn import models
-from asteroid_bsrnn.config import build_model, experiments, load_conf, parse_overrides, read_yaml, variant_names
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.recipe.configuration import (
+    build_model,
+    experiments,
+    load_conf,
+    parse_overrides,
+    read_yaml,
+    variant_names,
+)
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models.base import SeparationModel
 
 BASE = """

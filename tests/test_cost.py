@@ -6,9 +6,9 @@ import torch
 from helpers import ROOT
 
 from asteroid_bsrnn import models
-from asteroid_bsrnn.cost import bsrnn_macs, bsrnn_params, count_macs, count_params, recipe_cost
+from asteroid_bsrnn.recipe.cost import bsrnn_macs, bsrnn_params, count_macs, count_params, recipe_cost
 from asteroid_bsrnn.models import BSRNN
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 
 SOURCES = ("vocals", "bass", "drums", "other")
 LARGE = dict(feature_dim=128, n_repeats=12)

@@ -10,8 +10,8 @@ import threading
 import zipfile
 
 import pytest
-from asteroid_bsrnn.download import fetch, http, unpack, unzip, zenodo_files, zenodo_record
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.download import fetch, http, unpack, unzip, zenodo_files, zenodo_record
+from asteroid_bsrnn.common.errors import UserError
 from loopback import serve
 
 CHUNK = http.CHUNK
@@ -291,7 +291,7 @@ def test_a_flipped_bit_in_a_zip_is_noticed(tmp_path):
 
 def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     archive = make_zip(tmp_path / "a.zip", {"one": b"1" * 1000})
-    monkeypatch.setattr("asteroid_bsrnn.download.archive.shutil.disk_usage", lambda place: _Usage(999))
+    monkeypatch.setattr("asteroid_bsrnn.common.download.archive.shutil.disk_usage", lambda place: _Usage(999))
     with pytest.raises(UserError, match="needs 1000 bytes, 999 are free"):
         unzip(archive, tmp_path / "out")
 

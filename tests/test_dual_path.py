@@ -3,10 +3,10 @@ import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
 
-from asteroid_bsrnn.masknn.chunking import Chunks
-from asteroid_bsrnn.masknn.codec import LearnedCodec
-from asteroid_bsrnn.masknn.dual_path import INTER, INTRA, MultiScaleIntra, RecurrentPath
-from asteroid_bsrnn.masknn.multi_scale import AsyncFusion, SyncFusion
+from asteroid_bsrnn.models.layers.chunking import Chunks
+from asteroid_bsrnn.models.layers.codec import LearnedCodec
+from asteroid_bsrnn.models.dual_path.blocks import INTER, INTRA, MultiScaleIntra, RecurrentPath
+from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, SyncFusion
 from asteroid_bsrnn.models import ADPRNNTasNet, SDPRNNTasNet
 from benchmarks.naive_speech import NaiveForms
 

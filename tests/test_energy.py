@@ -5,11 +5,11 @@ import os
 import signal
 
 import pytest
-from asteroid_bsrnn import energy
-from asteroid_bsrnn.energy import Ledger, Meter, green_algorithms, make_meter
-from asteroid_bsrnn.engine import training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.engine.loop import Loop
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.experiment import energy
+from asteroid_bsrnn.experiment.energy import Ledger, Meter, green_algorithms, make_meter
+from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.training.loop import Loop
+from asteroid_bsrnn.common.errors import UserError
 from engine_toys import conf, train
 
 FORK = multiprocessing.get_context("fork")

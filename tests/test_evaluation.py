@@ -9,9 +9,9 @@ import soundfile as sf
 import torch
 from songs import RATE, SOURCES, Songs, evaluate, leaky, read_rows
 
-from asteroid_bsrnn.engine import evaluation
-from asteroid_bsrnn.engine.evaluation import pool
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn import evaluation
+from asteroid_bsrnn.evaluation import pool
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.metrics import TrackScores, csdr, usdr
 
 

@@ -9,10 +9,10 @@ import soundfile as sf
 import torch
 from songs import RATE, SOURCES, Songs, evaluate, leaky, read_rows, write_stems
 
-from asteroid_bsrnn.engine.evaluation import evaluate_folder
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.evaluation import evaluate_folder
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.metrics import TrackScores
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 
 
 @pytest.fixture

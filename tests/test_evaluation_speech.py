@@ -11,9 +11,9 @@ import torch
 from asteroid.metrics import get_metrics
 from helpers import SHARED
 
-from asteroid_bsrnn.engine.evaluation import evaluate_speech, evaluate_speech_folder
-from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.evaluation import evaluate_speech, evaluate_speech_folder
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.cli.main import main
 
 RATE = 8000
 SCORES = ["si_sdr", "si_sdr_imp", "sdr", "sdr_imp"]

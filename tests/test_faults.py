@@ -4,9 +4,9 @@ import csv
 import pytest
 import torch
 from asteroid_bsrnn.engine import MusicSystem
-from asteroid_bsrnn.engine.faults import TrainingFailed
-from asteroid_bsrnn.engine.sampling import ATTEMPTS, TolerantDataset
-from asteroid_bsrnn.errors import AudioError, UserError
+from asteroid_bsrnn.training.faults import TrainingFailed
+from asteroid_bsrnn.training.feed.sampling import ATTEMPTS, TolerantDataset
+from asteroid_bsrnn.common.errors import AudioError, UserError
 from engine_toys import Draws, conf, train
 
 
@@ -49,8 +49,8 @@ class Prefix(Draws):
     """The first items of the 24 of ``Draws``, in the order in which an epoch of 24 uses them."""
 
     def __getitem__(self, key):
-        from asteroid_bsrnn.engine.batching import split_batch
-        from asteroid_bsrnn.engine.sampling import StepSampler
+        from asteroid_bsrnn.training.feed.batching import split_batch
+        from asteroid_bsrnn.training.feed.sampling import StepSampler
 
         long, short = (StepSampler(n, split_batch(4, 4), seed=1).order() for n in (24, self.length))
         return super().__getitem__((key[0], long[short.index(key[1])])) if isinstance(key, tuple) else None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid.utils import hub_utils
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import hub, load_model, save_safetensors
 from loopback import serve
 

@@ -6,6 +6,7 @@ import inspect
 import pytest
 import torch
 from asteroid_bsrnn import models, weights
+from asteroid_bsrnn.models.names import MODELS
 from helpers import ROOT
 
 TINY = {"feature_dim": 4, "n_repeats": 1}
@@ -27,7 +28,7 @@ def hub(entry, *args, **kwargs):
 
 def test_every_registered_model_has_an_entry(entries):
     lower = {name.replace("_", "") for name in entries}
-    ours = [cls for cls in models._REGISTRY.entries.values() if cls.__module__.startswith("asteroid_bsrnn.")]
+    ours = [cls for cls in MODELS.entries.values() if cls.__module__.startswith("asteroid_bsrnn.")]
     assert len(ours) >= 11 and {cls.__name__.lower() for cls in ours} <= lower
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from asteroid_bsrnn.engine.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
-from asteroid_bsrnn.engine.repeat import repeat
-from asteroid_bsrnn.engine.resume import exclusive
-from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
+from asteroid_bsrnn.recipe.repeat import repeat
+from asteroid_bsrnn.training.state.checkpoints import exclusive
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.cli.main import main
 from engine_toys import conf, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,14 +92,15 @@ def test_states(tmp_path):
     (tmp_path / "run.json").write_text('{"status": "running"}')
     assert state_of(tmp_path) == "interrupted"  # nobody holds it
     context = multiprocessing.get_context("fork")
-    held = context.Event()
+    held, done = context.Event(), context.Event()
 
     def hold():
         with exclusive(tmp_path / "checkpoints"):
-            held.set(), time.sleep(60)
+            held.set(), done.wait(600)
 
     process = context.Process(target=hold)
-    process.start(), held.wait(60)
+    process.start()
+    assert held.wait(600)
     assert state_of(tmp_path) == "running"
     process.kill(), process.join()
     assert state_of(tmp_path) == "interrupted"
@@ -118,12 +119,10 @@ def test_table_of_several_models(recipe):
     assert table([row]).splitlines()[1].split() == ["base", "all", "-", "finished", "30", "7", "-"]
 
 
-def wait_for(path):
-    for _ in range(600):
-        if path.exists():
-            return
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, f"{path} did not appear"
         time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
 
 
 SLOW_RUN_SH = """#!/usr/bin/env bash
@@ -134,15 +133,15 @@ def stop(*_):
     time.sleep(0.5); pathlib.Path('saved').touch(); sys.exit(143)
 signal.signal(signal.SIGTERM, stop)
 pathlib.Path('started').touch()
-time.sleep(60)"
+while True: signal.pause()"
 """
 
 
 def test_time_limit_lets_the_training_save(tmp_path):
     (tmp_path / "run.sh").write_text(SLOW_RUN_SH)
     process = subprocess.Popen(["bash", "run.sh"], cwd=tmp_path, start_new_session=True)
-    wait_for(tmp_path / "started")
-    stop_group(process)
+    wait_for(tmp_path / "started", process)
+    stop_group(process, grace=3600.0)
     assert process.returncode is not None and (tmp_path / "saved").exists()
 
 
@@ -155,9 +154,9 @@ def test_sbatch_script_saves_and_queues_itself_again(tmp_path):
     environment = {**os.environ, "PATH": f"{scontrol.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "77"}
     command = ["bash", str(ROOT / "docs" / "train.sbatch"), str(tmp_path), "--variant", "base"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    wait_for(tmp_path / "started")
+    wait_for(tmp_path / "started", process)
     process.send_signal(signal.SIGUSR1)
-    assert process.wait(timeout=60) == 0
+    assert process.wait() == 0
     assert (tmp_path / "queued").read_text() == "requeue 77\n"
     assert (tmp_path / "words").read_text() == "--stage 2 --stop_stage 2 --variant base\n"
 

@@ -12,14 +12,14 @@ from helpers import SHARED
 from scipy.signal import resample_poly
 from speech_corpora import RATE, librispeech, tone, write
 
-from asteroid_bsrnn.data import generate as generate_module
-from asteroid_bsrnn.data.dynamic_mixing import DynamicMixing
-from asteroid_bsrnn.data.generate import generate
-from asteroid_bsrnn.data.libri2mix import LibriMixPlan, read_metadata
-from asteroid_bsrnn.data.plan import OnTheFly
-from asteroid_bsrnn.data.speech import GeneratedFiles, SpeechMixtures
-from asteroid_bsrnn.data.speech_metadata import provide_metadata
-from asteroid_bsrnn.errors import AudioError, UserError
+from asteroid_bsrnn.data.speech import generate as generate_module
+from asteroid_bsrnn.data.speech.dynamic_mixing import DynamicMixing
+from asteroid_bsrnn.data.speech.generate import generate
+from asteroid_bsrnn.data.speech.libri2mix import LibriMixPlan, read_metadata
+from asteroid_bsrnn.data.speech.plan import OnTheFly
+from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles, SpeechMixtures
+from asteroid_bsrnn.data.speech.metadata import provide_metadata
+from asteroid_bsrnn.common.errors import AudioError, UserError
 
 
 @pytest.fixture

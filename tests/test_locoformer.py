@@ -7,7 +7,7 @@ from speech_helpers import voices
 from torch import nn
 
 from asteroid_bsrnn import losses
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import ClampedSISNR
 from asteroid_bsrnn.models import TFLocoformer
 from asteroid_bsrnn.models.family import adapter_for

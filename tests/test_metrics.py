@@ -11,7 +11,7 @@ from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
 from asteroid_bsrnn import metrics
 from asteroid_bsrnn.metrics import csdr, nan_median, sdr, sdr_imp, si_sdr, si_sdr_imp, usdr, utterance_scores
-from asteroid_bsrnn.metrics import music, speech
+from asteroid_bsrnn.metrics import track_sdr as music, utterance_sdr as speech
 
 NAN, INF = float("nan"), float("inf")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.data import mixing
-from asteroid_bsrnn.data.mixing import build_augmentations, peak_normalise, remix_batch
+from asteroid_bsrnn.data.music import augment as mixing
+from asteroid_bsrnn.data.music.augment import build_augmentations, peak_normalise, remix_batch
 
 
 def make_stems(seed=0):

@@ -7,13 +7,13 @@ import soundfile
 from helpers import SHARED
 from page_folders import music_folder, speech_folder, tone, write
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.report import build_page
 from asteroid_bsrnn.report.page import loudness
 from asteroid_bsrnn.report.page.clips import find_clips
 from asteroid_bsrnn.report.page.score import add_sdr, load
 from asteroid_bsrnn.report.page.select import choose, mean_gain, same_sex_pairs
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 
 
 def speech(tmp_path, **kwargs):

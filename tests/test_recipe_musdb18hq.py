@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from asteroid_bsrnn.config import load_conf
+from asteroid_bsrnn.recipe.configuration import load_conf
 from helpers import ROOT
 from music_corpus import write_corpus
 
@@ -29,7 +29,7 @@ def run(recipe, *args, code=0):
     """``./run.sh`` with ``args``; its output."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = ["./run.sh", "--python_path", sys.executable, *map(str, args)]
-    done = subprocess.run(command, cwd=recipe, env=env, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, cwd=recipe, env=env, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

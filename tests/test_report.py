@@ -10,15 +10,15 @@ from page_folders import music_folder
 from report_folders import LEVELS, music, speech, training, write_json
 
 from asteroid_bsrnn.report import write_report
-from asteroid_bsrnn.report.ablation import table_2, table_3
-from asteroid_bsrnn.report.comparison import comparable_groups, why_apart
-from asteroid_bsrnn.report.costs import cost_table, total_energy
-from asteroid_bsrnn.report.demo import demo_table
+from asteroid_bsrnn.report.tables.ablation import table_2, table_3
+from asteroid_bsrnn.report.tables.comparison import comparable_groups, why_apart
+from asteroid_bsrnn.report.tables.costs import cost_table, total_energy
+from asteroid_bsrnn.report.tables.demo import demo_table
 from asteroid_bsrnn.report.experiments import find_experiments, read_experiment
-from asteroid_bsrnn.report.scores import difference_table, score_table
-from asteroid_bsrnn.report.speech_tables import afrcnn_table, table_s1, today_table
-from asteroid_bsrnn.report.tables import Cell, Table
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.report.tables.score_cells import difference_table, score_table
+from asteroid_bsrnn.report.tables.speech_tables import afrcnn_table, table_s1, today_table
+from asteroid_bsrnn.report.tables.cells import Cell, Table
+from asteroid_bsrnn.cli.main import main
 
 
 def row_of(table, *words):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.engine.evaluation import evaluate_music, evaluate_speech
+from asteroid_bsrnn.evaluation import evaluate_music, evaluate_speech
 from asteroid_bsrnn.report import write_report
 from asteroid_bsrnn.report.experiments import read_experiment
-from asteroid_bsrnn.report.scores import score_table
+from asteroid_bsrnn.report.tables.score_cells import score_table
 
 
 class Songs:

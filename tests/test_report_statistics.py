@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from asteroid_bsrnn.report.pareto import pareto_front
-from asteroid_bsrnn.report.spectrogram import mel_spectrogram
+from asteroid_bsrnn.report.figures.pareto import pareto_front
+from asteroid_bsrnn.report.figures.spectrogram import mel_spectrogram
 from asteroid_bsrnn.report.statistics import average_of_columns, bootstrap, mean, median, paired_difference
 
 

@@ -10,12 +10,12 @@ import time
 
 import pytest
 import torch
-from asteroid_bsrnn.engine import state as engine_state
-from asteroid_bsrnn.engine import training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.engine.loop import Loop
-from asteroid_bsrnn.engine.record import compare
-from asteroid_bsrnn.engine.resume import Checkpoints, damage, load
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.training.state import state as engine_state
+from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.training.loop import Loop
+from asteroid_bsrnn.experiment.run import compare
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage, load
+from asteroid_bsrnn.common.errors import UserError
 from engine_toys import conf, train
 
 FORK = multiprocessing.get_context("fork")
@@ -59,10 +59,10 @@ def kill_at(folder, kind, count):
     elif kind == "inside the write of a checkpoint":
         original = torch.save
 
-        def half(value, path, **keywords):
-            original(value, path, **keywords)
-            if "resume_" in str(path) and due():
-                os.truncate(path, os.path.getsize(path) // 2)
+        def half(value, file, **keywords):
+            original(value, file, **keywords)
+            if "resume_" in str(file.name) and due():
+                file.truncate(file.tell() // 2)
                 die(folder, kind)
 
         torch.save = half
@@ -185,7 +185,7 @@ def test_worker_processes_change_nothing(tmp_path, reference):
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random(tmp_path):
-    made = configuration(epochs=80, patience=100)  # long enough that no run ends before its kill, however fast
+    made = configuration(epochs=80, patience=100)  # 480 steps: no run ends before its kill, however fast
     reference, folder, draw = tmp_path / "reference", tmp_path / "killed", random.Random(4)
     reference.mkdir(), folder.mkdir()
     start = time.monotonic()
@@ -194,8 +194,8 @@ def test_killed_twenty_times_at_random(tmp_path):
     kinds = ["inside an epoch", "between a step and its checkpoint", "inside the write of a checkpoint"]
     done = {}
     for number in range(20):
-        if number % 2:  # anywhere, by the clock
-            code = run(folder, made, kill_after=draw.uniform(0.02, 0.02 * whole))
+        if number % 2:  # anywhere, by the clock, but after 20 steps at most
+            code = run(folder, made, kill_after=draw.uniform(0.02, 0.05 * whole), kind=kinds[0], count=20)
             kind = "anywhere"
         else:
             kind = kinds[number // 2 % 3]
@@ -210,6 +210,15 @@ def test_killed_twenty_times_at_random(tmp_path):
     assert run(folder, made) == 0
     assert_undisturbed(folder, reference)
     print(f"{done}: final state equal bit by bit to the undisturbed run")
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
+    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_00000001.0a1b2c3d.partial.ckpt"]
+    (tmp_path / "checkpoints").mkdir()
+    for name in [*left, ".notes.0a1b2c3d.partial.txt"]:
+        (tmp_path / name).touch()
+    train(tmp_path, conf(epochs=1))
+    assert [path.name for path in tmp_path.rglob(".*partial*")] == [".notes.0a1b2c3d.partial.txt"]  # somebody else's
 
 
 def test_full_disk(tmp_path, reference):

@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data._utils.pin_memory import pin_memory  # what the loader's thread runs
 
-from asteroid_bsrnn.engine import ring
-from asteroid_bsrnn.engine.ring import Parcel, Ring, RingCollate, RingLoader, collate
-from asteroid_bsrnn.engine.sampling import stop_workers
+from asteroid_bsrnn.training.feed import ring
+from asteroid_bsrnn.training.feed.ring import Parcel, Ring, RingCollate, RingLoader, collate
+from asteroid_bsrnn.training.feed.sampling import stop_workers
 
 BATCHES = [[2 * step, 2 * step + 1] for step in range(20)]
 

@@ -4,13 +4,13 @@ import csv
 import pytest
 import torch
 from asteroid_bsrnn.engine import MusicSystem
-from asteroid_bsrnn.engine.batching import largest_batch, split_batch
-from asteroid_bsrnn.engine.devices import choose_devices, make_fabric
-from asteroid_bsrnn.engine.optimization import make_optim, scale_lr, warmed_up, warmup_factor
-from asteroid_bsrnn.engine.options import TrainingOptions, call_with_section
-from asteroid_bsrnn.engine.sampling import StepSampler, TolerantDataset, make_loader
-from asteroid_bsrnn.engine.training import _Run
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.training.feed.batching import largest_batch, split_batch
+from asteroid_bsrnn.training.devices import choose_devices, make_fabric
+from asteroid_bsrnn.training.optimization import make_optim, scale_lr, warmed_up, warmup_factor
+from asteroid_bsrnn.training.options import TrainingOptions, call_with_section
+from asteroid_bsrnn.training.feed.sampling import StepSampler, TolerantDataset, make_loader
+from asteroid_bsrnn.training.fit import _Run
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from engine_toys import Draws, Toy, conf, same_weights, toy, train
 from torch import nn

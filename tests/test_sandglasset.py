@@ -3,7 +3,7 @@ import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
 
-from asteroid_bsrnn.masknn.self_attentive import SandglassetBlock, SelfAttentive, sinusoidal_positions
+from asteroid_bsrnn.models.dual_path.self_attentive import SandglassetBlock, SelfAttentive, sinusoidal_positions
 from asteroid_bsrnn.models import ASandglasset, Sandglasset
 from benchmarks.naive_speech import NaiveForms, self_attentive
 

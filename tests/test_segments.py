@@ -4,7 +4,7 @@ import itertools
 import pytest
 import torch
 
-from asteroid_bsrnn.dsp.segments import apply_segments, best_order, make_plan, stream_segments
+from asteroid_bsrnn.separation.segments import apply_segments, best_order, make_plan, stream_segments
 
 RATE = 100
 LENGTHS = [1, 2, 3, 9, 10, 11, 19, 20, 21, 37, 100, 101, 257]  # segments have 10 or 20 samples

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.dsp.audio import probe, read_audio
+from asteroid_bsrnn.audio.read import probe, read_audio
 from asteroid_bsrnn.models import StemSeparator
-from asteroid_bsrnn.scripts.main import main
-from asteroid_bsrnn.separation import Separator, separate, separate_file
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
 from helpers import SHARED
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, snr, tiny_bsrnn, tones, write
 

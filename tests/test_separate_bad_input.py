@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.scripts.main import main
+from asteroid_bsrnn.cli.main import main
 from separation_models import KnownGains, files_in, noise, read, save, tones, write
 
 HAS_FFMPEG = shutil.which("ffmpeg") is not None
@@ -281,7 +281,7 @@ def test_one_source_cannot_be_consistent_alone(tmp_path, capsys):
 FULL_DISK = """if True:
     import resource, sys
     import separation_models
-    from asteroid_bsrnn.scripts.main import main
+    from asteroid_bsrnn.cli.main import main
     folder, model = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
     for fmt in ("wav", "flac", "mp3"):

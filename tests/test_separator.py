@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import AFRCNN
-from asteroid_bsrnn.scripts.main import main
-from asteroid_bsrnn.separation import Separator, separate, separate_file
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
+from asteroid_bsrnn.common.precision import supports
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, snr, tiny_bsrnn, write
 
 
@@ -70,16 +71,34 @@ def test_models_are_put_in_evaluation_mode():
     assert not model.training
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize(
     "options", [{"feature_dim": 16, "n_repeats": 2}, {"n_repeats": 12, "stereo": "tac", "n_attn_heads": 2}]
 )
 def test_half_precision_stays_near(options):
-    """The difference to fp32 stays under -40 dB, for deep networks too, and the model itself is left as it was."""
+    """The difference to fp32 stays under -40 dB, for deep networks too, and the model itself is left as it was.
+
+    Where the processor has no bf16, it is refused.
+    """
     wav, model = noise(20000), tiny_bsrnn(**options)
-    expected = separate(model, wav, 44100)
-    found = separate(model, wav, 44100, precision="bf16")
-    assert 40 < snr(expected, found) < 90
-    np.testing.assert_array_equal(separate(model, wav, 44100), expected)
+    expected = separate(model, wav, 44100, device="cpu")
+    if supports("bf16", "cpu"):
+        found = separate(model, wav, 44100, device="cpu", precision="bf16")
+        assert 40 < snr(expected, found) < 90
+    else:
+        with pytest.raises(UserError, match="precision bf16 cannot be had on device 'cpu' here: use fp32$"):
+            separate(model, wav, 44100, device="cpu", precision="bf16")
+    np.testing.assert_array_equal(separate(model, wav, 44100, device="cpu"), expected)
+
+
+@pytest.mark.processor
+def test_precision_is_decided_before_the_model_is_read(monkeypatch):
+    assert Separator(tiny_bsrnn(), device="cpu", precision="auto").precision in ("fp32", "bf16")
+    monkeypatch.setattr("asteroid_bsrnn.common.precision.supports", lambda precision, device: precision == "fp32")
+    assert Separator(tiny_bsrnn(), device="cpu", precision="auto").dtype is None
+    for precision in ("bf16", "fp16"):
+        with pytest.raises(UserError, match=f"precision {precision} cannot be had on device 'cpu' here: use fp32$"):
+            Separator("no such file", device="cpu", precision=precision)
 
 
 # ------------------------------------------------------------------------------------------------------ speech
@@ -146,8 +165,7 @@ def test_unusable_arrays_are_refused(wav, sentence):
     [
         ([], {}, "no model given"),
         ([torch.nn.Linear(3, 3)], {}, "Linear does not separate waveforms: it has no sample rate"),
-        ([KnownGains()], {"precision": "fp8"}, "unknown precision 'fp8'"),
-        ([KnownGains()], {"precision": "fp16", "device": "cpu"}, "fp16 needs a GPU; on a CPU use fp32 or bf16"),
+        ([KnownGains()], {"precision": "fp8"}, "precision 'fp8' is unknown; allowed are fp32, bf16, fp16, auto"),
         ([KnownGains()], {"sources": ["drum"]}, "unknown source 'drum': the model has vocals, drums"),
         ([KnownGains()], {"shifts": 0}, "shifts is a number of passes"),
         ([KnownGains()], {"device": "tpu:0"}, "device 'tpu:0' cannot be used"),

@@ -6,9 +6,9 @@ from speech_helpers import voices
 from torch import nn
 
 from asteroid_bsrnn import losses
-from asteroid_bsrnn.cost import count_params
-from asteroid_bsrnn.engine.system import SpeechSystem
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.models.base import count_params
+from asteroid_bsrnn.training.systems import SpeechSystem
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import MultiStageLoss
 from asteroid_bsrnn.losses.multi_stage import best_sum
 from asteroid_bsrnn.models import SepReformer

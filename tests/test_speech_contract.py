@@ -7,6 +7,9 @@ from asteroid.models import BaseModel
 from speech_helpers import SMALL, SPECTRAL, mean_si_sdr, small_model, voices
 
 from asteroid_bsrnn import models
+from asteroid_bsrnn.training.autocast import Precision
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.precision import supports
 
 LENGTHS = (16, 17, 20, 100, 160, 333, 801, 8000, 8001)
 every = pytest.mark.parametrize("kind", SMALL)
@@ -66,8 +69,13 @@ def test_gradients_reach_every_parameter(kind, n_src):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.processor
 @every
 def test_bfloat16_autocast(kind):
+    if not supports("bf16", "cpu"):
+        with pytest.raises(UserError, match="training.precision bf16 cannot be had on device 'cpu' here: use fp32$"):
+            Precision("bf16", "cpu")
+        return
     model, sources = small_model(kind), voices(length=1200)
     with torch.autocast("cpu", torch.bfloat16):
         if kind in SPECTRAL:

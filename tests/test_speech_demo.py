@@ -12,13 +12,13 @@ import pytest
 import soundfile as sf
 from helpers import ROOT
 
-from asteroid_bsrnn.data import demo_speech, demo_voices
-from asteroid_bsrnn.data.demo_voices import Speaker, choose_engine, formant_speech, make_speakers, speak
-from asteroid_bsrnn.data.libri2mix import read_metadata
-from asteroid_bsrnn.data.speech_section import SpeechData
-from asteroid_bsrnn.data.sphere import read_header
-from asteroid_bsrnn.data.wsj0_2mix import read_levels, read_list
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.data.demo import talks as demo_speech, voices as demo_voices
+from asteroid_bsrnn.data.demo.voices import Speaker, choose_engine, formant_speech, make_speakers, speak
+from asteroid_bsrnn.data.speech.libri2mix import read_metadata
+from asteroid_bsrnn.data.speech.speech_section import SpeechData
+from asteroid_bsrnn.audio.sphere import read_header
+from asteroid_bsrnn.data.speech.wsj0_2mix import read_levels, read_list
+from asteroid_bsrnn.common.errors import UserError
 
 HAS_ESPEAK = shutil.which("espeak-ng") is not None
 MAN, WOMAN = Speaker("M", "en-us+m1", 0.4, 160, 1.0), Speaker("F", "en-us+f2", 0.4, 160, 1.17)

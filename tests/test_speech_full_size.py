@@ -6,7 +6,7 @@ from speech_helpers import overfit_gain, voices
 
 from asteroid_bsrnn import models
 from asteroid_bsrnn.config import load_conf
-from asteroid_bsrnn.cost import recipe_cost
+from asteroid_bsrnn.recipe.cost import recipe_cost
 from asteroid_bsrnn.report import published
 
 

@@ -12,15 +12,15 @@ from helpers import ROOT
 from speech_corpora import librispeech, wsj0
 
 from asteroid_bsrnn import losses, models
-from asteroid_bsrnn.config import build_model, load_conf, read_yaml, variant_names
-from asteroid_bsrnn.cost import count_params
-from asteroid_bsrnn.data.speech_section import SpeechData, speech_data
-from asteroid_bsrnn.energy import make_meter
-from asteroid_bsrnn.engine import speech_recipe
-from asteroid_bsrnn.engine.optimization import make_optim
-from asteroid_bsrnn.engine.options import TrainingOptions
-from asteroid_bsrnn.engine.sampling import make_loader
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.models.base import count_params
+from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.data.speech.speech_section import SpeechData, speech_data
+from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.recipe import speech_stages as speech_recipe
+from asteroid_bsrnn.training.optimization import make_optim
+from asteroid_bsrnn.training.options import TrainingOptions
+from asteroid_bsrnn.training.feed.sampling import make_loader
+from asteroid_bsrnn.common.errors import UserError
 
 RECIPES = ("libri2mix", "wsj0-2mix")
 COUNTS = {
@@ -63,6 +63,7 @@ def readers(conf):
         return set(inspect.signature(function).parameters)
 
     return {
+        "task": {"name"},
         "model": names(models.get(conf["model"]["model_name"])) | {"model_name"},
         "data": {field.name for field in dataclasses.fields(SpeechData)} - {"n_src", "sample_rate"},
         "loader": names(make_loader),
@@ -130,11 +131,12 @@ def test_demonstrations_change_paths_and_sizes_only(recipe):
     local = folder(recipe) / "local"
     sizes = {"corpus", "speech_dir", "metadata_dir", "metadata_url", "storage_dir", "n_train", "n_valid", "n_test", "segment"}
     sizes |= {"num_workers", "lr", "epochs", "effective_batch", "batch", "n_filters", "bn_chan", "hid_chan", "n_scales", "num_iters"}
-    for overlay in ("demo.yml", "demo_model.yml"):
-        assert {key for keys in read_yaml(local / overlay).values() for key in keys} <= sizes
+    sizes |= {"n_stages", "n_blocks", "emb_dim", "attention_dim", "ffn_hidden"}
+    assert {key for keys in read_yaml(local / "demo.yml").values() for key in keys} <= sizes
     for variant in COUNTS:
-        overlays = [local / "demo.yml"] + ([local / "demo_model.yml"] if "frcnn" in variant else [])
-        assert load_conf(folder(recipe), variant, overlays=overlays)["data"]["n_test"] >= 30
+        whole, conf = (load_conf(folder(recipe), variant, overlays=[local / "demo.yml"], demo=demo) for demo in (False, True))
+        assert conf["data"]["n_test"] >= 30
+        assert {key for key in conf["model"] if conf["model"][key] != whole["model"].get(key)} <= sizes
 
 
 @every_recipe
@@ -167,7 +169,7 @@ def small_options(recipe, variant, corpora, exp_dir):
 
 
 def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
-    monkeypatch.setattr("asteroid_bsrnn.data.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
+    monkeypatch.setattr("asteroid_bsrnn.data.speech.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
     exp_dir = tmp_path / "exp"
     summary = speech_recipe.train(folder(recipe), small_options(recipe, variant, corpora, exp_dir))
     assert summary["status"] == "finished" and summary["epochs"] == 1
@@ -205,7 +207,7 @@ def test_wsj0_2mix_runs_and_counts_its_mixtures(corpora, tmp_path, monkeypatch):
 def test_features_of_spectral_models_are_fitted_to_the_training_data(recipe, corpora, tmp_path, monkeypatch):
     from asteroid_bsrnn.weights import load_model
 
-    monkeypatch.setattr("asteroid_bsrnn.data.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
+    monkeypatch.setattr("asteroid_bsrnn.data.speech.speech_section.COUNTS", dict.fromkeys(("tr", "cv", "tt"), 3))
     speech_recipe.train(folder(recipe), small_options(recipe, "upit_blstm", corpora, tmp_path / "exp"))
     buffers = dict(load_model(str(tmp_path / "exp" / "best_model.pth")).front_end.named_buffers())
     fresh = dict(models.get("UPITBLSTM")(**_BLSTM).front_end.named_buffers())

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from shorten import DIFF0, DIFF1, shorten
 
-from asteroid_bsrnn.data.sphere import checksum, read_header, read_sphere, write_sphere
-from asteroid_bsrnn.data.utterances import look_at, read_utterance
-from asteroid_bsrnn.errors import AudioError, UserError
+from asteroid_bsrnn.audio.sphere import checksum, read_header, read_sphere, write_sphere
+from asteroid_bsrnn.data.speech.utterances import look_at, read_utterance
+from asteroid_bsrnn.common.errors import AudioError, UserError
 
 SHORTEN = "pcm,embedded-shorten-v2.00"
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg decodes shorten")

@@ -45,8 +45,7 @@ def test_one_stft_for_equal_settings():
     calls.clear()
     with torch.no_grad():
         model(torch.randn(1, 2, 2000))
-    assert model.networks[0].stft is model.networks[1].stft
-    assert sorted(set(calls)) == [512, 1024] and calls.count(512) == 1
+    assert sorted(calls) == [512, 1024]
 
 
 @pytest.mark.parametrize("shape", [(900,), (3, 900), (2, 1, 900), (1, 6, 900)])

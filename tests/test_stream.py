@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.dsp.resample import resample, resample_blocks
-from asteroid_bsrnn.dsp.stems import StemFormat
+from asteroid_bsrnn.audio.resample import resample, resample_blocks
+from asteroid_bsrnn.separation.stem_files import StemFormat
 from separation_models import KnownGains, tones
 
 RATES = [7000, 8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000, 384000]

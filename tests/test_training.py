@@ -10,13 +10,15 @@ import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
 from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
-from asteroid_bsrnn.engine.ema import WeightAverage
-from asteroid_bsrnn.engine.precision import Precision
-from asteroid_bsrnn.engine.progress import Progress
-from asteroid_bsrnn.engine.resume import exclusive
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.training.state.ema import WeightAverage
+from asteroid_bsrnn.training.autocast import Precision
+from asteroid_bsrnn.recipe.repeat import repeat
+from asteroid_bsrnn.training.state.progress import Progress
+from asteroid_bsrnn.training.state.checkpoints import exclusive
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import register_model
+from asteroid_bsrnn.common.precision import supports
 from engine_toys import Draws, Toy, conf, same_weights, toy, train
 from torch import nn
 
@@ -89,10 +91,11 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
 
     def other():
         with exclusive(tmp_path / "checkpoints"):
-            held.set(), done.wait(60)
+            held.set(), done.wait(600)
 
     process = context.Process(target=other)
-    process.start(), held.wait(60)
+    process.start()
+    assert held.wait(600)
     with pytest.raises(UserError, match="another process is training"):
         train(tmp_path, conf())
     done.set(), process.join()
@@ -106,8 +109,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
         ({"monitor": "si_sdr"}, "training.monitor si_sdr: validation gives only val_loss, val_usdr"),
         ({"epochs": 0}, "training.epochs must be a whole number from 1"),
         ({"bacth": 2}, "unknown key training.bacth"),
-        ({"precision": "fp8"}, "training.precision 'fp8' is unknown; allowed are fp32, bf16, fp16"),
-        ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"precision": "fp8"}, "training.precision 'fp8' is unknown; allowed are fp32, bf16, fp16, auto"),
         ({"effective_batch": 100}, "an epoch has only 24 items"),
         ({"activation_checkpointing": True}, "Toy has no such option"),
     ],
@@ -174,14 +176,35 @@ def test_average_follows_the_weights_and_is_exported(tmp_path):
     assert same_weights(last["model"], plain) and same_weights(last["ema"], averaged) and not same_weights(plain, averaged)
 
 
-def test_bf16_trains(tmp_path):
+@pytest.mark.processor
+def test_bf16_trains_or_is_refused(tmp_path):
+    if not supports("bf16", "cpu"):
+        with pytest.raises(UserError, match="training.precision bf16 cannot be had on device 'cpu' here: use fp32$"):
+            train(tmp_path, conf(precision="bf16"))
+        assert not list(tmp_path.iterdir())
+        return
     summary, weights = train(tmp_path, conf(precision="bf16"))
     assert summary["skipped_steps"] == 0 and rows(tmp_path)[-1]["val_usdr"] > rows(tmp_path)[0]["val_usdr"]
     assert all(value.dtype == torch.float32 for value in weights.values())
 
 
+@pytest.mark.processor
+def test_auto_goes_on_with_what_the_run_began_with(tmp_path, monkeypatch):
+    def used(**training):
+        train(tmp_path, conf(precision="auto", **training), allow_changes=True)
+        return json.loads((tmp_path / "run.json").read_text())["precision"]
+
+    monkeypatch.setattr("asteroid_bsrnn.common.precision._is_faster", lambda precision, device: True)
+    begun = used(epochs=1)
+    assert begun == ("bf16" if supports("bf16", "cpu") else "fp32") and repeat(tmp_path)[0]["training"]["precision"] == begun
+    monkeypatch.setattr("asteroid_bsrnn.common.precision._is_faster", lambda precision, device: False)
+    assert used(epochs=2) == begun
+    monkeypatch.setattr("asteroid_bsrnn.training.fit.supports", lambda precision, device: precision == "fp32")
+    assert used(epochs=3) == "fp32"  # the folder was brought to a device without bf16
+
+
 def test_overflow_lowers_the_scale_and_is_no_fault():
-    precision = Precision("bf16", "cpu")
+    precision = Precision("fp32", "cpu")
     precision.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     parameter = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([parameter], 1.0)

@@ -7,7 +7,7 @@ from speech_helpers import n_params, small_model, steps_to_halve_own_loss, voice
 
 from asteroid_bsrnn.losses import PhaseSensitiveUPIT
 from asteroid_bsrnn.losses.upit import phase_sensitive_targets
-from asteroid_bsrnn.masknn.spectral import SpectralFrontEnd
+from asteroid_bsrnn.models.spectral.blstm import SpectralFrontEnd
 from asteroid_bsrnn.models import UPITBLSTM
 
 STACKED = {"stacked": True, "stack_estimates": True}

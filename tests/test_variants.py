@@ -6,13 +6,13 @@ import re
 import pytest
 import torch
 from asteroid_bsrnn import losses, models
-from asteroid_bsrnn.config import build_model, experiments, load_conf, read_yaml, variant_names
-from asteroid_bsrnn.data.music import MusicData
-from asteroid_bsrnn.dsp.segments import apply_segments
-from asteroid_bsrnn.energy import make_meter
-from asteroid_bsrnn.engine.optimization import make_optim
-from asteroid_bsrnn.engine.options import TrainingOptions
-from asteroid_bsrnn.engine.sampling import make_loader
+from asteroid_bsrnn.recipe.configuration import build_model, experiments, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.data.music.music_section import MusicData
+from asteroid_bsrnn.separation.segments import apply_segments
+from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.training.optimization import make_optim
+from asteroid_bsrnn.training.options import TrainingOptions
+from asteroid_bsrnn.training.feed.sampling import make_loader
 from helpers import ROOT
 
 RECIPE = ROOT / "recipes" / "musdb18hq"
@@ -40,8 +40,8 @@ def readers(conf):
         return set(inspect.signature(function).parameters)
 
     return {
-        "task": {"sources", "simo"},
-        "model": names(models.get(conf["model"]["model_name"]).__init__) | {"model_name"},
+        "task": {"name", "sources", "simo", "groups"},
+        "model": names(models.get(conf["model"]["model_name"])) | {"model_name"},
         "data": {field.name for field in dataclasses.fields(MusicData)},
         "loader": names(make_loader),
         "loss": names(losses.get(conf["loss"]["name"]).__init__) | {"name"},
@@ -97,7 +97,7 @@ def test_each_variant_trains_every_parameter_of_its_models(variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_counts(variant):
-    from asteroid_bsrnn.cost import count_params
+    from asteroid_bsrnn.recipe.cost import count_params
 
     conf = load_conf(RECIPE, variant)
     if variant in ("large_patience_30", "bscnn_small"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asteroid_bsrnn.data.wav import WavReader, wav_info, write_wav
-from asteroid_bsrnn.errors import AudioError
+from asteroid_bsrnn.audio.wav import WavReader, wav_info, write_wav
+from asteroid_bsrnn.common.errors import AudioError
 
 NOISE = np.random.default_rng(0).uniform(-0.9, 0.9, (1000, 2))
 

@@ -10,7 +10,7 @@ import torch
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid.utils import hub_utils
 from asteroid_bsrnn import weights
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors
 from helpers import SHARED
 from loopback import serve
@@ -77,7 +77,6 @@ def test_old_published_files_with_numpy_numbers(net, tmp_path, legacy):
     }
     torch.save(conf, tmp_path / "old.pth", _use_new_zipfile_serialization=not legacy)
     assert_same(load_model(tmp_path / "old.pth"), net)
-    torch.load(tmp_path / "old.pth", weights_only=True)  # and what the host repairs admitted stays admitted
 
 
 def test_numpy_1_names_in_the_pickle(net, tmp_path):

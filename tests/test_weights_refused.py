@@ -10,8 +10,9 @@ import pytest
 import torch
 from asteroid.models import BaseModel
 from asteroid_bsrnn import weights
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, save_safetensors
+from asteroid_bsrnn.weights.load import read_file
 from separation_models import tiny_net
 
 
@@ -37,23 +38,33 @@ class Evil:
 @pytest.mark.parametrize(
     "function, args, name", [(os.system, ("touch {}",), "system"), (eval, ("open({!r}, 'w')",), "eval")]
 )
-def test_a_pickle_that_calls_something_is_refused_by_name_and_not_run(net, tmp_path, legacy, function, args, name):
-    mark = tmp_path / "mark"
-    conf = net.serialize()
-    conf["infos"] = Evil(function, *(arg.format(str(mark)) for arg in args))
+@pytest.mark.parametrize("place", ["infos", "model_name", "model_args", "state_dict"])
+def test_a_pickle_that_calls_something_is_not_run(net, tmp_path, legacy, function, args, name, place):
+    """Beside the model it is stepped over; what makes the model is refused by name."""
+    mark, conf = tmp_path / "mark", net.serialize()
+    evil = Evil(function, *(arg.format(str(mark)) for arg in args))
+    conf[place] = {"x": evil} if place == "model_args" else evil
     torch.save(conf, tmp_path / "evil.pth", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(UserError, match=rf"is refused: it is a pickle that would call (\w+\.)?{name};"):
-        load_model(tmp_path / "evil.pth")
+    if place == "infos":
+        loaded = load_model(tmp_path / "evil.pth").state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items())
+    else:
+        with pytest.raises(UserError, match=rf"is refused: it is a pickle that would call \w+\.{name} for {place}"):
+            load_model(tmp_path / "evil.pth")
     assert not mark.exists()
 
 
-def test_an_evil_object_beside_those_of_the_reference_is_refused(tmp_path, monkeypatch):
+def test_an_evil_object_beside_those_of_the_reference_is_not_run(tmp_path, monkeypatch):
     module = types.ModuleType("omegaconf.dictconfig")
     module.DictConfig = type("DictConfig", (), {"__module__": module.__name__})
     monkeypatch.setitem(sys.modules, "omegaconf", types.ModuleType("omegaconf"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     evil = Evil(os.system, f"touch {tmp_path / 'mark'}")
-    torch.save({"hyper_parameters": module.DictConfig(), "extra": evil, "state_dict": {}}, tmp_path / "evil.ckpt")
+    for place in ("extra", "hyper_parameters"):
+        content = {"hyper_parameters": module.DictConfig(), "state_dict": {"w": torch.ones(1)}, place: evil}
+        torch.save(content, tmp_path / "evil.ckpt")
+        assert torch.equal(read_file(tmp_path / "evil.ckpt")["state_dict"]["w"], torch.ones(1))
+    torch.save({"hyper_parameters": module.DictConfig(), "state_dict": {"w": evil}}, tmp_path / "evil.ckpt")
     with pytest.raises(UserError, match=r"would call .*system"):
         load_model(tmp_path / "evil.ckpt")
     assert not (tmp_path / "mark").exists()

@@ -12,12 +12,12 @@ from scipy.signal import resample_poly
 from shorten import shorten
 from speech_corpora import WSJ0_LINES, tone, write, wsj0
 
-from asteroid_bsrnn.data.generate import generate
-from asteroid_bsrnn.data.plan import OnTheFly
-from asteroid_bsrnn.data.speech import GeneratedFiles
-from asteroid_bsrnn.data.sphere import write_sphere
-from asteroid_bsrnn.data.wsj0_2mix import COUNTS, Line, WSJ0Plan, decode_sphere, read_levels, read_list
-from asteroid_bsrnn.errors import AudioError, UserError
+from asteroid_bsrnn.data.speech.generate import generate
+from asteroid_bsrnn.data.speech.plan import OnTheFly
+from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles
+from asteroid_bsrnn.audio.sphere import write_sphere
+from asteroid_bsrnn.data.speech.wsj0_2mix import COUNTS, Line, WSJ0Plan, decode_sphere, read_levels, read_list
+from asteroid_bsrnn.common.errors import AudioError, UserError
 
 
 @pytest.fixture

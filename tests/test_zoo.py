@@ -9,13 +9,14 @@ import zipfile
 import pytest
 import torch
 from asteroid.models import BaseModel
-from asteroid_bsrnn import weights, zoo
+from asteroid_bsrnn import weights
+from asteroid_bsrnn.weights import published as zoo
 from asteroid_bsrnn.convert import to_reference
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN
-from asteroid_bsrnn.scripts import main
+from asteroid_bsrnn.cli import main
 from asteroid_bsrnn.weights import load_model, read_safetensors
-from asteroid_bsrnn.zoo import contents, entries
+from asteroid_bsrnn.weights.published import contents, entries
 from helpers import SHARED
 from loopback import serve
 
@@ -117,7 +118,7 @@ class Zenodo:
 def zenodo(tmp_path, monkeypatch):
     weights.install()
     monkeypatch.setenv("ASTEROID_BSRNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("asteroid_bsrnn.download.http.TIMEOUT", (2, 5))
+    monkeypatch.setattr("asteroid_bsrnn.common.download.http.TIMEOUT", (2, 5))
     for entry in (TINY, TINY_SIMO):
         monkeypatch.setitem(zoo.MODELS, entry.name, entry)
     with serve() as server:
@@ -400,7 +401,7 @@ def test_download_says_what_is_wrong(zenodo, capsys, tmp_path):
 
 def test_without_network_it_says_so(zenodo, monkeypatch, capsys):
     monkeypatch.setenv("ASTEROID_BSRNN_ZENODO_API", "http://127.0.0.1:9/api")
-    monkeypatch.setattr("asteroid_bsrnn.download.http.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("asteroid_bsrnn.common.download.http.time.sleep", lambda seconds: None)
     assert main.main(["download", "tiny"]) == 2
     assert "no connection to 127.0.0.1:9; is there a network?" in capsys.readouterr().err
 
@@ -417,4 +418,4 @@ def test_a_real_lightning_file_of_the_reference_is_recognised(zenodo):
 def test_the_length_of_training_is_read_from_a_real_lightning_file():
     if SHARED is None:
         pytest.skip("needs the reference checkpoint of the shared folder")
-    assert contents._training_length(SHARED / "golden" / "vocals.ckpt") == {"epoch": 0, "global_step": 2}
+    assert contents._training_length(contents.read_file(SHARED / "golden" / "vocals.ckpt")) == {"epoch": 0, "global_step": 2}

@@ -5,6 +5,6 @@ out on purpose are re-implementations with another network behind the same name 
 norms, masks and band tables differ): their weights would not give their function here.
 """
 from .checkpoint import load_reference_checkpoint
-from .reference import from_reference, to_reference
+from ..models.bsrnn.adapter import from_reference, to_reference
 
 __all__ = ["from_reference", "load_reference_checkpoint", "to_reference"]

@@ -1,9 +1,9 @@
 """Data sets: ``(mixture, sources)`` per index, drawn from (seed, epoch, index) alone. ``get`` also knows Asteroid's."""
-from ..registry import Registry
-from .music import index_music, music_data, prepare_music
-from .musdb18hq import MUSDB18HQ, MUSDB18HQTracks
-from .speech import SpeechMixtures
-from .speech_section import speech_data
+from ..common.registry import Registry
+from .music.music_section import index_music, music_data, prepare_music
+from .music.segments_dataset import MUSDB18HQ, MUSDB18HQTracks
+from .speech.mixtures import SpeechMixtures
+from .speech.speech_section import speech_data
 
 
 def _from_host(name):

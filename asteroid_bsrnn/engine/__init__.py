@@ -1,13 +1,13 @@
-"""Training: one ``fit`` for every recipe. Names are loaded on first use, since Lightning takes seconds to import."""
+"""Training, where version 0.1.0 had it: ``fit`` and what goes with it. Loaded on first use; Lightning takes seconds."""
 import importlib
 
 _HOME = {
-    "fit": "training",
-    "seed_everything": "loop",
-    "Interrupted": "loop",
-    "MusicSystem": "system",
-    "SpeechSystem": "system",
-    "repeat": "repeat",
+    "fit": "training.fit",
+    "seed_everything": "training.loop",
+    "Interrupted": "training.loop",
+    "MusicSystem": "training.systems",
+    "SpeechSystem": "training.systems",
+    "repeat": "recipe.repeat",
 }
 
 __all__ = sorted(_HOME)
@@ -16,4 +16,4 @@ __all__ = sorted(_HOME)
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(importlib.import_module(f"asteroid_bsrnn.{_HOME[name]}"), name)

@@ -41,7 +41,7 @@ class TimeTFLoss(nn.Module):
         self.domain, self.norm, self.n_fft, self.n_hop = domain, norm, n_fft, n_hop
 
     def match_stft(self, model):
-        """Take ``n_fft`` and ``n_hop`` from ``model`` where they were left open; returns the loss itself."""
+        """Take ``n_fft`` and ``n_hop`` of ``model`` where it has them and they were left open; returns the loss itself."""
         self.n_fft = self.n_fft or getattr(model, "n_fft", None)
         self.n_hop = self.n_hop or getattr(model, "n_hop", None)
         return self

@@ -1,7 +1,7 @@
 """Scores, always ``(est_targets, targets)`` in float64: uSDR and cSDR of music, SI-SDR and SDR of speech, in dB."""
 from .medians import MEDIAN_RULES, frame_median, nan_median
-from .music import csdr, csdr_frames, usdr, usdr_from_energies
-from .speech import best_permutation, sdr, sdr_imp, si_sdr, si_sdr_imp, utterance_scores
+from .track_sdr import csdr, csdr_frames, usdr, usdr_from_energies
+from .utterance_sdr import best_permutation, sdr, sdr_imp, si_sdr, si_sdr_imp, utterance_scores
 from .stream import TrackScores
 
 __all__ = [

@@ -3,7 +3,7 @@ import torch
 
 from .energies import check_signals, frame_energies
 from .medians import MEDIAN_RULES, frame_median
-from .music import csdr_frames, usdr_from_energies
+from .track_sdr import csdr_frames, usdr_from_energies
 
 
 class TrackScores:

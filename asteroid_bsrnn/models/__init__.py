@@ -1,50 +1,26 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-import asteroid.models
-
-from ..registry import Registry
+from .afrcnn import FAMILY as _AFRCNN
 from .afrcnn import AFRCNN, SFRCNN
-from .afrcnn_adapter import FAMILY as AFRCNN_FAMILY
-from .deep_clustering import DPCL, Chimera
-from .dual_path import ADPRNNTasNet, SDPRNNTasNet
-from .sandglasset import ASandglasset, Sandglasset
-from .upit_blstm import UPITBLSTM
+from .bsrnn import FAMILY as _BSRNN
 from .bsrnn import BSRNN
+from .dual_path import FAMILY as _DUAL_PATH
+from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
 from .family import FAMILIES, Family
-from .host import FAMILY as HOST
-from .locoformer import FAMILY as LOCOFORMER
+from .host import FAMILY as _HOST
+from .locoformer import FAMILY as _LOCOFORMER
 from .locoformer import TFLocoformer
-from .sepreformer import FAMILY as SEPREFORMER
+from .names import get, register_model
+from .roformer import FAMILY as _ROFORMER
+from .roformer import BSRoFormer, MelBandRoFormer
+from .sepreformer import FAMILY as _SEPREFORMER
 from .sepreformer import SepReformer
-from .stem_separator import StemSeparator
+from .spectral import FAMILY as _SPECTRAL
+from .spectral import DPCL, UPITBLSTM, Chimera
+from .stems import StemSeparator
+from .tfc_tdf import FAMILY as _TFC_TDF
+from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
-_HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
-
-
-def _from_host(name):
-    return next((getattr(asteroid.models, own) for own in _HOST_NAMES if own.lower() == name.lower()), None)
-
-
-_REGISTRY = Registry("model", _from_host)
-get = _REGISTRY.get
-
-
-def register_model(cls):
-    """Make ``cls`` known to :func:`get` and to Asteroid itself, by its class name. Twice is harmless.
-
-    Raises:
-        ValueError: if Asteroid or this package has another model of that name.
-    """
-    _REGISTRY.register(cls)
-    known = getattr(asteroid.models, cls.__name__, None)
-    if known is None:
-        asteroid.models.register_model(cls)
-    elif known is not cls:
-        raise ValueError(f"Asteroid already has another model called {cls.__name__!r}")
-    return cls
-
-
-for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
-    register_model(_model)
+register_model(StemSeparator)
 
 
 def register_family(family: Family) -> Family:
@@ -58,6 +34,5 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-# One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in (AFRCNN_FAMILY, HOST, SEPREFORMER, LOCOFORMER):
+for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF, _SEPREFORMER, _LOCOFORMER, _HOST):
     register_family(_family)

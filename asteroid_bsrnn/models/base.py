@@ -30,7 +30,8 @@ class SeparationModel(BaseModel):
         segment (int or None): samples of the segments that it was made for.
         multiple (int or None): lengths are best a multiple of this many samples.
         level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
-        activation_checkpointing (bool): recompute inner parts in the backward pass instead of keeping them.
+        activation_checkpointing (bool or None): recompute inner parts in the backward pass instead of keeping them; None
+            where a model cannot.
         auxiliary_modules (tuple of str): names of parts that only the training loss needs; they are not counted.
     """
 
@@ -41,7 +42,7 @@ class SeparationModel(BaseModel):
     segment: Optional[int] = None
     multiple: Optional[int] = None
     level_equivariant: bool = False
-    activation_checkpointing: bool = False
+    activation_checkpointing: Optional[bool] = None
     auxiliary_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -68,7 +69,7 @@ class SeparationModel(BaseModel):
 
     def separate_analysed(self, analysed: torch.Tensor, length: int) -> torch.Tensor:
         """(batch, n_src, channels, length) of what :meth:`analyse` gave."""
-        return self(analysed)
+        return run_batch(self, analysed)
 
     def get_model_args(self) -> dict[str, Any]:
         """Every constructor argument with its value, in plain types: enough to build the same model again."""
@@ -91,6 +92,8 @@ class MusicModel(SeparationModel):
     Args:
         config (dataclass): with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
     """
+
+    activation_checkpointing = False
 
     def __init__(self, config: Any) -> None:
         super().__init__(config.sample_rate, config.in_channels)
@@ -120,6 +123,64 @@ class MusicModel(SeparationModel):
         return as_ranked(wav, in_groups(self.separate, as_batch(wav), self.channels))
 
 
+class AdoptedModel:
+    """Any Module with the contract's defaults: a user's network, or one of Asteroid's.
+
+    Whatever attribute of the contract the module has is taken; it is the module that is trained, stored and called.
+
+    Args:
+        module: waveforms in, waveforms out, with ``sample_rate``.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(self.module, name):
+            return getattr(self.module, name)
+        if name == "channels":
+            return getattr(self.module, "in_channels", None)
+        return getattr(SeparationModel, name)
+
+    def __call__(self, wav: torch.Tensor) -> Any:
+        return self.module(wav)
+
+    def estimates(self, wav: torch.Tensor) -> Any:
+        """What the loss takes: the module's own ``estimates``, or its output."""
+        return getattr(self.module, "estimates", self.module)(wav)
+
+    def shared_key(self) -> None:
+        """Nothing is shared."""
+        return None
+
+
+def as_model(module: torch.nn.Module) -> Any:
+    """What the package asks of a model, of any Module: itself where it keeps the contract, else an adopted one."""
+    return module if isinstance(module, SeparationModel) else AdoptedModel(module)
+
+
+def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Any model on a batch of any number of channels, whatever the rank that it returns.
+
+    Shape:
+        (batch, channels, time) -> (batch, n_src, channels, time)
+
+    Raises:
+        ValueError: if what it returns are no estimates of the mixture.
+    """
+    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels)
+
+
+def _four_axes(wav_BCL: torch.Tensor, estimate: Any) -> torch.Tensor:
+    """(batch, n_src, time) of one channel gets its channel axis; anything else must have four axes."""
+    shape = tuple(getattr(estimate, "shape", ())) or type(estimate).__name__
+    if isinstance(shape, tuple) and len(shape) == 3 and wav_BCL.shape[1] == 1:
+        estimate = estimate[:, :, None]
+    if not isinstance(shape, tuple) or estimate.dim() != 4 or estimate[:, 0].shape != wav_BCL.shape:
+        raise ValueError(f"it returned {shape} for an input of shape {tuple(wav_BCL.shape)}")
+    return estimate
+
+
 def as_batch(wav: torch.Tensor) -> torch.Tensor:
     """Waveforms as (batch, channels, time).
 
@@ -140,3 +201,50 @@ def as_ranked(wav: torch.Tensor, est_BSCL: torch.Tensor) -> torch.Tensor:
     if wav.ndim == 3:
         return est_BSCL
     return est_BSCL[:, :, 0] if wav.ndim == 2 else est_BSCL[0, :, 0]
+
+
+class SpeechModel(SeparationModel):
+    """Separator of one-channel mixtures.
+
+    A subclass sets ``n_src`` and writes ``estimate``: (batch, time) -> (batch, n_src, time).
+    """
+
+    def forward(self, wav):
+        """Separate.
+
+        Args:
+            wav (torch.Tensor): (time,), (batch, time) or (batch, 1, time), floating point.
+
+        Returns:
+            torch.Tensor: (n_src, time) for 1-D input, else (batch, n_src, time).
+        """
+        return self._as_given(wav, self.estimate(as_mixtures(wav)))
+
+    @staticmethod
+    def _as_given(wav, estimates):
+        return estimates[0] if wav.ndim == 1 else estimates
+
+
+def as_mixtures(wav):
+    """(time,), (batch, time) or (batch, 1, time) -> (batch, time).
+
+    Raises:
+        TypeError: for anything but a floating point tensor.
+        ValueError: for another rank, several channels, or nothing to separate.
+    """
+    if not torch.is_tensor(wav) or not wav.is_floating_point():
+        raise TypeError(f"a mixture is a floating point tensor, got {getattr(wav, 'dtype', type(wav).__name__)}")
+    if wav.ndim not in (1, 2, 3):
+        raise ValueError(f"a mixture is (time,), (batch, time) or (batch, 1, time), got shape {tuple(wav.shape)}")
+    if wav.ndim == 3 and wav.shape[1] != 1:
+        raise ValueError(f"a mixture has one channel, got shape {tuple(wav.shape)}")
+    if wav.numel() == 0:
+        raise ValueError(f"an empty mixture cannot be separated, got shape {tuple(wav.shape)}")
+    return wav.reshape(1, -1) if wav.ndim == 1 else wav.reshape(wav.shape[0], -1)
+
+
+def count_params(model: torch.nn.Module) -> int:
+    """Trainable parameters of any module, without parts that only the training loss needs."""
+    auxiliary = getattr(model, "auxiliary_modules", ())
+    counted = (value for name, value in model.named_parameters() if name.split(".")[0] not in auxiliary)
+    return sum(parameter.numel() for parameter in counted if parameter.requires_grad)

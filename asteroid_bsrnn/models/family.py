@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Optional
 
 import torch
 
-from ..errors import UserError
-from ..registry import Registry
+from ..common.errors import UserError
+from ..common.registry import Registry
 
 State = Mapping[str, torch.Tensor]
 
@@ -123,6 +123,12 @@ class Family:
 
 
 FAMILIES = Registry("family")
+
+
+def demo_arguments(model_name: str) -> dict[str, Any]:
+    """Constructor arguments of a demonstration size; none for a class whose family brings none, which keeps its own."""
+    sizes = {name.lower(): dict(args) for family in FAMILIES.values() for name, args in (family.demo or {}).items()}
+    return sizes.get(model_name.lower(), {})
 
 
 def adapters() -> list[Adapter]:

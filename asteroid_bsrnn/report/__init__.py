@@ -1,5 +1,5 @@
 """Tables, figures and the listening page: reads experiment folders and published numbers, imports no model."""
 from .page import build_page
-from .write import write_report
+from .whole import write_report
 
 __all__ = ["build_page", "write_report"]

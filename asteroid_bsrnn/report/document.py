@@ -1,8 +1,8 @@
 """The report's index page and the folder around it."""
 from pathlib import Path
 
-from ..files import write_text
-from . import style
+from ..common.files import write_text
+from .figures import style
 
 
 class Document:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import UserError
-from ..files import read_json
+from ..common.errors import UserError
+from ..common.files import read_json
 from .published import SOURCES
 
 MARKS = ("run.json", "all_metrics.csv", "final_metrics.json", "history.csv", "energy.json", "conf.yml", "evaluation.json",

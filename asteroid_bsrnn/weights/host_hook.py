@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from ..errors import UserError
+from ..common.errors import UserError
 
 
 def install():
@@ -42,7 +42,7 @@ def install():
 def _from_source(original, cls, source, args, kwargs):
     from asteroid.utils.hub_utils import SR_HASHTABLE
 
-    from .loading import read_conf
+    from .load import read_conf
 
     conf = dict(read_conf(source))
     _check_types(conf, source)

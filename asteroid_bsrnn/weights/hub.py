@@ -6,8 +6,8 @@ from pathlib import Path
 
 import requests
 
-from ..download import checksum
-from ..errors import UserError
+from ..common.download import checksum
+from ..common.errors import UserError
 
 FILES = (
     "pytorch_model.bin",

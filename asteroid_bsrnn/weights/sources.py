@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from ..download import fetch
-from ..errors import UserError
+from ..common.download import fetch
+from ..common.errors import UserError
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "best_model.pth")  # of a published folder or an experiment
 _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".zip", ".onnx")
@@ -61,7 +61,7 @@ def _refuse_mistyped_path(source):
     if source.count("/") == 1 and "\\" not in source and not beside and not source.startswith(("/", "~", ".")):
         if path.suffix.lower() not in _SUFFIXES:
             return
-    from ..zoo import names
+    from .published import names
 
     folder = parent or Path(".")
     here = (

@@ -39,8 +39,7 @@ export CUDA_VISIBLE_DEVICES=$id
 
 conf=(--variant "$variant")
 if [ "$demo" = true ]; then
-  conf+=(--overlay local/demo.yml)
-  case "$variant" in *frcnn*) conf+=(--overlay local/demo_model.yml) ;; esac
+  conf+=(--demo --overlay local/demo.yml)
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")

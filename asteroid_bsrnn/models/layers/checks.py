@@ -1,7 +1,7 @@
 """Checks of constructor arguments: one validator for all families. Each error names the argument, its value, what is allowed."""
 from typing import Any, Iterable, Optional
 
-from ...registry import nearest
+from ...common.registry import nearest
 
 
 def plain(value: Any) -> Any:
@@ -71,3 +71,37 @@ def divides(name: str, value: int, by_name: str, by: int) -> None:
     """Refuse a value that another does not divide."""
     if value % by:
         raise ValueError(f"{name} {value} is not divisible by {by_name} {by}")
+
+
+def check_at_least(minimum, **values):
+    """Refuse values that are no integers or lie below ``minimum``.
+
+    Raises:
+        TypeError: for a value that is no integer.
+        ValueError: for one below ``minimum``.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def check_one_of(allowed, **values):
+    """Refuse values that are not among ``allowed`` (ValueError)."""
+    for name, value in values.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_divides(divisor_name, divisor, name, value):
+    """Refuse a ``divisor`` that does not divide ``value`` (ValueError)."""
+    if divisor < 1 or value % divisor:
+        raise ValueError(f"{divisor_name} ({divisor}) must divide {name} ({value})")
+
+
+def check_fraction(**values):
+    """Refuse values outside [0, 1) (ValueError): dropout probabilities."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value!r}")

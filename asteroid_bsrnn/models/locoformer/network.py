@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.recompute import recomputed
-from ..speech import SpeechModel
+from ..base import SpeechModel
 from .config import Config
 from .layers import Block
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..family import Adapter, State
 from .network import SepReformer
 

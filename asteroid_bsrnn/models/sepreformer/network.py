@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..speech import SpeechModel, as_mixtures
+from ..base import SpeechModel, as_mixtures
 from .blocks import GlobalNorm
 from .config import Config
 from .separator import Separator

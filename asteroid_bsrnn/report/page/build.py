@@ -9,10 +9,10 @@ import matplotlib
 import numpy as np
 import soundfile
 
-from ...errors import UserError
-from ...files import atomic_path, read_json, write_text
+from ...common.errors import UserError
+from ...common.files import atomic_path, read_json, write_text
 from ..experiments import is_demo_corpus
-from ..spectrogram import FLOOR_DB, mel_spectrogram
+from ..figures.spectrogram import FLOOR_DB, mel_spectrogram
 from . import loudness
 from .clips import find_clips
 from .score import add_sdr, load

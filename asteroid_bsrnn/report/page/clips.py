@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..published import SOURCES
 
 REFERENCE_NAMES = ("references", "Ground Truth")

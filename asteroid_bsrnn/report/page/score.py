@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ...metrics import best_permutation, sdr, si_sdr, usdr
-from ..spectrogram import read_wav
+from ..figures.spectrogram import read_wav
 
 COPY_DB = 60.0
 

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from ...errors import UserError
+from ...common.errors import UserError
 
 N_EACH = 3
 

@@ -2,14 +2,14 @@
 import sys
 from pathlib import Path
 
-from asteroid_bsrnn.engine import speech_recipe
-from asteroid_bsrnn.scripts.main import guarded
+from asteroid_bsrnn.cli.main import guarded
+from asteroid_bsrnn.recipe import speech_stages
 
 RECIPE = Path(__file__).resolve().parents[1]
 
 
 def main(argv=None):
-    speech_recipe.prepare(RECIPE, argv)
+    speech_stages.prepare(RECIPE, argv)
 
 
 if __name__ == "__main__":

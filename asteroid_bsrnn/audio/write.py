@@ -1,0 +1,110 @@
+"""Audio files out: whole or not at all, in exactly the samples that were asked for."""
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ..common.errors import AudioError, UserError
+from ..common.files import atomic_path
+
+# (format, bits) -> libsndfile's subtype; bits 32 is float
+SUBTYPES = {
+    ("wav", 16): "PCM_16",
+    ("wav", 24): "PCM_24",
+    ("wav", 32): "FLOAT",
+    ("flac", 16): "PCM_16",
+    ("flac", 24): "PCM_24",
+    ("mp3", None): "MPEG_LAYER_III",
+}
+_DEFAULT_BITS = {"wav": 32, "flac": 24, "mp3": None}
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
+
+
+def check_format(fmt, bits=None, sample_rate=None, channels=None):
+    """Bits per sample of a format that can hold such audio (None for mp3).
+
+    Raises:
+        UserError: if it cannot.
+    """
+    if fmt not in _DEFAULT_BITS:
+        raise UserError(f"unknown output format {fmt!r}: known are {', '.join(_DEFAULT_BITS)}")
+    bits = _DEFAULT_BITS[fmt] if bits is None else bits
+    if (fmt, bits) not in SUBTYPES:
+        allowed = ", ".join(str(known) for name, known in SUBTYPES if name == fmt and known)
+        hint = f"allowed are {allowed}" if allowed else "it has no choice"
+        raise UserError(f"{fmt} cannot have {bits} bits per sample: {hint}")
+    if fmt == "mp3" and channels is not None and channels > 2:
+        raise UserError(f"mp3 holds 1 or 2 channels, not {channels}: choose wav or flac")
+    if fmt == "mp3" and sample_rate is not None and sample_rate not in _MP3_RATES:
+        raise UserError(f"mp3 cannot have a sample rate of {sample_rate} Hz: choose wav or flac")
+    if fmt == "flac" and channels is not None and channels > 8:
+        raise UserError(f"flac holds up to 8 channels, not {channels}: choose wav")
+    return bits
+
+
+class AudioWriter:
+    """Writes a file block by block; it appears under its name when the ``with`` block ends without an error.
+
+    Args:
+        path (str or Path): the suffix gives the format: ``.wav``, ``.flac`` or ``.mp3``.
+        sample_rate (int): in Hz.
+        channels (int): how many.
+        bits (int, optional): 16, 24, or 32 (float, wav only). Default 32 for wav, 24 for flac.
+        tags (dict, optional): as :class:`~.audio.AudioInfo` has them.
+        frames (int, optional): expected length; a wav beyond 4 GB becomes RF64.
+
+    Raises:
+        UserError: if the format cannot hold such audio.
+        AudioError: if the disk is full.
+    """
+
+    def __init__(self, path, sample_rate, channels, bits=None, tags=None, frames=0):
+        self.path = Path(path)
+        self.fmt = self.path.suffix.lower().lstrip(".")
+        self.bits = check_format(self.fmt, bits, sample_rate, channels)
+        large = self.fmt == "wav" and frames * channels * self.bits // 8 > _RF64_FROM
+        self.settings = {"samplerate": sample_rate, "channels": channels, "subtype": SUBTYPES[self.fmt, self.bits]}
+        self.settings["format"] = "RF64" if large else self.fmt.upper()
+        self.tags, self.frames = tags or {}, 0
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            self.partial = stack.enter_context(atomic_path(self.path))
+            try:
+                self.file = soundfile.SoundFile(self.partial, "w", **self.settings)
+            except soundfile.LibsndfileError:
+                open(self.partial, "wb").close()  # raises with the reason that libsndfile does not give
+                raise self._refused() from None
+            for name, value in self.tags.items():
+                setattr(self.file, name, value)
+            stack.push(self._verify)
+            stack.callback(self.file.close)
+            self.stack = stack.pop_all()
+        return self
+
+    def write(self, block):
+        """Append a block: Tensor or array (channels, time) of floats, full scale at 1, or of int32 if the file has
+        16 or 24 bits: its own integer values, written unchanged."""
+        block = np.asarray(block).T
+        if block.dtype == np.int32:
+            block = block << (32 - self.bits)
+        elif self.bits in (16, 24):
+            top = 2 ** (self.bits - 1)
+            block = np.clip(np.rint(block.astype("f8") * top), -top, top - 1).astype("i4") << (32 - self.bits)
+        try:
+            self.file.write(np.ascontiguousarray(block))
+        except (AssertionError, soundfile.LibsndfileError):  # python-soundfile asserts that all was written
+            raise self._refused() from None
+        self.frames += len(block)
+
+    def _refused(self):
+        return AudioError(self.path, "could not be written: no space left on the disk, or a limit on file sizes")
+
+    def _verify(self, kind, error, trace):
+        if kind is None and self.fmt != "mp3" and soundfile.info(self.partial).frames != self.frames:
+            raise self._refused()
+
+    def __exit__(self, kind, error, trace):
+        return self.stack.__exit__(kind, error, trace)

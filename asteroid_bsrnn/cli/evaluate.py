@@ -1,0 +1,74 @@
+"""``asteroid-bsrnn evaluate EST_DIR --references DIR``: scores of any folder of stems or of separated speech."""
+import sys
+from pathlib import Path
+
+DESCRIPTION = """Scores of separated recordings, ours or another tool's.
+Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...), uSDR and museval's cSDR.
+Speech (--speech): EST_DIR/s1, EST_DIR/s2, ... or several such folders in EST_DIR, against DIR/s1, DIR/s2, ...,
+SI-SDR and SDR with their gains over the mixture.
+Exit code 1 when something that was expected is missing or could not be scored."""
+
+
+def add_parser(subparsers):
+    """Add the subcommand."""
+    import argparse
+
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="scores of any folder of stems",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("est_dir", metavar="EST_DIR", help="folder of estimates")
+    parser.add_argument("--references", metavar="DIR", required=True, help="folder of references")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the results (default: EST_DIR_scores beside it)")
+    parser.add_argument("--sources", metavar="NAME", nargs="+", help="stems to score (default: those of the references)")
+    parser.add_argument("--median", choices=("numpy", "lower"), help="median over an even number of frames (default: numpy)")
+    parser.add_argument("--speech", action="store_true", help="separated speech instead of stems")
+    parser.add_argument("--mixtures", metavar="DIR", help="with --speech: mixtures (default: mix or mix_clean by DIR)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="recordings at the same time (default: one per core, up to 4)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args):
+    """Evaluate, print a table and what was missing.
+
+    Returns:
+        int: 0, or 1 when something is missing or could not be scored.
+    """
+    from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
+    from ..common.errors import UserError
+
+    foreign = {"--sources": args.sources, "--median": args.median} if args.speech else {"--mixtures": args.mixtures}
+    for option, value in foreign.items():
+        if value is not None:
+            raise UserError(f"{option} has no meaning {'with' if args.speech else 'without'} --speech")
+    est_dir = Path(args.est_dir)
+    output = Path(args.output) if args.output else est_dir.resolve().with_name(est_dir.resolve().name + "_scores")
+    common = {"jobs": args.jobs, "progress": not args.quiet}
+    if args.speech:
+        results = evaluate_speech_folder(est_dir, args.references, output, mixtures_dir=args.mixtures, **common)
+        table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", "n"]]
+        table += [[name, *_numbers(result["final"], "si_sdr", "si_sdr_imp", "sdr", "sdr_imp"), str(result["n_tracks"])]
+                  for name, result in results.items()]
+    else:
+        rule = args.median or "numpy"
+        result = evaluate_folder(est_dir, args.references, output, sources=args.sources, median_rule=rule, **common)
+        results = {"": result}
+        table = [["source", "uSDR", "cSDR", "mixture's uSDR", "mixture's cSDR"]]
+        table += [[source, *_numbers(result["final"], *(f"{name}_{source}" for name in
+                   ("usdr", "csdr", "input_usdr", "input_csdr")))] for source in result["sources"]]
+        table.append(["mean", *_numbers(result["final"], "usdr", "csdr"), "", ""])
+    for row in table:
+        print("  ".join(cell.ljust(24 if i == 0 else 14) for i, cell in enumerate(row)).rstrip())
+    print(f"in dB, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}")
+    for name, result in results.items():
+        for line in report_lines(result):
+            print(f"{name + ': ' if name else ''}{line}", file=sys.stderr)
+    return int(any(result["missing"] or result["problems"] for result in results.values()))
+
+
+def _numbers(final, *names):
+    return [f"{final[name]:.2f}" for name in names]

@@ -1,0 +1,63 @@
+"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code."""
+import argparse
+import importlib
+import os
+import sys
+
+COMMANDS = {  # name of the subcommand -> its module in this package
+    "download": "download",
+    "evaluate": "evaluate",
+    "models": "models",
+    "convert": "convert",
+    "params": "params",
+    "publish": "publish",
+    "report": "report",
+    "separate": "separate",
+    "sweep": "sweep",
+}
+
+
+def _parser(names):
+    from ..common.version import __version__
+
+    parser = argparse.ArgumentParser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
+    parser.add_argument("--version", action="version", version=f"asteroid-bsrnn {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in names:
+        importlib.import_module(f".{COMMANDS[name]}", __package__).add_parser(subparsers)
+    return parser
+
+
+def guarded(function, *args):
+    """Call ``function(*args)``; what the user can mend becomes one line on stderr.
+
+    Returns:
+        int: what the function returns (None: 0); 2 for bad input, 130 after Ctrl-C. With ASTEROID_BSRNN_DEBUG set in
+        the environment, errors keep their traceback.
+    """
+    try:
+        return function(*args) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("ASTEROID_BSRNN_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def main(argv=None):
+    """Run one subcommand.
+
+    Returns:
+        int: 0 on success, 1 when some items failed, else see :func:`guarded`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
+    args = _parser(names).parse_args(argv)
+    return guarded(args.run, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

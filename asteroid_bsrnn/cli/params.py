@@ -1,0 +1,62 @@
+"""``asteroid-bsrnn params``: how many parameters a configuration has, and what it costs to run."""
+
+
+def add_parser(subparsers):
+    """Add this command to the console command."""
+    parser = subparsers.add_parser("params", help="parameters and operations of a recipe's models")
+    parser.add_argument("recipe", help="recipe folder, for example recipes/musdb18hq")
+    parser.add_argument("--variant", help="name of a file in local/variants (default: the base configuration)")
+    parser.add_argument("--all", action="store_true", help="every variant, one line each")
+    parser.add_argument("--cost", action="store_true", help="operations too, of every variant unless one is named")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Print the counts.
+
+    Returns:
+        int: 0.
+    """
+    from ..common.errors import UserError
+
+    if args.all and args.variant:
+        raise UserError("--all and --variant exclude each other")
+    if args.all or (args.cost and not args.variant):
+        _print_all(args)
+    else:
+        _print_one(args)
+    return 0
+
+
+def _print_one(args):
+    import json
+
+    from ..recipe.configuration import load_conf
+    from ..recipe.cost import recipe_cost
+
+    params, gmac = recipe_cost(load_conf(args.recipe, args.variant), with_macs=args.cost)
+    if args.json:
+        print(json.dumps({**params, "gmac_per_second": gmac} if args.cost else params))
+        return
+    for name, count in params.items():
+        rate = f"{gmac[name]:10.2f} GMAC per second of audio" if args.cost else ""
+        print(f"{name:<10} {count:>13,}{rate}")
+
+
+def _print_all(args):
+    import json
+
+    from ..recipe.configuration import load_conf, variant_names
+    from ..recipe.cost import recipe_cost
+
+    rows = {}
+    for variant in [None, *variant_names(args.recipe)]:
+        rows[variant or "conf.yml"] = recipe_cost(load_conf(args.recipe, variant), with_macs=args.cost)
+    if args.json:
+        listed = {name: {**params, "gmac_per_second": gmac} if gmac else params for name, (params, gmac) in rows.items()}
+        print(json.dumps(listed))
+        return
+    print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))
+    for name, (params, gmac) in rows.items():
+        print(f"{name:<28} {params['total']:>13,}" + (f"  {gmac['total']:24.2f}" if args.cost else ""))

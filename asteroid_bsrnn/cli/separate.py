@@ -1,0 +1,198 @@
+"""``asteroid-bsrnn separate``: recordings in, stems out."""
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+from ..common.errors import UserError
+from ..common.memory import keep_freed_memory
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text):
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers with commas between") from None
+
+
+def add_parser(subparsers):
+    """Add ``separate`` and its options."""
+    parser = subparsers.add_parser(
+        "separate",
+        help="separate recordings into stems",
+        description="Separate recordings of any format, length, rate and number of channels. Stems have the rate, "
+        "length, channels and level of the recording and go to DIR/<song>/<source>.wav.",
+    )
+    add = parser.add_argument
+    add("songs", nargs="+", metavar="SONG", help="audio files, and folders that are searched for some")
+    add("-o", "--out", default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)")
+    add("--model", action="append", required=True, help="name, file, folder, address or hub id; several are averaged")
+    add("--weights", type=_numbers, metavar="W,W", help="of the models in the average (default: equal)")
+    add("--sources", type=_names, metavar="S,S", help="write only these (default: all that the model has)")
+    add("--complement", action="store_true", help="also write no_<source>: the mixture less the stem")
+    add("--consistent", action="store_true", help="make the stems sum to the mixture, to the last bit of the format")
+    add("--offset", type=float, default=0.0, metavar="S", help="start here, in seconds (default: 0)")
+    add("--duration", type=float, metavar="S", help="separate only so many seconds (default: to the end)")
+    add("--format", choices=("wav", "flac", "mp3"), default="wav", help="of the stems (default: %(default)s)")
+    add("--bits", type=int, choices=(16, 24, 32), help="per sample; 32 is float (default: 32 for wav, 24 for flac)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
+    known = ("fp32", "bf16", "fp16", "auto")
+    add("--precision", choices=known, default="fp32", help="of the network; auto: bf16 where fast (default: fp32)")
+    add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
+    add("--batch", type=int, default=1, help="segments per pass (default: 1)")
+    add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
+    schemes = ("fader", "fader_reference", "ola", "whole")
+    add("--scheme", choices=schemes, default="fader", help="how segments are joined (default: %(default)s)")
+    add("--segment", type=float, default=10.0, metavar="S", help="length of a segment in seconds (default: 10)")
+    add("--overlap", type=float, default=0.1, help="of segments, as a fraction (default: 0.1)")
+    add("--hop", type=float, metavar="S", help="from segment to segment in seconds, instead of --overlap (ola only)")
+    add("--window", default="rect", help="rect, hann, ... (ola only)")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace stems that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="leave songs out whose stems all exist")
+    add("--json", action="store_true", help="print one JSON object, and nothing else, on the standard output")
+    parser.set_defaults(run=run)
+
+
+def find_songs(given):
+    """The audio files that were named, and those in the folders that were named, in order, each once.
+
+    Raises:
+        UserError: for a folder without audio, or two files whose stems would go to one folder.
+    """
+    from ..audio.read import SUFFIXES
+
+    songs = {}
+    for path in map(Path, given):
+        found = [path]
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not found:
+                raise UserError(f"{path} is a folder without audio files")
+        for file in found:
+            same = songs.setdefault(file.stem, file)
+            if same.resolve() != file.resolve():
+                raise UserError(f"{same} and {file} would both go to the folder {file.stem!r}: rename one of them")
+    return list(songs.values())
+
+
+def use_threads(wanted=None):
+    """Run on so many CPU threads: by default OMP_NUM_THREADS, else the cores that this process may use."""
+    import torch
+
+    if wanted is not None and wanted < 1:
+        raise UserError(f"--threads must be at least 1, not {wanted}")
+    if wanted is None and not os.environ.get("OMP_NUM_THREADS"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        wanted = max(1, min(torch.get_num_threads(), cores, _quota()))
+    if wanted is not None:
+        torch.set_num_threads(wanted)
+
+
+def _quota():
+    """Cores that a container grants; more threads than that wait for each other."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _check_folder(folder):
+    """The folder for the stems can be made and written to."""
+    nearest = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not nearest.is_dir():
+        raise UserError(f"stems cannot go to {folder}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"stems cannot go to {folder}: no permission to write in {nearest}")
+
+
+def run(args):
+    """Separate every song.
+
+    Returns:
+        int: 0, or 1 when some songs failed.
+    """
+    from ..audio.write import check_format
+    from ..separation.segments import make_plan
+    from ..separation.recordings import Separator, check_stems, stem_paths
+
+    inference = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
+    make_plan(44100, **inference)
+    check_format(args.format, args.bits)
+    if args.batch < 1:
+        raise UserError(f"--batch must be at least 1, not {args.batch}")
+    songs = find_songs(args.songs)
+    _check_folder(Path(args.out))
+    use_threads(args.threads)
+    keep_freed_memory()
+    needed = None if args.consistent else args.sources
+    separator = Separator(args.model, args.weights, args.device, args.precision, args.shifts, needed)
+    wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
+    targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
+    if not (args.overwrite or args.skip_existing):
+        for target in (target for paths in targets.values() for target in paths if target.exists()):
+            raise UserError(f"{target} exists: choose --overwrite or --skip-existing")
+    results = []
+    for song in songs:
+        if args.skip_existing and all(target.exists() for target in targets[song]):
+            results.append({"file": str(song), "status": "skipped"})
+        else:
+            results.append(_separate(separator, song, args, inference))
+        _report(results[-1], sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps({"model": args.model, "sources": wanted, "files": results}, ensure_ascii=False, indent=2))
+    return int(any(result["status"] == "failed" for result in results))
+
+
+def _separate(separator, song, args, inference):
+    """Separate one song; a failure becomes part of the result."""
+    from tqdm import tqdm
+
+    from ..separation.recordings import separate_file
+
+    names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch")
+    options = {name: getattr(args, name) for name in names}
+    # disable=None: no bar where nobody watches
+    look = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
+    with tqdm(total=1.0, desc=song.name, disable=None, bar_format=look) as bar:
+
+        def progress(done, total):
+            bar.update(done / total - bar.n)
+
+        try:
+            done = separate_file(separator, song, args.out, fmt=args.format, progress=progress, **options, **inference)
+        except Exception as error:  # whatever befell one file, the others go on
+            if os.environ.get("ASTEROID_BSRNN_DEBUG"):
+                raise
+            return {"file": str(song), "status": "failed", "error": _sentence(error)}
+    return {**done, "status": "done"}
+
+
+def _sentence(error):
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return "not enough memory: choose a smaller --batch or --segment"
+    if isinstance(error, (ValueError, OSError)):
+        return text
+    return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"
+
+
+def _report(result, stream):
+    if result["status"] == "failed":
+        print(f"error: {result['error']}", file=sys.stderr)
+    elif result["status"] == "skipped":
+        print(f"{result['file']}: skipped, its stems exist", file=stream)
+    else:
+        folder = Path(next(iter(result["stems"].values()))).parent
+        speed = f"{result['seconds']:.1f} s, {1 / max(result['rtf'], 1e-9):.1f} times real time"
+        print(f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", file=stream)
+        if result["gain"] != 1:
+            level = f"{20 * math.log10(result['gain']):.2f} dB"
+            print(f"{result['file']}: all stems have a gain of {level}, because one would clip", file=stream)

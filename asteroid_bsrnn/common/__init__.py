@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files that appear whole, registries, downloads. Imports nothing of the package."""

@@ -1,0 +1,99 @@
+"""What a device can compute in: tried on small layers, since the names of devices and libraries do not tell."""
+import time
+import warnings
+from functools import lru_cache
+
+import torch
+
+from .errors import UserError
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+CHOICES = (*PRECISIONS, "auto")
+_GAIN = 1.2  # bf16 that is emulated takes 1.3 to 4 times as long as fp32, where it is built in a quarter to 0.6
+
+
+@lru_cache(maxsize=None)
+def supports(precision: str, device: str | torch.device) -> bool:
+    """Whether recurrent, linear and convolution layers run on ``device`` in ``precision``, forwards and backwards.
+
+    The answer is that of tiny layers under autocast; no random number is drawn from the caller's generators. Emulation
+    counts as long as it works: see :func:`choose_precision` for what is worth the while.
+
+    Args:
+        precision (str): a key of :data:`PRECISIONS`.
+        device (str or torch.device): such as ``"cpu"`` or ``"cuda:1"``; it must be there.
+    """
+    dtype, device = PRECISIONS[precision], torch.device(device)
+    if dtype is None:
+        return True
+    try:
+        with warnings.catch_warnings():  # autocast warns of a type that it does not know, and then leaves it at fp32
+            warnings.simplefilter("ignore")
+            return all(_runs(layer.to(device), x.to(device), dtype) for layer, x in _small_layers())
+    except (RuntimeError, TypeError, AssertionError):
+        return False
+
+
+def _small_layers():
+    """(layer, input) of each kind in which models spend their time, in fp32 on the CPU."""
+    real = {"dtype": torch.float32, "device": "cpu"}
+    with torch.random.fork_rng(devices=[]):
+        yield torch.nn.LSTM(8, 8, bidirectional=True, **real), torch.ones(4, 2, 8, **real)
+        yield torch.nn.Linear(8, 8, **real), torch.ones(2, 8, **real)
+        yield torch.nn.Conv1d(8, 8, 3, **real), torch.ones(2, 8, 9, **real)
+        yield torch.nn.Conv2d(8, 8, 3, **real), torch.ones(2, 8, 9, 9, **real)
+
+
+def _runs(layer, x, dtype):
+    """Whether the layer computes in ``dtype`` and gives finite gradients."""
+    with torch.inference_mode(False), torch.enable_grad():
+        with torch.autocast(x.device.type, dtype):
+            y = layer(x.clone())  # a clone is no tensor of inference mode
+        y = y[0] if isinstance(y, tuple) else y
+        y.float().sum().backward()
+    return y.dtype == dtype and all(bool(p.grad.isfinite().all()) for p in layer.parameters())
+
+
+def check_name(precision: str, what: str = "precision") -> None:
+    """Refuse a name that is not in :data:`CHOICES`.
+
+    Raises:
+        UserError: naming ``what`` was given and what is allowed.
+    """
+    if precision not in CHOICES:
+        raise UserError(f"{what} {precision!r} is unknown; allowed are {', '.join(CHOICES)}")
+
+
+def choose_precision(wanted: str, device: str | torch.device, what: str = "precision") -> str:
+    """The key of :data:`PRECISIONS` to compute in; ``"auto"`` is bf16 where that is there and fast, else fp32.
+
+    Raises:
+        UserError: if the name is unknown or the device cannot compute in it; says what to use instead.
+    """
+    check_name(wanted, what)
+    if wanted == "auto":
+        return "bf16" if supports("bf16", device) and _is_faster("bf16", device) else "fp32"
+    if not supports(wanted, device):
+        there = " or ".join(name for name in PRECISIONS if supports(name, device))
+        raise UserError(f"{what} {wanted} cannot be had on device {str(device)!r} here: use {there}")
+    return wanted
+
+
+@lru_cache(maxsize=None)
+def _is_faster(precision, device):
+    """Whether a linear layer gains by 16 bits; the best of a few turns each, so that a busy machine changes nothing."""
+    size = 512 if torch.device(device).type == "cpu" else 2048
+    x = torch.ones(size, size, dtype=torch.float32, device=device)
+    best = {None: float("inf"), PRECISIONS[precision]: float("inf")}
+    for _ in range(6):
+        for dtype in best:
+            best[dtype] = min(best[dtype], _seconds(x, dtype))
+    return best[None] > _GAIN * best[PRECISIONS[precision]]
+
+
+def _seconds(x, dtype):
+    """Duration of a product in ``dtype`` (None: as given), until its result is there."""
+    start = time.perf_counter()
+    with torch.no_grad(), torch.autocast(x.device.type, dtype, enabled=dtype is not None):
+        torch.nn.functional.linear(x, x)[0, 0].item()
+    return time.perf_counter() - start

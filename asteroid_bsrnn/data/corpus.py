@@ -1,0 +1,161 @@
+"""A corpus as a value: what its stems are called, how a track is found, whose it is.
+
+Nothing else in the package names the stems of a corpus. A corpus is registered in code (:func:`register_corpus`) or
+described by a YAML file whose path stands in ``data.corpus``::
+
+    name: my_corpus
+    stems: [vocals, bass, drums, guitar, piano, other]
+    layout: folders        # root/{train,valid,test}/<track>/<stem>.wav, or moisesdb: root/<id>/data.json
+    complete: false        # a stem that a track lacks is silent; true (the default): it is an error
+    splits: {valid: [Song A, Song B], test: 0.1}   # names of tracks, or a share of them
+    licence: CC BY-NC-SA 4.0
+    citation: Pereira et al., "MoisesDB", ISMIR 2023
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Callable, Optional, Union
+
+import yaml
+
+from ..common.errors import UserError
+from ..common.registry import Registry
+
+SPLITS = ("train", "valid", "test")
+Share = Union[float, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One recording of a corpus.
+
+    Args:
+        name: shown in scores; unique within a split.
+        stems: stem -> files whose sum it is; none where the track lacks the stem.
+        mixture: a file that must agree with the sum of all stems, where there is one.
+    """
+
+    name: str
+    stems: Mapping[str, tuple[str, ...]]
+    mixture: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What the package knows of a corpus.
+
+    Args:
+        name: by which configurations call it.
+        stems: names, in the order in which they are summed.
+        task: ``"music"``.
+        sample_rate: in Hz, of every file.
+        channels: of every file.
+        layout: name of a function of :data:`LAYOUTS`: how tracks are found.
+        complete: whether every track has every stem; else one that is missing is silent.
+        splits: for ``valid`` and ``test``: names of tracks, or a share of all (drawn by the hash of their names). A
+            corpus with a folder for a split needs no entry for it.
+        mixtures_differ: tracks whose ``mixture.wav`` is known not to be the sum of their stems.
+        title, licence, licence_link, citation, author: for cards and ``get_infos``.
+        provide: stage 0: ``provide(section, download)`` puts the corpus into ``section.root``; None: it must be there.
+    """
+
+    name: str
+    stems: tuple[str, ...]
+    task: str = "music"
+    sample_rate: int = 44100
+    channels: int = 2
+    layout: str = "folders"
+    complete: bool = True
+    splits: Mapping[str, Share] = field(default_factory=dict)
+    mixtures_differ: tuple[str, ...] = ()
+    title: str = ""
+    licence: str = "not stated"
+    licence_link: str = ""
+    citation: str = ""
+    author: str = ""
+    provide: Optional[Callable[[Any, bool], None]] = None
+
+    def __post_init__(self) -> None:
+        stems = self.stems
+        if isinstance(stems, str) or not stems or not all(isinstance(stem, str) and stem for stem in stems):
+            raise UserError(f"corpus {self.name}: stems must be a list of names, got {stems!r}")
+        if len(set(stems)) < len(stems) or "mixture" in stems:
+            raise UserError(f"corpus {self.name}: stems must be different names, none of them 'mixture', got {list(stems)}")
+        object.__setattr__(self, "stems", tuple(stems))
+
+    def tracks(self, root: Union[str, Path], split: str, **options: Any) -> list[Track]:
+        """Tracks of a split, sorted by name.
+
+        Raises:
+            UserError: for a missing folder, a split without tracks, and a file that is no stem of this corpus.
+        """
+        return LAYOUTS.get(self.layout)(self, Path(root), split, **options)
+
+    def infos(self) -> dict[str, Any]:
+        """Name, task and licence, as Asteroid's sharing tools ask for."""
+        licence = {
+            "title": self.title or self.name,
+            "title_link": self.licence_link,
+            "author": self.author,
+            "author_link": self.licence_link,
+            "license": self.licence,
+            "license_link": self.licence_link,
+            "non_commercial": "nc" in self.licence.lower() or "non-commercial" in self.licence.lower(),
+        }
+        return {"dataset": self.title or self.name, "task": "music_separation", "licenses": [licence]}
+
+
+CORPORA = Registry("corpus")
+LAYOUTS = Registry("layout")  # functions (corpus, root, split, valid_tracks=None, limit=None) -> list of Track
+register_corpus = CORPORA.register
+FILES = Path(__file__).with_name("corpora")  # corpora that are described by a file of the package
+
+
+def get_corpus(name: Union[str, Corpus]) -> Corpus:
+    """A corpus by its name, by the path of its file, or itself.
+
+    Raises:
+        UserError: for an unknown name, or a file that describes no corpus.
+    """
+    if isinstance(name, Corpus):
+        return name
+    if name.lower() in CORPORA.entries:
+        return CORPORA.get(name)
+    packaged = FILES / f"{name}.yml"
+    if packaged.is_file() or name.endswith((".yml", ".yaml")):
+        return read_corpus(packaged if packaged.is_file() else Path(name))
+    known = [corpus.name for corpus in CORPORA.values()] + sorted(path.stem for path in FILES.glob("*.yml"))
+    raise UserError(f"data.corpus: unknown corpus {name!r}; known are {', '.join(known)}, or the path of a corpus file (.yml)")
+
+
+def read_corpus(path: Path) -> Corpus:
+    """The corpus that a YAML file describes; see the module.
+
+    Raises:
+        UserError: if there is no such file, it is no YAML, or it has a key that a corpus does not have.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"data.corpus: cannot read the corpus file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
+    known = [entry.name for entry in fields(Corpus) if entry.name != "provide"]
+    if not isinstance(values, dict) or "stems" not in values:
+        raise UserError(f"{path} describes no corpus: it needs at least the key 'stems'")
+    if unknown := [key for key in values if key not in known]:
+        raise UserError(f"{path}: unknown key {unknown[0]!r}; a corpus has {', '.join(known)}")
+    corpus = Corpus(**{"name": path.stem, **values})
+    if corpus.layout not in LAYOUTS.names():
+        raise UserError(f"{path}: unknown layout {corpus.layout!r}; known are {', '.join(LAYOUTS.names())}")
+    return corpus
+
+
+def check_targets(corpus: Corpus, targets: Sequence[str]) -> list[int]:
+    """Positions of ``targets`` among the stems; ValueError for an unknown, repeated or missing one."""
+    if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
+        raise ValueError(f"targets must be a list of different sources, got {targets!r}")
+    for target in targets:
+        if target not in corpus.stems:
+            raise ValueError(f"unknown source {target!r}: known are {', '.join(corpus.stems)}")
+    return [corpus.stems.index(target) for target in targets]

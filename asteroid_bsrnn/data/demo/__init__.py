@@ -1,0 +1,1 @@
+"""Corpora of the demonstrations: an excerpt of real music, rendered songs, talking voices."""

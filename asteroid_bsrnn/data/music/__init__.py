@@ -1,0 +1,1 @@
+"""Music corpora: layout, segments, source activity, augmentations."""

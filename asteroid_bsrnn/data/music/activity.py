@@ -1,0 +1,201 @@
+"""Source activity detection: which segments of each stem hold sound, so that training does not draw silence.
+
+Two rules. ``reference`` is the published one [1], whose quantile is taken within each window and therefore changes
+nothing: a window is kept if at least 6 of its 10 chunks have an RMS above 1e-3 in both channels. ``track`` takes the
+quantile over all windows of the track, as [2] does, counts a chunk as active when either channel is (a source panned
+to one side is not silent), and thereby drops the quiet passages of a stem.
+
+References:
+    [1] Magron et al., "The Costs of Reproducibility in Music Separation Research", arXiv 2603.09187.
+    [2] Luo and Yu, "Music Source Separation with Band-split RNN", IEEE/ACM TASLP 2023.
+"""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...common.errors import UserError
+from ...common.files import atomic_path, read_json, write_json
+from ...audio.wav import WavReader
+from ..corpus import Track
+from .stem_reader import StemReader
+
+N_CHUNKS = 10  # per window
+HOP_CHUNKS = 5  # between windows: half a window
+QUANTILE, GAMMA, KEEP, EPS = 0.15, 1e-3, 0.5, 1e-5
+MODES = ("reference", "track")
+_BLOCK_CHUNKS = 60  # read at a time
+
+
+def window_samples(window, sample_rate):
+    """Length of a window of ``window`` seconds in samples, a multiple of its number of chunks."""
+    return N_CHUNKS * int(round(window * sample_rate / N_CHUNKS))
+
+
+def chunk_rms(read, frames, chunk_len):
+    """RMS of consecutive chunks; exact zeros become ``EPS``. Windows start at chunks, so each is computed once.
+
+    Args:
+        read (callable): ``read(start, frames)`` -> (channels, frames).
+        frames (int): length of the track; a tail shorter than a chunk is left out.
+        chunk_len (int): samples per chunk.
+
+    Returns:
+        ndarray: (channels, n_chunks)
+    """
+    blocks = []
+    for first in range(0, frames // chunk_len, _BLOCK_CHUNKS):
+        count = min(_BLOCK_CHUNKS, frames // chunk_len - first)
+        audio = read(first * chunk_len, count * chunk_len)
+        chunks = audio.reshape(len(audio), count, 1, chunk_len)
+        blocks.append((chunks @ chunks.swapaxes(-1, -2))[..., 0, 0] / chunk_len)
+    if not blocks:
+        return np.empty((1, 0))
+    rms = np.sqrt(np.concatenate(blocks, 1).astype(np.float64))
+    return np.where(rms == 0, EPS, rms)
+
+
+def active_windows(rms, mode):
+    """Which windows are kept.
+
+    Args:
+        rms (ndarray): RMS of the track's chunks, (channels, n_chunks).
+        mode (str): ``"reference"`` or ``"track"``.
+
+    Returns:
+        ndarray: one bool per window; windows are 10 chunks long and start every 5 chunks. Empty for a shorter track.
+    """
+    if rms.shape[1] < N_CHUNKS:
+        return np.zeros(0, bool)
+    windows = np.lib.stride_tricks.sliding_window_view(rms, N_CHUNKS, axis=1)[:, ::HOP_CHUNKS]
+    over = (2,) if mode == "reference" else (1, 2)
+    active = windows > np.maximum(np.quantile(windows, QUANTILE, axis=over, keepdims=True), GAMMA)
+    if mode == "track":
+        return active.any(0).mean(-1) > KEEP
+    return (active.mean(-1) > KEEP).all(0)
+
+
+def detect_track(track, sources, mode, window, reader=None):
+    """First samples of the active windows of each stem of one track.
+
+    Args:
+        track (Track, str or Path): of a corpus, or a folder that holds ``<source>.wav``.
+        window (float): seconds.
+
+    Returns:
+        dict: source -> list of int.
+    """
+    reader, found = StemReader(reader or WavReader(max_open=len(sources))), {}
+    for source in sources:
+        files = track.stems[source] if isinstance(track, Track) else (str(Path(track) / f"{source}.wav"),)
+        infos = [reader.wav.info(path) for path in files]
+        if not infos:
+            found[source] = []
+            continue
+        chunk_len = window_samples(window, infos[0].sample_rate) // N_CHUNKS
+        read = partial(reader.read, files, channels=infos[0].channels)
+        rms = chunk_rms(read, reader.frames(files), chunk_len)
+        found[source] = (np.flatnonzero(active_windows(rms, mode)) * HOP_CHUNKS * chunk_len).tolist()
+    return found
+
+
+def write_segments(
+    root, tracks, sources, out_dir, mode="reference", window=6.0, sample_rate=44100, n_jobs=1, split="train"
+):
+    """Write ``<source>_<split>.csv`` for each source: row number, ``track``, ``ind_beg``, ``ind_end`` (samples).
+
+    Tracks that an interrupted run finished are not read again, and lists that are complete stay untouched.
+
+    Args:
+        root (str or Path): folder of the track folders, where ``tracks`` are their names.
+        tracks (list of Track or str): tracks of a corpus, or names of folders.
+        out_dir (str or Path): where the lists go.
+        mode (str): see the module.
+        window (float): seconds; the hop is half of it.
+        n_jobs (int): threads; NumPy works outside of Python's lock.
+
+    Returns:
+        list of Path: the lists.
+
+    Raises:
+        UserError: if the folder holds lists made otherwise, or a source is active nowhere.
+        AudioError: if a stem cannot be read.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
+    out_dir, made_from = Path(out_dir), {
+        "mode": mode,
+        "window": window,
+        "sample_rate": sample_rate,
+        "tracks": sorted(_name(track) for track in tracks),
+    }
+    lists = [out_dir / f"{source}_{split}.csv" for source in sources]
+    _check_settings(out_dir / f"{split}.json", made_from)
+    if all(path.exists() for path in lists):
+        return lists
+    named = {_name(track): track if isinstance(track, Track) else Path(root) / track for track in tracks}
+    named = dict(sorted(named.items()))
+    found = _detect_all(named, sources, mode, window, out_dir / f".{split}_tracks", n_jobs)
+    length = window_samples(window, sample_rate)
+    for source, path in zip(sources, lists):
+        rows = [(track, begin, begin + length) for track in named for begin in found[track][source]]
+        if not rows:
+            raise UserError(
+                f"{root}: {source} is active in no window of {window:g} s in {len(tracks)} tracks; use a shorter window"
+            )
+        with atomic_path(path) as partial:
+            pd.DataFrame(rows, columns=["track", "ind_beg", "ind_end"]).to_csv(partial)
+    shutil.rmtree(out_dir / f".{split}_tracks")
+    return lists
+
+
+def _name(track):
+    return track.name if isinstance(track, Track) else track
+
+
+def _check_settings(path, made_from):
+    if path.exists() and read_json(path) != made_from:
+        raise UserError(
+            f"{path.parent} holds segment lists made with other settings or tracks; remove it to make them anew"
+        )
+    if not path.exists():
+        write_json(path, made_from)
+
+
+def _detect_all(named, sources, mode, window, parts, n_jobs):
+    """Detect on all tracks, each track's result kept in a file of its own until the lists are written."""
+    from tqdm import tqdm
+
+    def detect(name):
+        part = parts / f"{name}.json"
+        if not part.exists():
+            write_json(part, detect_track(named[name], sources, mode, window))
+        return read_json(part)
+
+    with ThreadPoolExecutor(n_jobs) as pool:
+        found = tqdm(pool.map(detect, named), total=len(named), desc=f"activity ({mode})", unit="track")
+        return dict(zip(named, list(found)))
+
+
+def read_segments(path):
+    """A segment list as columns: track names (list), first samples and last samples + 1 (int64 arrays).
+
+    Raises:
+        UserError: if the list is missing or is not one.
+    """
+    try:
+        table = pd.read_csv(path, index_col=0, dtype={"track": str})
+        columns = table["track"].tolist(), table["ind_beg"].to_numpy(np.int64), table["ind_end"].to_numpy(np.int64)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: stage 1 of the recipe writes the segment lists") from None
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a segment list (columns: row number, track, ind_beg, ind_end): {error}"
+        ) from None
+    if not columns[0]:
+        raise UserError(f"{path} lists no segment")
+    return columns

@@ -1,0 +1,74 @@
+"""Where MUSDB18-HQ comes from, in words and, if the user says so, by download."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ...common.errors import UserError
+
+RECORD = 3338373
+ARCHIVE = "musdb18hq.zip"
+ARCHIVE_BYTES = 22.7e9
+ROOM = 2.5  # archive and unpacked files together, in sizes of the archive
+
+_WHERE = f"""MUSDB18-HQ is not at {{root}}.
+It is {ARCHIVE_BYTES / 1e9:.1f} GB, free for academic use, at https://doi.org/10.5281/zenodo.{RECORD} (file {ARCHIVE}, 150 tracks).
+Either unzip it so that {{root}}/train and {{root}}/test hold the tracks, or say where it lies (--musdb_root), or let this
+stage download it (--download true; it can be interrupted and needs {ROOM * ARCHIVE_BYTES / 1e9:.0f} GB of disk on the way)."""
+
+
+def provide_musdb18hq(root, download=False, api=None):
+    """Make sure that ``root`` holds MUSDB18-HQ; a corpus that is there stays untouched.
+
+    The archive lies beside ``root`` while it is fetched (an interrupted download is continued), is checked against
+    Zenodo's checksum, and is removed when its tracks are in place.
+
+    Args:
+        root (str or Path): folder for ``train`` and ``test``.
+        download (bool): fetch it when it is missing.
+        api (str, optional): address of the Zenodo API.
+
+    Raises:
+        UserError: if it is missing and ``download`` is false (says where it comes from), if there is not enough disk,
+            and if the download fails.
+    """
+    root = Path(root)
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        return
+    if not download:
+        raise UserError(_WHERE.format(root=root))
+    if root.exists() and any(root.iterdir()):
+        raise UserError(
+            f"{root} is not empty and is not MUSDB18-HQ (no train and test in it); give an empty or new folder"
+        )
+    _download(root, api)
+
+
+def _download(root, api):
+    from ...common.download import fetch, unzip, zenodo_files
+
+    known = {file["name"]: file for file in zenodo_files(RECORD, api)}
+    if ARCHIVE not in known:
+        raise UserError(f"Zenodo record {RECORD} holds {', '.join(known)}, not {ARCHIVE}")
+    file, archive = known[ARCHIVE], root.with_name(ARCHIVE)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    _check_room(root.parent, file["size"], [archive, Path(f"{archive}.part")])
+    fetch(file["url"], archive, checksum=file["checksum"], size=file["size"])
+    partial = root.with_name(f".{root.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    unzip(archive, partial)
+    top = partial if (partial / "train").is_dir() else next(iter(partial.glob("*/train")), partial / "none").parent
+    if not ((top / "train").is_dir() and (top / "test").is_dir()):
+        raise UserError(f"{archive} does not hold train/ and test/; what it holds is in {partial}")
+    os.replace(top, root)
+    shutil.rmtree(partial, ignore_errors=True)
+    archive.unlink()
+
+
+def _check_room(folder, size, already):
+    there = sum(path.stat().st_size for path in already if path.exists())
+    needed, free = ROOM * size - there, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: {needed / 1e9:.1f} GB of disk are needed to download and unpack, {free / 1e9:.1f} GB are free"
+        )

@@ -1,0 +1,192 @@
+"""The section ``data`` of a music configuration: which corpus, its lists, and the three data sets made of it."""
+
+import os
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Optional
+
+from ...common.errors import UserError
+from ...common.files import read_json
+from ..corpus import Corpus, get_corpus, register_corpus
+from .layout import CORPUS_FILE, check_corpus
+from .musdb import SOURCES
+from ..demo.excerpt import make_excerpt
+from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
+from .activity import MODES, window_samples, write_segments
+from ..demo.songs import make_synth
+
+@dataclass(frozen=True)
+class MusicData:
+    """All keys of the section ``data``; the defaults are the published protocol of the base model.
+
+    Args:
+        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``synth`` (rendered), one that a plug-in
+            registers, or the path of a corpus file; see :mod:`asteroid_bsrnn.data.corpus`.
+        root (str): the corpus' folder.
+        lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.
+        valid_tracks (list, optional): names in train/ that validate; default musdb's 14, or all of valid/ if it exists.
+        n_train_tracks, n_valid_tracks, n_test_tracks (int, optional): use the first so many only; ``synth`` renders
+            so many (by default 8, 2 and 2).
+        segment (float): length of a training item in seconds.
+        n_items (int): training items per epoch.
+        sad (str, optional): ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.music.activity``.
+        sad_window (float): its window in seconds, from which the items are cut.
+        pairing, random_chunk, augmentations, peak_normalise: see :class:`MUSDB18HQ`.
+        synth_duration (float): length of a rendered song in seconds.
+        synth_seed (int): which songs are rendered.
+    """
+
+    corpus: str = "musdb18hq"
+    root: str = "data/musdb18hq"
+    lists: str = "data/segments"
+    valid_tracks: Optional[list] = None
+    n_train_tracks: Optional[int] = None
+    n_valid_tracks: Optional[int] = None
+    n_test_tracks: Optional[int] = None
+    segment: float = 3.0
+    n_items: int = 20000
+    sad: Optional[str] = "reference"
+    sad_window: float = 6.0
+    pairing: str = "fixed"
+    random_chunk: bool = True
+    augmentations: tuple = ("rescale_db", "silent_source")
+    peak_normalise: bool = True
+    synth_duration: float = 30.0
+    synth_seed: int = 0
+
+    def __post_init__(self):
+        rate = self.value.sample_rate
+        if self.sad is not None and self.sad not in MODES:
+            raise UserError(f"data.sad: unknown rule {self.sad!r}; known are {', '.join(MODES)} and null")
+        if not self.segment > 0 or not self.n_items > 0:
+            raise UserError(f"data.segment and data.n_items must be positive, got {self.segment} and {self.n_items}")
+        if self.sad is not None and round(self.segment * rate) > window_samples(self.sad_window, rate):
+            raise UserError(
+                f"data.segment ({self.segment:g} s) must not exceed data.sad_window ({self.sad_window:g} s)"
+            )
+
+    @property
+    def value(self):
+        """The corpus, as a value."""
+        return get_corpus(self.corpus)
+
+    @property
+    def lists_dir(self):
+        """Folder of this rule's segment lists; None without a rule."""
+        return None if self.sad is None else Path(self.lists) / self.value.name / self.sad
+
+    def prepare(self, download=False):
+        """Stage 0: provide the corpus where it is missing, and check it. A checked corpus stays untouched.
+
+        Returns:
+            dict: split -> number of tracks.
+
+        Raises:
+            UserError: if the corpus is missing and may not be downloaded; AudioError for a file that cannot be used.
+        """
+        corpus = self.value
+        if corpus.provide is not None:
+            corpus.provide(self, download)
+        return check_corpus(self.root, corpus, valid_tracks=self.valid_tracks)
+
+    def index(self, n_jobs=None):
+        """Stage 1: write the segment lists, if there is a rule and they are not there yet.
+
+        Args:
+            n_jobs (int, optional): tracks at a time; by default one per core.
+
+        Returns:
+            list of Path: the lists.
+        """
+        if self.sad is None:
+            return []
+        corpus, n_jobs = self.value, n_jobs or os.cpu_count()
+        tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
+        rule = (self.sad, self.sad_window, corpus.sample_rate)
+        return write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+
+    def train_set(self, targets=("vocals",), seed=42):
+        """Random mixes for training."""
+        return MUSDB18HQ(
+            self.root,
+            targets=targets,
+            segment=self.segment,
+            n_items=self.n_items,
+            lists=self.lists_dir,
+            pairing=self.pairing,
+            random_chunk=self.random_chunk,
+            augmentations=self.augmentations,
+            peak_normalise=self.peak_normalise,
+            seed=seed,
+            valid_tracks=self.valid_tracks,
+            n_tracks=self.n_train_tracks,
+            corpus=self.value,
+        )
+
+    def valid_set(self, targets=("vocals",)):
+        """Whole validation tracks."""
+        limits = {"valid_tracks": self.valid_tracks, "n_tracks": self.n_valid_tracks}
+        return MUSDB18HQTracks(self.root, split="valid", targets=targets, corpus=self.value, **limits)
+
+    def test_set(self, targets=("vocals",)):
+        """Whole test tracks."""
+        return MUSDB18HQTracks(self.root, split="test", targets=targets, corpus=self.value, n_tracks=self.n_test_tracks)
+
+
+def _excerpt(data, download):
+    _make(data, {}, make_excerpt)
+
+
+def _synth(data, download):
+    sizes = {"train": data.n_train_tracks or 8, "valid": data.n_valid_tracks or 2, "test": data.n_test_tracks or 2}
+    settings = {"sizes": sizes, "duration": data.synth_duration, "seed": data.synth_seed}
+    _make(data, settings, lambda root: make_synth(root, **settings))
+
+
+register_corpus(Corpus("excerpt", SOURCES, licence="CC BY-NC-SA 3.0", author="The Easton Ellises", provide=_excerpt))
+register_corpus(Corpus("synth", SOURCES, licence="CC0 1.0", provide=_synth))
+
+
+def _make(data, settings, make):
+    """Render a demonstration corpus into ``data.root``, whole or not at all, unless it is there already."""
+    root, partial = Path(data.root), Path(data.root).with_name(f".{Path(data.root).name}.partial")
+    if root.exists() and any(root.iterdir()):
+        found = (
+            read_json(root / CORPUS_FILE)
+            if (root / CORPUS_FILE).exists()
+            else {"corpus": "something else", "settings": {}}
+        )
+        if (found["corpus"], found["settings"]) != (data.corpus, settings):
+            raise UserError(
+                f"{root} holds {found['corpus']} {found['settings']}, not {data.corpus} {settings}; "
+                "remove it or change data.root"
+            )
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    make(partial)
+    os.replace(partial, root)
+
+
+def music_data(conf, recipe_dir="."):
+    """The section ``data`` of a configuration, its paths taken relative to the recipe's folder.
+
+    Raises:
+        UserError: for an unknown key or value.
+    """
+    section, known = dict(conf["data"]), {field.name for field in fields(MusicData)}
+    if unknown := sorted(set(section) - known):
+        raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
+    for key in ("root", "lists"):
+        section[key] = str(Path(recipe_dir) / section.get(key, getattr(MusicData, key)))
+    return MusicData(**section)
+
+
+def prepare_music(conf, recipe_dir=".", download=False):
+    """Stage 0 of a music recipe: provide and check the corpus; see :meth:`MusicData.prepare`."""
+    return music_data(conf, recipe_dir).prepare(download)
+
+
+def index_music(conf, recipe_dir=".", n_jobs=None):
+    """Stage 1 of a music recipe: segment lists; see :meth:`MusicData.index`."""
+    return music_data(conf, recipe_dir).index(n_jobs)

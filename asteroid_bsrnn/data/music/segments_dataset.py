@@ -1,0 +1,198 @@
+"""A music corpus, MUSDB18-HQ or any other, for training (random mixes of chunks) and for validation (whole tracks)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...common.errors import AudioError, UserError
+from ..corpus import check_targets, get_corpus
+from .layout import check_track, corpus_infos
+from .augment import build_augmentations, peak_normalise
+from .activity import read_segments
+from ...audio.wav import WavReader
+from .stem_reader import StemReader
+
+PAIRINGS = ("fixed", "fresh")
+
+
+class MUSDB18HQ(Dataset):
+    """Random mixes: each stem is a chunk of some track, drawn for itself, augmented, and summed with the others.
+
+    What item ``i`` of an epoch holds depends on (seed, epoch, i) alone. The stems come from segment lists (``lists``,
+    as ``asteroid_bsrnn.data.music.activity`` writes them) or, without lists, from whole tracks, each track equally likely.
+
+    Args:
+        root (str or Path): folder of the corpus.
+        targets (tuple of str): stems to return as sources; all stems of the corpus are always in the mixture.
+        segment (float): length of an item in seconds.
+        n_items (int): items per epoch.
+        lists (str or Path, optional): folder with ``<source>_train.csv``; None draws from whole tracks.
+        pairing (str): which row of each list an item takes. ``"fixed"``, as published: row ``i`` of a list that was
+            shuffled once with the same seed for each source, so an item holds the same four segments in every epoch
+            (without lists: four passages of one song). ``"fresh"``: any row, for each source and each item anew.
+        random_chunk (bool): take the chunk anywhere in its row, else at its start.
+        augmentations (list): names of functions of ``asteroid_bsrnn.data.music.augment``, applied in this order.
+        peak_normalise (bool): divide each item by its peak; published with lists, absent from the paper.
+        seed (int): with epoch and index, the origin of every draw.
+        valid_tracks (list of str, optional): names to leave out; by default musdb's 14.
+        n_tracks (int, optional): train on the first so many tracks only.
+        corpus (str or Corpus): what lies in ``root``; see :mod:`asteroid_bsrnn.data.corpus`.
+
+    Shape: item ``i`` or ``(epoch, i)`` -> mixture (2, time), sources (n_src, 2, time), float32.
+
+    Raises:
+        UserError, AudioError: at construction, for a corpus that cannot be used; AudioError at an item, for a file
+            that has become unreadable.
+
+    References:
+        Magron et al., "The Costs of Reproducibility in Music Separation Research", arXiv 2603.09187.
+    """
+
+    dataset_name = "MUSDB18HQ"
+    channels = 2
+
+    def __init__(
+        self,
+        root,
+        *,
+        targets=("vocals",),
+        segment=3.0,
+        n_items=20000,
+        lists=None,
+        pairing="fixed",
+        random_chunk=True,
+        augmentations=("rescale_db", "silent_source"),
+        peak_normalise=True,
+        seed=42,
+        valid_tracks=None,
+        n_tracks=None,
+        corpus="musdb18hq",
+    ):
+        if pairing not in PAIRINGS:
+            raise ValueError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
+        self.corpus = get_corpus(corpus)
+        self.root, self.targets, self.seed = Path(root), tuple(targets), seed
+        self.sample_rate, self.channels = self.corpus.sample_rate, self.corpus.channels
+        self.segment_len, self.n_items = int(round(segment * self.sample_rate)), n_items
+        self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
+        self.target_index = check_targets(self.corpus, targets)
+        self.augmentations = build_augmentations(
+            augmentations, self.target_index[0] if len(self.targets) == 1 else None
+        )
+        self.reader, self._stems = StemReader(WavReader()), None
+        found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
+        tracks = {track.name: track for track in found}
+        frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
+        self.rows = [self._rows(source, tracks, frames, lists) for source in self.corpus.stems]
+        self.order = [np.random.default_rng(seed).permutation(len(files)) for files, _, _ in self.rows]
+
+    def _rows(self, source, tracks, frames, lists):
+        """Rows of a source that chunks are drawn from: (files of each, first samples, last samples + 1)."""
+        if lists is None:
+            names, begins, ends = (
+                list(frames),
+                np.zeros(len(frames), np.int64),
+                np.array(list(frames.values()), np.int64),
+            )
+        else:
+            names, begins, ends = read_segments(Path(lists) / f"{source}_train.csv")
+            unknown = sorted(set(names) - set(frames))
+            if unknown:
+                raise UserError(
+                    f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}"
+                )
+        files = [tracks[name].stems[source] for name in names]
+        files = [paths[0] if len(paths) == 1 else paths for paths in files]
+        for name, paths, begin, end in zip(names, files, begins, ends):
+            length = self.reader.frames(paths) if self.corpus.complete else frames[name]
+            place = paths if isinstance(paths, str) else f"{source} of {name}"
+            if not 0 <= begin < end <= length:
+                raise AudioError(place, f"has {length} samples; its segment list says {begin} to {end}")
+            if end - begin < self.segment_len:
+                wanted = f"an item needs {self.segment_len} (key segment)"
+                raise AudioError(place, f"gives only {end - begin} samples in a row; {wanted}")
+        return files, begins, ends
+
+    def __len__(self):
+        return self.n_items
+
+    def __getitem__(self, item):
+        epoch, index = item if isinstance(item, tuple) else (0, item)
+        if not 0 <= index < self.n_items:
+            raise IndexError(f"item {index} of {self.n_items}")
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
+        stems = self._read_stems(int(index), generator)
+        for augment in self.augmentations:
+            augment(stems, generator)
+        mixture, sources = _sum_and_select(stems, self.target_index)
+        if self.peak_normalise:
+            peak_normalise(mixture, sources)
+        return mixture, sources
+
+    def _read_stems(self, index, generator):
+        """The item's chunks, in a buffer that the next item overwrites."""
+        if self._stems is None:
+            self._stems = np.empty((len(self.rows), self.channels, self.segment_len), np.float32)
+        stems = self._stems
+        for (files, begins, ends), order, out in zip(self.rows, self.order, stems):
+            row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(files))
+            slack = ends[row] - begins[row] - self.segment_len
+            start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)
+            self.reader.read(files[row], int(start), self.segment_len, self.channels, out=out)
+        return stems
+
+    def get_infos(self):
+        """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
+        return corpus_infos(self.root, self.corpus)
+
+
+class MUSDB18HQTracks(Dataset):
+    """Whole tracks, unaltered, sorted by name; the mixture is the sum of all stems.
+
+    Args:
+        root (str or Path): folder of the corpus.
+        split (str): ``"valid"``, ``"test"`` or ``"train"``.
+        targets (tuple of str): stems to return as sources.
+        valid_tracks (list of str, optional): names of the validation tracks; by default musdb's 14.
+        n_tracks (int, optional): the first so many only.
+        corpus (str or Corpus): what lies in ``root``; see :mod:`asteroid_bsrnn.data.corpus`.
+
+    Shape: item ``i`` -> mixture (2, time), sources (n_src, 2, time), float32. ``names[i]`` is the track's name.
+    """
+
+    dataset_name = "MUSDB18HQ"
+
+    def __init__(
+        self, root, *, split="valid", targets=("vocals",), valid_tracks=None, n_tracks=None, corpus="musdb18hq"
+    ):
+        self.corpus = get_corpus(corpus)
+        self.root, self.split, self.targets = Path(root), split, tuple(targets)
+        self.sample_rate = self.corpus.sample_rate
+        self.target_index = check_targets(self.corpus, targets)
+        self.reader = StemReader(WavReader(max_open=2 * len(self.corpus.stems)))
+        self.tracks = self.corpus.tracks(root, split, valid_tracks=valid_tracks, limit=n_tracks)
+        self.frames = [check_track(track, self.reader, self.corpus) for track in self.tracks]
+        self.names = [track.name for track in self.tracks]
+
+    def __len__(self):
+        return len(self.tracks)
+
+    def __getitem__(self, index):
+        files, frames = self.tracks[index].stems, self.frames[index]
+        stems = np.stack([self.reader.read(files[stem], 0, frames, self.corpus.channels) for stem in self.corpus.stems])
+        return _sum_and_select(stems, self.target_index)
+
+    def get_infos(self):
+        """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
+        return corpus_infos(self.root, self.corpus)
+
+
+def _sum_and_select(stems, index):
+    """Mixture and targets of an array of stems, as tensors of their own."""
+    mixture = stems[0] + stems[1]
+    for stem in stems[2:]:
+        mixture += stem
+    return torch.from_numpy(mixture), torch.from_numpy(stems[index])
+

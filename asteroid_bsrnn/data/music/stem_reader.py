@@ -1,0 +1,42 @@
+"""Stems of one file, of several whose sum they are, or of none (silence), read at any place."""
+import numpy as np
+
+
+class StemReader:
+    """Reads stretches of stems.
+
+    Args:
+        wav (WavReader): keeps files open.
+    """
+
+    def __init__(self, wav):
+        self.wav = wav
+
+    def frames(self, files):
+        """Length in samples of the longest file; 0 for none."""
+        files = (files,) if isinstance(files, str) else files
+        return max((self.wav.info(path).frames for path in files), default=0)
+
+    def read(self, files, start, count, channels=2, out=None):
+        """``count`` samples from ``start`` on; silence behind the end of a file that is shorter than others.
+
+        Args:
+            files (str or tuple of str): what the stem is made of.
+            out (ndarray, optional): (channels, count) float32, to be filled.
+
+        Returns:
+            ndarray: (channels, count), float32.
+
+        Raises:
+            AudioError: for a file that cannot be read, or holds a NaN.
+        """
+        files = (files,) if isinstance(files, str) else files
+        if len(files) == 1 and start + count <= self.wav.info(files[0]).frames:
+            return self.wav.read(files[0], start, count, out=out)
+        out = np.empty((channels, count), np.float32) if out is None else out
+        out[:] = 0
+        for path in files:
+            there = min(count, self.wav.info(path).frames - start)
+            if there > 0:
+                out[:, :there] += self.wav.read(path, start, there)
+        return out

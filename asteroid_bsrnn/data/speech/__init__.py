@@ -1,0 +1,1 @@
+"""Speech mixtures: plans of the official generators, mixing on the fly, dynamic mixing."""

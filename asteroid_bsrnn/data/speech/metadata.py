@@ -1,0 +1,41 @@
+"""The public lists that define the mixtures: a folder that is there, or a clone of the repository that publishes them."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from ...common.errors import UserError
+
+URLS = {
+    "libri2mix": "https://github.com/JorisCos/LibriMix",
+    "wsj0_2mix": "https://github.com/mpariente/pywsj0-mix",
+}
+
+
+def provide_metadata(folder, url=None):
+    """Clone ``url`` into ``folder``, whole or not at all, unless the folder is there.
+
+    Args:
+        folder (str or Path): where the lists are, or shall be.
+        url (str, optional): git repository; None: the folder must be there.
+
+    Raises:
+        UserError: if the folder is missing and cannot be cloned.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        return
+    if url is None:
+        raise UserError(f"there is no metadata folder {folder} (key metadata_dir), and no metadata_url to clone it from")
+    if shutil.which("git") is None:
+        raise UserError(f"there is no metadata folder {folder}, and git, which would clone {url}, is not installed")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    command = ["git", "clone", "--quiet", "--depth", "1", "--", url, str(partial)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, check=False)
+    if done.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"cloning {url} failed ({message}); clone it by hand and give its folder as metadata_dir")
+    os.replace(partial, folder)

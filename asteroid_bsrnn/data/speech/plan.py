@@ -1,0 +1,139 @@
+"""How the mixtures of one split come about, whatever the corpus: what files are generated from and what is mixed at load time."""
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from tqdm import tqdm
+
+from ...common.errors import AudioError, UserError
+from .utterances import RATE, fitted_len, look_at, resampled_len
+
+
+def in_parallel(function, items, label, n_jobs=None, unit="file"):
+    """``[function(item) for item in items]`` in threads with a progress bar; the first error stops the rest."""
+    pool = ThreadPoolExecutor(n_jobs or os.cpu_count())
+    try:
+        results = pool.map(function, items)
+        return list(tqdm(results, total=len(items), desc=label, unit=unit, dynamic_ncols=True, disable=None))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Plan:
+    """The mixtures of one split, before anything is mixed.
+
+    A subclass sets the attributes and defines ``paths(index)``, ``signals(index)``, ``pcm16(wav)`` and ``definition()``.
+
+    Attributes:
+        names (list of str): of the mixtures, each once; in the order of the metadata.
+        split (str): folder of the split, for example ``"train-100"``.
+        streams (tuple of str): folders that are written, the sources ``s1``, ``s2``, ... first.
+        mixture_stream (str): the one of ``streams`` that is separated.
+        n_src, sample_rate (int), mode (str): sources, Hz, ``"min"`` or ``"max"``.
+        infos (dict): what ``get_infos`` of a data set returns.
+    """
+
+    def paths(self, index):
+        """Files that mixture ``index`` is made of, those of the speakers first."""
+        raise TypeError(f"{type(self).__name__} must define paths")
+
+    def signals(self, index):
+        """Folder -> (time,), equally long, for every stream of mixture ``index``."""
+        raise TypeError(f"{type(self).__name__} must define signals")
+
+    def pcm16(self, wav):
+        """What 16-bit files hold of ``wav``: int16, rounded as the corpus' original script does."""
+        raise TypeError(f"{type(self).__name__} must define pcm16")
+
+    def definition(self):
+        """Everything in the metadata that decides how the mixtures sound, as printable values."""
+        raise TypeError(f"{type(self).__name__} must define definition")
+
+    def describe(self, index):
+        """Speakers and sexes of a mixture, as far as they are known."""
+        return {"speakers": [], "sexes": []}
+
+    def settings(self):
+        """What generated files depend on; ``metadata`` is a digest of the mixtures' definition."""
+        digest = hashlib.sha256(repr(self.definition()).encode()).hexdigest()[:16]
+        settings = {"dataset": self.infos["dataset"], "sample_rate": self.sample_rate, "mode": self.mode}
+        return {**settings, "n_src": self.n_src, "stream": self.mixture_stream, "metadata": digest}
+
+    def lengths(self, allow_missing=False, n_jobs=None):
+        """Length of every mixture in samples, from a look at all files that it needs.
+
+        Args:
+            allow_missing (bool): whether mixtures may lack files; they then have length 0.
+            n_jobs (int, optional): files at a time.
+
+        Returns:
+            tuple: list of int, list of sentences about files that cannot be used.
+
+        Raises:
+            UserError: for a file that cannot be used, unless ``allow_missing``.
+        """
+        needed = [self.paths(index) for index in range(len(self.names))]
+        files = list(dict.fromkeys(path for paths in needed for path in paths))
+        frames, problems = {}, []
+        for path, found in zip(files, in_parallel(self._frames_or_error, files, f"checking {self.split}", n_jobs)):
+            frames[path] = found if isinstance(found, int) else 0
+            if not isinstance(found, int):
+                problems.append(str(found))
+        if problems and not allow_missing:
+            more = f" (and {len(problems) - 1} other files)" if len(problems) > 1 else ""
+            raise UserError(f"{problems[0]}{more}; --allow_missing true leaves the mixtures out that need them")
+        lengths = [self._mixed_len([frames[path] for path in paths]) for paths in needed]
+        if not any(lengths):
+            raise UserError(f"{self.split}: not one mixture has all its files; the first: {problems[0]}")
+        return lengths, problems
+
+    def _mixed_len(self, frames):
+        speech = [resampled_len(count, self.sample_rate) for count in frames[: self.n_src]]
+        return fitted_len(speech, self.mode) if all(frames) else 0
+
+    def look_at(self, path):
+        """Samples of one of the files at 16 kHz; raises AudioError where it cannot be used."""
+        return look_at(path)
+
+    def _frames_or_error(self, path):
+        try:
+            return self.look_at(path)
+        except AudioError as error:
+            return error
+
+
+class OnTheFly:
+    """A source of mixtures (see :mod:`.speech`) that mixes at load time what a plan says; nothing is stored.
+
+    Args:
+        plan (Plan): which mixtures.
+        quantise (bool): round to 16 bit, which gives the generated files sample by sample.
+        allow_missing (bool): leave mixtures out whose files cannot be used (``left_out`` names them).
+        limit (int, optional): the first so many mixtures only.
+    """
+
+    def __init__(self, plan, quantise=False, allow_missing=False, limit=None):
+        plan.names = plan.names[:limit]
+        self.plan, self.quantise, self.infos = plan, quantise, plan.infos
+        self.sample_rate, self.n_src = plan.sample_rate, plan.n_src
+        lengths, self.problems = plan.lengths(allow_missing)
+        self.rows = [row for row, length in enumerate(lengths) if length]
+        self.left_out = [plan.names[row] for row, length in enumerate(lengths) if not length]
+        self.names, self.lengths = [plan.names[row] for row in self.rows], [lengths[row] for row in self.rows]
+
+    def load(self, index, start, frames):
+        """Sources (n_src, time) and mixture (time,) of a passage, float32; all of it for ``frames`` -1."""
+        signals = self.plan.signals(self.rows[index])
+        stop = None if frames < 0 else start + frames
+        wanted = [f"s{number + 1}" for number in range(self.n_src)] + [self.plan.mixture_stream]
+        wavs = np.stack([signals[stream][start:stop] for stream in wanted])
+        wavs = self.plan.pcm16(wavs) / np.float32(32768) if self.quantise else wavs.astype(np.float32)
+        return wavs[:-1], wavs[-1]
+
+    def describe(self, index):
+        """Speakers and sexes, as far as they are known."""
+        return self.plan.describe(self.rows[index])
+
+
+__all__ = ["RATE", "OnTheFly", "Plan", "in_parallel"]

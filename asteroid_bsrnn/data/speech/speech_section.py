@@ -1,0 +1,235 @@
+"""The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
+import os
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Optional
+
+from ...common.errors import UserError
+from ...common.files import read_json
+from ..demo.talks import CORPUS_FILE, make_librispeech, make_wsj0
+from .dynamic_mixing import DynamicMixing
+from .generate import RECORD, generate
+from .libri2mix import SPLITS as LIBRI_SPLITS
+from .libri2mix import LibriMixPlan
+from .plan import OnTheFly
+from .mixtures import GeneratedFiles, SpeechMixtures
+from .metadata import provide_metadata
+from .wsj0_2mix import COUNTS, WSJ0Plan, decode_sphere
+
+CORPORA = ("libri2mix", "wsj0_2mix", "libri2mix_demo", "wsj0_2mix_demo")
+STORAGES = ("files", "on_the_fly")
+_LIBRI_SUBSETS = {"valid": "dev-clean", "test": "test-clean"}
+_WSJ0_SPLITS = {"train": "tr", "valid": "cv", "test": "tt"}
+_DEMO_SIZES = {"train": 400, "valid": 12, "test": 36}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechData:
+    """All keys of the section ``data``; the defaults are the protocol of Libri2Mix.
+
+    Args:
+        corpus (str): ``libri2mix``, ``wsj0_2mix``, or a demonstration that stage 0 makes: these with ``_demo``.
+        speech_dir (str): LibriSpeech's or WSJ0's folder.
+        metadata_dir (str): folder with LibriMix' CSVs, or with WSJ0-2mix' lists and active levels.
+        metadata_url (str, optional): git repository that is cloned into ``metadata_dir`` when that is missing.
+        noise_dir (str, optional): WHAM noise, for the noisy streams only.
+        storage_dir (str): where decoded utterances and mixtures are written.
+        storage (str): ``files``: mixtures are generated in stage 1; ``on_the_fly``: they are mixed at load time.
+        quantise (bool): round what is mixed at load time to 16 bit, as files are.
+        mode (str): ``min`` or ``max``.
+        stream (str): mixture that is separated: ``mix_clean``, ``mix_both``, ``mix_single``; WSJ0-2mix has ``mix``.
+        train_subset (str): of LibriMix: ``train-clean-100`` or ``train-clean-360``.
+        n_train, n_valid, n_test (int, optional): use the first so many mixtures; a demonstration has so many.
+        segment (float): length of a training crop in seconds; shorter mixtures do not train.
+        dynamic_mixing (bool): new mixtures in each epoch, see :class:`DynamicMixing`.
+        allow_missing (bool): leave out mixtures whose files are missing or broken, and list them.
+        voices (str): of a demonstration: ``auto``, ``espeak-ng`` or ``formant``.
+        demo_seed (int): which voices and sentences.
+        n_src (int): speakers of a mixture; the model's.
+        sample_rate (int): Hz; the model's.
+    """
+
+    corpus: str = "libri2mix"
+    speech_dir: str = "data/LibriSpeech"
+    metadata_dir: str = "data/metadata"
+    metadata_url: Optional[str] = None
+    noise_dir: Optional[str] = None
+    storage_dir: str = "data"
+    storage: str = "files"
+    quantise: bool = False
+    mode: str = "min"
+    stream: str = "mix_clean"
+    train_subset: str = "train-clean-100"
+    n_train: Optional[int] = None
+    n_valid: Optional[int] = None
+    n_test: Optional[int] = None
+    segment: float = 3.0
+    dynamic_mixing: bool = False
+    allow_missing: bool = False
+    voices: str = "auto"
+    demo_seed: int = 0
+    n_src: int = 2
+    sample_rate: int = 8000
+
+    def __post_init__(self):
+        for key, known in (("corpus", CORPORA), ("storage", STORAGES)):
+            if getattr(self, key) not in known:
+                raise UserError(f"data.{key}: unknown value {getattr(self, key)!r}; known are {', '.join(known)}")
+        if not self.segment > 0:
+            raise UserError(f"data.segment must be positive, got {self.segment!r}")
+        if self.is_wsj0 and (self.n_src != 2 or self.stream != "mix"):
+            raise UserError(f"WSJ0-2mix has 2 speakers and the stream mix, not {self.n_src} and {self.stream!r}")
+        if self.is_demo and self.n_src != 2:
+            raise UserError(f"the demonstration has 2 speakers, not {self.n_src}")
+
+    @property
+    def is_wsj0(self):
+        return self.corpus.startswith("wsj0")
+
+    @property
+    def is_demo(self):
+        return self.corpus.endswith("_demo")
+
+    @property
+    def name(self):
+        """Name of the corpus for records: the number of speakers is in it."""
+        return self.corpus.replace("2mix", f"{self.n_src}mix")
+
+    def prepare(self):
+        """Stage 0: make a demonstration, clone the lists, decode WSJ0's ``.wv1``. What is there stays.
+
+        Returns:
+            str: what is there now, in a sentence.
+
+        Raises:
+            UserError: if speech or lists are missing; AudioError for a file that cannot be used.
+        """
+        said = [self._make_demo()] if self.is_demo else []
+        if not Path(self.speech_dir).is_dir():
+            what = "WSJ0 (LDC93S6A)" if self.is_wsj0 else "LibriSpeech (openslr.org/12)"
+            raise UserError(f"{self.speech_dir} is missing: give the folder of {what}; it cannot be made or fetched here")
+        provide_metadata(self.metadata_dir, self.metadata_url)
+        if self.is_wsj0:
+            count, problems = decode_sphere(self.speech_dir, self._decoded, self.allow_missing)
+            said.append(f"{count} wv1 files decoded into {self._decoded}" if count else "wav files, nothing to decode")
+            said += [f"left out: {problem}" for problem in problems]
+        return "\n".join([*said, f"{self.corpus}: speech in {self.speech_dir}, lists in {self.metadata_dir}"])
+
+    @property
+    def is_prepared(self):
+        """Whether stage 0 has nothing to make, clone or decode."""
+        there = Path(self.speech_dir).is_dir() and Path(self.metadata_dir).is_dir()
+        decoded = not self.is_wsj0 or self._decoded.is_dir() or next(Path(self.speech_dir).rglob("*.wv1"), None) is None
+        return there and decoded
+
+    @property
+    def is_indexed(self):
+        """Whether stage 1 has nothing to write."""
+        names = _WSJ0_SPLITS.values() if self.is_wsj0 else [LIBRI_SPLITS[self._subset(split)] for split in _WSJ0_SPLITS]
+        records = [self.root / "metadata" / name / RECORD for name in names]
+        return self.storage != "files" or all(path.exists() and read_json(path)["finished"] for path in records)
+
+    def _subset(self, split):
+        return self.train_subset if split == "train" else _LIBRI_SUBSETS[split]
+
+    def _make_demo(self):
+        sizes = {split: getattr(self, f"n_{split}") or size for split, size in _DEMO_SIZES.items()}
+        root, wanted = Path(self.speech_dir), {"corpus": self.corpus, "sizes": sizes, "seed": self.demo_seed}
+        if root.exists():
+            found = read_json(root / CORPUS_FILE) if (root / CORPUS_FILE).exists() else {}
+            if any(found.get(key) != value for key, value in wanted.items()):
+                raise UserError(f"{root} holds something else than the demonstration {wanted}; remove it or change data.speech_dir")
+            return f"voices: {found['voices']}"
+        partial = root.with_name(f".{root.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
+        os.replace(partial, root)
+        return "voices: espeak-ng" if engine == "espeak-ng" else "voices: the package's own formant synthesiser, as espeak-ng is not used"
+
+    @property
+    def _decoded(self):
+        return Path(self.storage_dir) / "wsj0_wav"
+
+    def plan(self, split):
+        """How the mixtures of ``train``, ``valid`` or ``test`` come about."""
+        if self.is_wsj0:
+            speech = self._decoded if self._decoded.is_dir() else self.speech_dir
+            name = _WSJ0_SPLITS[split]
+            plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, None if self.is_demo else COUNTS[name])
+        else:
+            subset = self._subset(split)
+            settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
+            plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, *settings)
+        if self.is_demo:
+            plan.infos = read_json(Path(self.speech_dir) / CORPUS_FILE)["infos"]
+        return plan
+
+    @property
+    def root(self):
+        """Folder of the generated mixtures."""
+        name = "wsj0-2mix/2speakers" if self.is_wsj0 else f"Libri{self.n_src}Mix"
+        return Path(self.storage_dir) / name / f"wav{self.sample_rate // 1000}k" / self.mode
+
+    def index(self, n_jobs=None):
+        """Stage 1: generate the mixtures with their metadata; for ``on_the_fly``, look at all files.
+
+        Returns:
+            dict: split -> ``{"mixtures", "left_out", "hours"}``.
+        """
+        records = {}
+        for split in ("train", "valid", "test"):
+            limit = getattr(self, f"n_{split}")
+            if self.storage == "files":
+                records[split] = generate(self.plan(split), self.root, self.allow_missing, limit, n_jobs)
+            else:
+                mixtures = OnTheFly(self.plan(split), allow_missing=self.allow_missing, limit=limit)
+                hours = sum(mixtures.lengths) / self.sample_rate / 3600
+                records[split] = {"mixtures": len(mixtures.names), "left_out": len(mixtures.left_out), "hours": hours}
+        return records
+
+    def train_set(self, seed=42):
+        """Random crops for training."""
+        dynamic = self._dynamic() if self.dynamic_mixing else None
+        return SpeechMixtures(self._mixtures("train"), segment=self.segment, seed=seed, limit=self.n_train, dynamic=dynamic)
+
+    def valid_set(self):
+        """Whole validation mixtures."""
+        return SpeechMixtures(self._mixtures("valid"), limit=self.n_valid)
+
+    def test_set(self):
+        """Whole test mixtures."""
+        return SpeechMixtures(self._mixtures("test"), limit=self.n_test)
+
+    def _mixtures(self, split):
+        plan = self.plan(split)
+        if self.storage == "on_the_fly":
+            return OnTheFly(plan, self.quantise, self.allow_missing, getattr(self, f"n_{split}"))
+        folder = self.root / "metadata" / plan.split
+        if not folder.is_dir():
+            raise UserError(f"{folder} is missing: run stage 1 first, or set data.storage to on_the_fly")
+        return GeneratedFiles(folder, plan.infos, self.sample_rate, self.n_src)
+
+    def _dynamic(self):
+        plan, utterances = self.plan("train"), {}
+        for index in range(len(plan.names)):
+            for speaker, path in zip(plan.describe(index)["speakers"], plan.paths(index)):
+                utterances.setdefault(speaker, set()).add(path)
+        levels = "wsj0" if self.is_wsj0 else "librispeech"
+        return DynamicMixing(utterances, self.segment, self.n_src, self.sample_rate, levels)
+
+
+def speech_data(conf, recipe_dir="."):
+    """The section ``data`` of a configuration with the model's rate and speakers, its paths relative to the recipe's folder.
+
+    Raises:
+        UserError: for an unknown key or value.
+    """
+    section, known = dict(conf["data"]), {field.name for field in fields(SpeechData)} - {"n_src", "sample_rate"}
+    if unknown := sorted(set(section) - known):
+        raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
+    for key in ("speech_dir", "metadata_dir", "storage_dir", "noise_dir"):
+        value = section.get(key, getattr(SpeechData, key))
+        section[key] = None if value is None else str(Path(recipe_dir) / value)
+    model = conf["model"]
+    return SpeechData(n_src=model.get("n_src", 2), sample_rate=model.get("sample_rate", 8000), **section)

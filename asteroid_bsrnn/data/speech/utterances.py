@@ -1,0 +1,90 @@
+"""The single utterances that mixtures are made of: read, resampled, and looked at before hours are spent on them."""
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import resample_poly
+
+from ...common.errors import AudioError, UserError
+from ...audio.sphere import read_header, read_sphere
+
+RATE = 16000  # Hz, of LibriSpeech and WSJ0
+MODES = ("min", "max")
+_SPHERE = (".wv1", ".wv2", ".sph")
+
+
+def read_utterance(path, dtype="float32", mono=True):
+    """An utterance of 16 kHz: (time,) in [-1, 1].
+
+    Args:
+        path (str or Path): FLAC, WAV or SPHERE (``.wv1``).
+        dtype (str): ``"float32"`` or ``"float64"``.
+        mono (bool): refuse several channels; otherwise the first one is taken.
+
+    Raises:
+        AudioError: if it is missing, broken, empty, or has another rate or more channels.
+    """
+    if Path(path).suffix.lower() in _SPHERE:
+        wav, rate = read_sphere(path)
+        wav = (wav / 32768).astype(dtype)[:, None]
+    else:
+        try:
+            wav, rate = sf.read(path, dtype=dtype, always_2d=True)
+        except (sf.LibsndfileError, OSError) as error:
+            raise AudioError(path, _missing_or_broken(path, error)) from None
+    _check(path, len(wav), wav.shape[1] if mono else 1, rate)
+    return wav[:, 0]
+
+
+def look_at(path, mono=True):
+    """Number of samples of an utterance, from its header and its last sample, which a truncated file lacks.
+
+    Raises:
+        AudioError: as :func:`read_utterance`, as far as this can be seen without decoding all of it.
+    """
+    if Path(path).suffix.lower() in _SPHERE:
+        header = read_header(path)
+        _check(path, header.frames, 1, header.fields["sample_rate"])
+        return header.frames
+    try:
+        with sf.SoundFile(path) as file:
+            _check(path, file.frames, file.channels if mono else 1, file.samplerate)
+            file.seek(file.frames - 1)
+            if len(file.read(1)) != 1:
+                raise AudioError(path, f"is truncated: its header promises {file.frames} samples")
+            return file.frames
+    except (sf.LibsndfileError, OSError) as error:
+        raise AudioError(path, _missing_or_broken(path, error)) from None
+
+
+def _missing_or_broken(path, error):
+    return f"is broken ({error}); a readable recording was expected" if Path(path).exists() else "is missing"
+
+
+def _check(path, frames, channels, rate):
+    if rate != RATE or channels != 1 or not frames:
+        what = f"holds {frames} samples of {channels} channel(s) at {rate} Hz"
+        raise AudioError(path, f"{what}; mono at {RATE} Hz was expected")
+
+
+def resample(wav, sample_rate):
+    """From 16 kHz to ``sample_rate``; the length is :func:`resampled_len`."""
+    return wav if sample_rate == RATE else resample_poly(wav, sample_rate, RATE)
+
+
+def resampled_len(frames, sample_rate):
+    """Samples that so many at 16 kHz become."""
+    return -(-frames * sample_rate // RATE)
+
+
+def fit_length(wavs, mode):
+    """Cut to the shortest (``"min"``) or pad with zeros to the longest (``"max"``): list of (time,) -> (n, time)."""
+    length = fitted_len([len(wav) for wav in wavs], mode)
+    return np.stack([np.pad(wav[:length], (0, max(length - len(wav), 0))) for wav in wavs])
+
+
+def fitted_len(lengths, mode):
+    """Length of a mixture of signals of these lengths."""
+    if mode not in MODES:
+        raise UserError(f"unknown mode {mode!r}; known are {', '.join(MODES)}")
+    return min(lengths) if mode == "min" else max(lengths)

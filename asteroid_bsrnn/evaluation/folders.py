@@ -1,0 +1,136 @@
+"""What is on disk: tracks with stems (MUSDB layout), systems with speakers (the supplement's layout)."""
+from pathlib import Path
+
+from ..audio.read import SUFFIXES, AudioReader
+from ..common.errors import AudioError, UserError
+
+STEMS = ("vocals", "bass", "drums", "other")
+MIXTURE = "mixture"
+BLOCK_SECONDS = 5
+
+
+def subfolders(folder):
+    """Visible folders in ``folder`` by name.
+
+    Raises:
+        UserError: if it is no folder or cannot be listed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder")
+    try:
+        return {entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def tracks(root):
+    """Track folders by name: ``<root>/<track>/`` or, where there is a folder ``test``, ``<root>/test/<track>/``.
+
+    Raises:
+        UserError: if there are none.
+    """
+    root = Path(root)
+    found = subfolders(root / "test" if (root / "test").is_dir() else root)
+    if not found:
+        raise UserError(f"{root} holds no tracks; expected are folders <track>/<source>.wav, or test/<track>/<source>.wav")
+    return found
+
+
+def audio_files(folder):
+    """Audio files in a folder by their name without suffix.
+
+    Raises:
+        UserError: if two files differ in the suffix alone.
+    """
+    found = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+            if path.stem in found:
+                raise UserError(f"{folder} has both {found[path.stem].name} and {path.name}; keep one")
+            found[path.stem] = path
+    return found
+
+
+def sources_of(references, estimates, given=None):
+    """Which sources to score.
+
+    Args:
+        references, estimates (dict): track folders by name.
+        given (list of str, optional): the user's choice; by default those of vocals, bass, drums and other that the
+            references have, or every stem where they have none of these.
+
+    Raises:
+        UserError: if there is none, or a source that no reference or no estimate has.
+    """
+    stems = {name for folder in references.values() for name in audio_files(folder)} - {MIXTURE}
+    estimated = {name for folder in estimates.values() for name in audio_files(folder)}
+    sources = list(given or [name for name in STEMS if name in stems] or sorted(stems))
+    if not sources:
+        raise UserError("the references hold no stems; expected are files <track>/<source>.wav")
+    if len(set(sources)) < len(sources):
+        raise UserError(f"--sources names a source twice: {', '.join(sources)}")
+    for source in sources:
+        if source not in stems:
+            raise UserError(f"no reference has {source!r}; the references have {', '.join(sorted(stems))}")
+        if source not in estimated:
+            have = ", ".join(sorted(estimated & stems)) or "none of the references' stems"
+            raise UserError(f"no estimate has {source!r}; score a subset with --sources (the estimates have {have})")
+    return sources
+
+
+def stem_paths(folder, names, role):
+    """Files of the named stems in a track's folder.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    files = audio_files(folder)
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise UserError(f"no {' and no '.join(missing)} among the {role} ({folder})")
+    return [files[name] for name in names]
+
+
+def stat_of(paths):
+    """Name, size and time of each file: the estimates and references that a record belongs to."""
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+class AlignedFiles:
+    """Several files of the same rate, channels and length, read side by side in blocks of whole seconds.
+
+    Args:
+        paths (list of Path): the files; the first one is what the others must agree with.
+
+    Raises:
+        AudioError: if one cannot be read or differs.
+    """
+
+    def __init__(self, paths):
+        first = AudioReader(paths[0]).info
+        self.paths, self.sample_rate = paths, first.sample_rate
+        self.readers = [AudioReader(path, block_len=BLOCK_SECONDS * first.sample_rate) for path in paths]
+        for reader in self.readers:
+            for what, unit in (("sample_rate", "Hz"), ("channels", "channels")):
+                ours, theirs = getattr(reader.info, what), getattr(first, what)
+                if ours != theirs:
+                    raise AudioError(reader.info.path, f"has {ours} {unit} where {paths[0]} has {theirs}")
+
+    def __iter__(self):
+        """Yield lists of float32 tensors (channels, time), one for each file."""
+        streams = [iter(reader) for reader in self.readers]
+        while True:
+            blocks = [next(stream, None) for stream in streams]
+            lengths = [0 if block is None else block.shape[-1] for block in blocks]
+            for reader, length in zip(self.readers, lengths):
+                if length != lengths[0]:
+                    raise AudioError(reader.info.path, self._other_length(reader))
+            if not lengths[0]:
+                return
+            yield blocks
+
+    def _other_length(self, reader):
+        """Both lengths, counted rather than taken from the headers."""
+        ours, first = (sum(block.shape[-1] for block in AudioReader(each.info.path)) for each in (reader, self.readers[0]))
+        return f"has {ours} samples where {self.paths[0]} has {first}"

@@ -1,0 +1,56 @@
+"""Tracks in parallel, with a progress bar and never more of them in memory than jobs."""
+import os
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+from tqdm import tqdm
+
+from ..common.errors import UserError
+
+
+def n_jobs(jobs):
+    """Number of workers: ``None`` means one for each core, at most four.
+
+    Raises:
+        UserError: for less than one.
+    """
+    if jobs is None:
+        return min(os.cpu_count() or 1, 4)
+    if jobs < 1:
+        raise UserError(f"jobs must be 1 or more, got {jobs}")
+    return jobs
+
+
+def each(function, items, jobs=None, unit="track", progress=True, label=None):
+    """Run ``function(item)`` for each item and yield ``(item, result)`` as they finish.
+
+    Threads serve here: decoding, FFTs and tensor operations all release the interpreter. An item is started only
+    when another one has finished and been taken. The first error stops the rest; what was yielded is done.
+
+    Args:
+        function (callable): called with one item.
+        items (sequence): what to work on.
+        jobs (int, optional): workers, see :func:`n_jobs`.
+        unit (str): what an item is, for the progress bar.
+        progress (bool): show the bar.
+        label (str, optional): what stands before the bar.
+    """
+    jobs = min(n_jobs(jobs), max(len(items), 1))
+    with tqdm(total=len(items), unit=unit, desc=label, disable=not progress, dynamic_ncols=True) as bar:
+        for item, result in _in_threads(function, items, jobs) if jobs > 1 else ((i, function(i)) for i in items):
+            bar.update()
+            yield item, result
+
+
+def _in_threads(function, items, jobs):
+    waiting, running = iter(items), {}
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        while True:
+            while len(running) < jobs and (item := next(waiting, None)) is not None:
+                running[pool.submit(function, item)] = item
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

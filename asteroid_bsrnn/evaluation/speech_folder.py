@@ -1,0 +1,139 @@
+"""Scores of separated speech on disk, in the supplement's layout: ``<system>/{s1,s2}/<mixture>.wav``."""
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ..common.errors import UserError
+from ..common.files import atomic_path
+from .folders import AlignedFiles, audio_files, stat_of, subfolders
+from .pool import each
+from ..experiment.evaluation import Records
+from .speech_utterances import utterance_entries
+from .summary import SPEECH_SCORES, write_speech_summary
+
+MIXTURE_FOLDERS = ("mix", "mix_clean")
+
+
+def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True):
+    """Score every system in a folder.
+
+    ``est_dir`` is one system (it has ``s1``, ``s2``, ...) or holds several; ``references_dir`` has ``s1``, ``s2``, ... with
+    the same file names. Each system's files go to ``out_dir/<system>`` (those of a single one to ``out_dir``), and a
+    table of all to ``out_dir/summary.csv``.
+
+    Args:
+        est_dir (str or Path): estimates in any order of speakers.
+        references_dir (str or Path): references.
+        out_dir (str or Path): where the results go.
+        mixtures_dir (str or Path, optional): mixtures; by default the folder ``mix`` or ``mix_clean`` in or beside
+            ``references_dir``.
+        jobs (int, optional): utterances at the same time.
+        progress (bool): show a bar.
+
+    Returns:
+        dict: content of ``evaluation.json``, with ``final``, by system.
+
+    Raises:
+        UserError: when there is nothing to compare.
+    """
+    est_dir, references_dir, out_dir = Path(est_dir), Path(references_dir), Path(out_dir)
+    references = _by_utterance(references_dir)
+    mixtures = audio_files(_mixtures_dir(references_dir, mixtures_dir))
+    lacking = sorted(set(references) - set(mixtures))
+    if lacking:
+        raise UserError(f"there is no mixture of {lacking[0]!r} and {len(lacking) - 1} others in {mixtures_dir or 'mix'}")
+    systems = _systems(est_dir, references_dir)
+    results = {}
+    for name, folder in systems.items():
+        target = out_dir if folder == est_dir else out_dir / name
+        results[name] = _evaluate_system(name, folder, references, mixtures, target, references_dir, jobs, progress)
+    rows = [{"system": name, **{key: result["final"][key] for key in SPEECH_SCORES}, "n_tracks": result["n_tracks"]}
+            for name, result in results.items()]
+    with atomic_path(out_dir / "summary.csv") as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False, na_rep="nan")
+    return results
+
+
+def _systems(est_dir, references_dir):
+    """Folders that hold ``s1``, without the references."""
+    if (est_dir / "s1").is_dir():
+        return {est_dir.resolve().name: est_dir}
+    found = {name: folder for name, folder in subfolders(est_dir).items()
+             if (folder / "s1").is_dir() and folder.resolve() != references_dir.resolve()}
+    if not found:
+        raise UserError(f"{est_dir} holds no separated speech; expected is s1/<mixture>.wav in it or in its folders")
+    return found
+
+
+def _mixtures_dir(references_dir, given):
+    if given is not None:
+        return given
+    for folder in (place / name for place in (references_dir, references_dir.parent) for name in MIXTURE_FOLDERS):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"no folder {' or '.join(MIXTURE_FOLDERS)} in or beside {references_dir}; name it with --mixtures")
+
+
+def _by_utterance(folder):
+    """Files of the speakers by utterance: {id: [s1, s2, ...]}; None where a speaker's file is missing."""
+    speakers = [entry for name, entry in subfolders(folder).items() if name[:1] == "s" and name[1:].isdigit()]
+    speakers.sort(key=lambda entry: int(entry.name[1:]))
+    if [entry.name for entry in speakers] != [f"s{i + 1}" for i in range(len(speakers))] or not speakers:
+        raise UserError(f"{folder} must have folders s1, s2, ..., got {', '.join(e.name for e in speakers) or 'none'}")
+    files = [audio_files(entry) for entry in speakers]
+    return {name: [by_name.get(name) for by_name in files] for name in sorted(set().union(*files))}
+
+
+def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress):
+    estimates = _by_utterance(folder)
+    missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
+    names = sorted(set(references) & set(estimates))
+    if not names:
+        raise UserError(f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}")
+    records = Records(out_dir / "utterances", {"system": system})
+
+    def score(name):
+        try:
+            return _score_utterance(name, estimates[name], references[name], mixtures[name], records)
+        except ValueError as error:
+            return str(error)
+
+    done = dict(each(score, names, jobs, unit="utterance", progress=progress, label=system))
+    problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    scored = [done[name] for name in names if name not in problems]
+    if not scored:
+        raise UserError(f"no utterance of {system} could be scored; the first: {problems[names[0]]}")
+    rates = sorted({record["sample_rate"] for record in scored})
+    info = {
+        "corpus": str(references_dir),
+        "subset": "test",
+        "system": system,
+        "estimates": str(folder),
+        "sample_rate": rates[0] if len(rates) == 1 else rates,
+    }
+    lists = {"missing": missing, "extra": extra, "problems": problems, "notes": [records.differences()]}
+    return write_speech_summary(out_dir, scored, info, **lists)
+
+
+def _score_utterance(name, estimates, references, mixture, records):
+    if None in references or None in estimates or len(estimates) != len(references):
+        raise UserError(f"{name}: {_count(estimates)} estimates for {_count(references)} references")
+    paths = [mixture, *references, *estimates]
+    files = stat_of(paths)
+    record = records.load(name, files=files)
+    if record:
+        return record
+    aligned, n_src = AlignedFiles(paths), len(references)
+    signals = torch.cat([torch.stack(blocks) for blocks in aligned], -1)
+    if signals.shape[1] != 1:
+        raise UserError(f"{mixture}: speech is scored in one channel, this has {signals.shape[1]}")
+    mix, targets, estimates = signals[0, 0], signals[1 : 1 + n_src, 0], signals[1 + n_src :, 0]
+    entries = utterance_entries(name, mix, estimates, targets, aligned.sample_rate)
+    unknown = float("nan")
+    entries.update(sample_rate=aligned.sample_rate, speakers="", sexes="", seconds=unknown, rtf=unknown)
+    return records.save(name, entries, files=files)
+
+
+def _count(paths):
+    return sum(path is not None for path in paths)

@@ -1,0 +1,1 @@
+"""What lies in ``exp/<tag>/``: run, evaluation, energy; read and written here."""

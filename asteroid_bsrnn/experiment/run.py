@@ -1,0 +1,198 @@
+"""What a run leaves behind about itself: ``conf.yml``, ``run.json``, ``history.csv``; and what may change on resume."""
+import csv
+import datetime
+import importlib.metadata
+import io
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from ..common.version import __version__
+from ..common.errors import UserError
+from ..common.files import read_json, write_json, write_text
+
+CHANGEABLE = ("training.patience", "training.epochs", "optim.lr")  # on resume, by an option that is recorded
+FREE = (  # where and how fast, not what: may differ at any time
+    "loader.num_workers",
+    "loader.pin_memory",
+    "training.accelerator",
+    "training.batch",
+    "training.checkpoint_every",
+    "training.devices",
+    "training.keep_best",
+    "data.root",
+)
+NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
+    "task.name": ("music", "speech"),
+    "task.groups": (None,),
+}
+_PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
+
+
+def flatten(conf):
+    """``{"section": {"key": value}}`` -> ``{"section.key": value}``; deeper values stay as they are."""
+    flat = {}
+    for section, values in conf.items():
+        items = values.items() if isinstance(values, dict) else [(None, values)]
+        flat.update({section if key is None else f"{section}.{key}": value for key, value in items})
+    return flat
+
+
+def plain(conf):
+    """The configuration as YAML gives it back (tuples become lists)."""
+    return yaml.safe_load(yaml.safe_dump(_lists(conf), sort_keys=False))
+
+
+def _lists(value):
+    if isinstance(value, dict):
+        return {key: _lists(entry) for key, entry in value.items()}
+    return [_lists(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def compare(old, new, allow_changes=False, folder="this folder"):
+    """Differences that a continued run brings with it.
+
+    Returns:
+        dict: ``"section.key" -> [old, new]`` for keys that may differ.
+
+    Raises:
+        UserError: naming the keys that may not.
+    """
+    old, new = flatten(plain(old)), flatten(plain(new))
+    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key) and not _came_later(key, old, new)]
+    changes = {key: [old.get(key), new.get(key)] for key in keys}
+    listed = {key: f"{key} ({was!r} there, {now!r} now)" for key, (was, now) in changes.items()}
+    settled = [key for key in changes if key not in CHANGEABLE and key not in FREE and not key.startswith("energy.")]
+    if settled:
+        raise UserError(
+            f"{folder} already holds a run of another configuration: {', '.join(listed[key] for key in settled)}; "
+            "choose another tag or restore these values"
+        )
+    if not allow_changes and any(key in CHANGEABLE for key in changes):
+        names = ", ".join(listed[key] for key in changes if key in CHANGEABLE)
+        raise UserError(f"{folder} already holds a run with other values of {names}; allow changes on resume to go on")
+    return changes
+
+
+def _came_later(key, old, new):
+    """Whether a key is missing on one side only since it did not exist yet, and says there what was done anyway."""
+    absent = (key not in old) != (key not in new)
+    return absent and new.get(key, old.get(key)) in NEUTRAL.get(key, ())
+
+
+class RunRecord:
+    """The files ``conf.yml`` and ``run.json`` of one experiment folder.
+
+    Args:
+        folder (str or Path): experiment folder.
+        conf (dict): whole configuration.
+    """
+
+    def __init__(self, folder, conf):
+        self.folder, self.conf = Path(folder), plain(conf)
+        self.conf_path, self.path = self.folder / "conf.yml", self.folder / "run.json"
+        self.values = self._read() if self.path.exists() else {}
+
+    def _read(self):
+        way = "restore it from a copy, or remove it to go on without it"
+        try:
+            values = read_json(self.path)
+        except UserError as error:
+            raise UserError(f"{error}; {way}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{self.path} is not the record of a run; {way}")
+        return values
+
+    def changes(self, allow_changes=False):
+        """Differences to the configuration that the folder already holds (see :func:`compare`)."""
+        known = self.values.get("conf")  # what was trained; a recipe may have written conf.yml a moment ago
+        if known is None and self.conf_path.exists():
+            try:
+                known = yaml.safe_load(self.conf_path.read_text(encoding="utf-8"))
+            except yaml.YAMLError as error:
+                raise UserError(f"{self.conf_path} is not valid YAML: {error}") from None
+        if known is None:
+            return {}
+        return compare(known, self.conf, allow_changes, self.folder)
+
+    def write_conf(self):
+        """Write ``conf.yml`` alone."""
+        write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
+
+    def begin(self, **values):
+        """Write both files at the start of a run or of its continuation."""
+        self.write_conf()
+        first = {"started": now(), "resumed": []}
+        about = {**commit(), "versions": versions(), "command": list(sys.argv), "conf": self.conf}
+        self.values = {**first, **self.values, **about, **values, "status": "running", "ended": None}
+        write_json(self.path, self.values)
+
+    def update(self, **values):
+        self.values.update(values)
+        write_json(self.path, self.values)
+
+    def end(self, **values):
+        """Note how a run ended. A full disk has room for one word at least: "running" becomes "failed", in its place.
+
+        Raises:
+            OSError: if that was all.
+        """
+        try:
+            self.update(**values)
+        except OSError:
+            with suppress(OSError):
+                self._overwrite(b'\n  "status": "running",', b'\n  "status": "failed", ')
+            raise
+
+    def _overwrite(self, old, new):
+        """Put ``new`` for ``old``, of the same length, without a second file."""
+        with open(self.path, "r+b") as file:
+            place = file.read().find(old)
+            if place >= 0:
+                file.seek(place)
+                file.write(new)
+
+
+def write_history(path, rows):
+    """One line per epoch, whole or not at all."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def now():
+    """Present time, UTC, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def versions():
+    """Versions of Python, this package and the libraries that decide numbers."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "asteroid_bsrnn": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def commit():
+    """Commit of the package's own repository, and whether files differ from it; null outside a repository."""
+
+    def git(*words):
+        command = ["git", "-C", str(Path(__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "record.py")
+        changed = bool(git("status", "--porcelain", "--untracked-files=no"))
+        return {"commit": git("rev-parse", "HEAD"), "commit_changed": changed}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "commit_changed": None}

@@ -1,0 +1,69 @@
+"""The recurrent convolutional network of A-FRCNN and S-FRCNN.
+
+Legend: B batch, C channel, F frame.
+
+References
+    [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
+    NeurIPS 2021.
+"""
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..layers.multi_scale import DepthwiseNorm, FusePointwise
+
+
+class FRCNNBlock(nn.Module):
+    """One unfolding: bottom-up through all scales, fusion into the finest one, residual.
+
+    Args:
+        bn_chan (int): channels of the trunk.
+        hid_chan (int): channels inside the block.
+        fusion (nn.Module): :class:`AsyncFusion` or :class:`SyncFusion` of ``hid_chan``; has ``n_scales``.
+
+    Shape: (B, bn_chan, F) -> (B, bn_chan, F)
+    """
+
+    def __init__(self, bn_chan, hid_chan, fusion):
+        super().__init__()
+        self.proj = FusePointwise(1, bn_chan, hid_chan)
+        strides = [1] + [2] * (fusion.n_scales - 1)
+        self.bottom_up = nn.ModuleList(DepthwiseNorm(hid_chan, stride) for stride in strides)
+        self.fusion = fusion
+        self.res_conv = nn.Conv1d(hid_chan, bn_chan, 1)
+
+    def forward(self, x_BCF):
+        scales = [self.bottom_up[0](self.proj([x_BCF]))]
+        for down in self.bottom_up[1:]:
+            scales.append(down(scales[-1]))
+        return self.res_conv(self.fusion(scales)) + x_BCF
+
+
+class RecurrentTrunk(nn.Module):
+    """One block applied again and again: r_1 = G(x), r_t = G(phi(x + r_{t-1})), weights shared by all t.
+
+    Args:
+        block (nn.Module): G, from (B, C, F) to the same shape.
+        chan (int): C.
+
+    Shape: (B, C, F) -> (B, C, F)
+    """
+
+    def __init__(self, block, chan):
+        super().__init__()
+        self.block = block
+        self.rescale = nn.Sequential(nn.Conv1d(chan, chan, 1, groups=chan), nn.PReLU())
+
+    def forward(self, x_BCF, num_iters, checkpointing=False):
+        """Run ``num_iters`` iterations; with ``checkpointing`` their insides are computed again for the gradient."""
+        recompute = checkpointing and torch.is_grad_enabled()
+        r_BCF = None
+        for _ in range(num_iters):
+            if recompute:
+                r_BCF = checkpoint(self._step, x_BCF, r_BCF, use_reentrant=False)
+            else:
+                r_BCF = self._step(x_BCF, r_BCF)
+        return r_BCF
+
+    def _step(self, x_BCF, r_BCF):
+        return self.block(x_BCF if r_BCF is None else self.rescale(x_BCF + r_BCF))

@@ -1,0 +1,152 @@
+"""A-FRCNN and S-FRCNN: recurrent multi-scale convolution between a learned encoder and decoder.
+
+References
+    [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
+    NeurIPS 2021, and its supplementary material.
+"""
+import math
+
+from torch import nn
+from torch.nn import functional as F
+
+from ..layers.checks import check_at_least, check_one_of
+from .frcnn import FRCNNBlock, RecurrentTrunk
+from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
+from ..base import SpeechModel, as_mixtures
+
+
+class _FRCNN(SpeechModel):
+    """Encoder, mask from the recurrent trunk, decoder; a subclass chooses the fusion of scales."""
+
+    def _build(self, make_fusion):
+        sizes = ("n_src", "n_filters", "kernel_size", "bn_chan", "hid_chan", "num_iters")
+        check_at_least(1, **{name: getattr(self, name) for name in sizes})
+        check_one_of(("joint", "shared"), decoder=self.decoder)
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 3, got {self.kernel_size}")
+        hop = self.kernel_size // 2
+        codec = {"kernel_size": self.kernel_size, "stride": hop, "padding": hop, "bias": False}
+        self.encoder_conv = nn.Conv1d(1, self.n_filters, **codec)
+        nn.init.xavier_uniform_(self.encoder_conv.weight)
+        self.bottleneck = nn.Sequential(global_layer_norm(self.n_filters), nn.Conv1d(self.n_filters, self.bn_chan, 1))
+        self.trunk = RecurrentTrunk(FRCNNBlock(self.bn_chan, self.hid_chan, make_fusion()), self.bn_chan)
+        self.mask_net = nn.Sequential(nn.PReLU(), nn.Conv1d(self.bn_chan, self.n_src * self.n_filters, 1), nn.ReLU())
+        n_out = self.n_src if self.decoder == "joint" else 1
+        self.decoder_conv = nn.ConvTranspose1d(n_out * self.n_filters, n_out, output_padding=hop - 1, **codec)
+
+    @property
+    def activation_checkpointing(self):
+        """The argument ``checkpointing``, under the name that all models share."""
+        return self.checkpointing
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, value):
+        self.checkpointing = value
+
+    def forward(self, wav, num_iters=None):
+        """Separate.
+
+        Args:
+            wav (torch.Tensor): (time,), (batch, time) or (batch, 1, time).
+            num_iters (int, optional): iterations of the trunk, if not as trained.
+
+        Returns:
+            torch.Tensor: (n_src, time) for 1-D input, else (batch, n_src, time).
+        """
+        num_iters = self.num_iters if num_iters is None else num_iters
+        check_at_least(1, num_iters=num_iters)
+        return self._as_given(wav, self.estimate(as_mixtures(wav), num_iters))
+
+    def estimate(self, mixture, num_iters):
+        """(batch, time) -> (batch, n_src, time)."""
+        length = mixture.shape[-1]
+        unit = math.lcm(self.kernel_size // 2, 2**self.n_scales)
+        encoded_BCF = self.encoder_conv(F.pad(mixture, (0, -length % unit)).unsqueeze(1))
+        trunk_BCF = self.trunk(self.bottleneck(encoded_BCF), num_iters, self.checkpointing)
+        mask_BSCF = self.mask_net(trunk_BCF).unflatten(1, (self.n_src, self.n_filters))
+        masked_BSCF = mask_BSCF * encoded_BCF.unsqueeze(1)
+        if self.decoder == "joint":
+            return self.decoder_conv(masked_BSCF.flatten(1, 2))[..., :length]
+        return self.decoder_conv(masked_BSCF.flatten(0, 1)).unflatten(0, (-1, self.n_src))[:, :, 0, :length]
+
+
+class AFRCNN(_FRCNN):
+    """A-FRCNN separation model, as described in [1]; the defaults are A-FRCNN-16 (6.1 M parameters).
+
+    Args:
+        n_src (int): number of speakers.
+        n_filters (int): channels of the learned encoder.
+        kernel_size (int): samples of an encoder filter, odd; the hop is ``kernel_size // 2``.
+        bn_chan (int): channels of the trunk (O of [1]); A-FRCNN (sum) has 128.
+        hid_chan (int): channels inside the block (I of [1]).
+        n_scales (int): stages S, at least 2.
+        num_iters (int): iterations; weights are shared, so :meth:`forward` takes another number as well.
+        fusion (str): neighbouring scales are joined by "concat" or "sum".
+        decoder (str): "joint" (as published: every output sees the masked features of all speakers) or "shared"
+            (one decoder, speaker by speaker).
+        checkpointing (bool): compute each iteration again for the gradient instead of keeping its activations.
+        sample_rate (int): Hz.
+
+    References
+        - [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
+          NeurIPS 2021.
+    """
+
+    def __init__(
+        self,
+        n_src=2,
+        n_filters=512,
+        kernel_size=21,
+        bn_chan=512,
+        hid_chan=512,
+        n_scales=5,
+        num_iters=16,
+        fusion="concat",
+        decoder="joint",
+        checkpointing=False,
+        sample_rate=8000,
+    ):
+        super().__init__(sample_rate=sample_rate)
+        self.n_src, self.n_filters, self.kernel_size, self.bn_chan = n_src, n_filters, kernel_size, bn_chan
+        self.hid_chan, self.n_scales, self.num_iters = hid_chan, n_scales, num_iters
+        self.fusion, self.decoder, self.checkpointing = fusion, decoder, checkpointing
+        self._build(lambda: AsyncFusion(hid_chan, n_scales, fusion=fusion))
+
+
+class SFRCNN(_FRCNN):
+    """S-FRCNN: as :class:`AFRCNN`, but all scales are updated in parallel, step by step ([1], synchronous scheme).
+
+    Args:
+        n_src, n_filters, kernel_size, bn_chan, hid_chan, n_scales, num_iters, decoder, checkpointing, sample_rate:
+            as in :class:`AFRCNN`.
+        sync_steps (int, optional): steps, each with its own weights; ``n_scales - 1``, just enough for the coarsest
+            scale to reach the finest one, if None.
+        prune_dead (bool): leave out updates that cannot reach the output; False gives the published size.
+
+    References
+        - [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
+          NeurIPS 2021.
+    """
+
+    def __init__(
+        self,
+        n_src=2,
+        n_filters=512,
+        kernel_size=21,
+        bn_chan=512,
+        hid_chan=512,
+        n_scales=5,
+        num_iters=16,
+        sync_steps=None,
+        prune_dead=True,
+        decoder="joint",
+        checkpointing=False,
+        sample_rate=8000,
+    ):
+        super().__init__(sample_rate=sample_rate)
+        check_at_least(2, n_scales=n_scales)
+        self.n_src, self.n_filters, self.kernel_size, self.bn_chan = n_src, n_filters, kernel_size, bn_chan
+        self.hid_chan, self.n_scales, self.num_iters = hid_chan, n_scales, num_iters
+        self.sync_steps = n_scales - 1 if sync_steps is None else sync_steps
+        self.prune_dead, self.decoder, self.checkpointing = prune_dead, decoder, checkpointing
+        self._build(lambda: SyncFusion(hid_chan, n_scales, self.sync_steps, prune_dead=prune_dead))

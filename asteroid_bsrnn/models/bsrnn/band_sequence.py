@@ -1,0 +1,77 @@
+"""The alternation of nets along time and along the bands, with what may follow them in a block.
+
+Legend: K band, B batch (channels folded in), T frame, N feature, H head.
+"""
+from torch import nn
+
+from .attention import FrameAttention
+from .sequence import DilatedNet, Passage, ResidualNet
+from .tac import TAC
+
+
+class BandSequenceBlock(nn.Module):
+    """One block: time net, band net, then TAC and attention where wanted.
+
+    With several heads, neighbouring features form a head; heads share all weights of the two nets.
+
+    Args:
+        time_net, band_net (nn.Module): nets of :mod:`.sequence` over ``n_feat // n_heads`` features.
+        n_heads (int): parallel heads of the two nets.
+        tac (nn.Module, optional): exchange between channels.
+        attention (nn.Module, optional): attention over frames.
+    """
+
+    def __init__(self, time_net, band_net, n_heads=1, tac=None, attention=None):
+        super().__init__()
+        self.time_net, self.band_net, self.n_heads = time_net, band_net, n_heads
+        self.tac, self.attention = tac, attention
+
+    def forward(self, x_KBTN, n_chan=1):
+        """Shape: (bands, batch * n_chan, frames, features) in and out."""
+        if self.n_heads > 1:
+            n_batch = x_KBTN.shape[1]
+            x_KBTN = x_KBTN.unflatten(3, (self.n_heads, -1)).transpose(2, 3).flatten(1, 2)
+        x_TBKN = self.time_net(x_KBTN)
+        x_KBTN = self.band_net(x_TBKN)
+        if self.n_heads > 1:
+            x_KBTN = x_KBTN.unflatten(1, (n_batch, self.n_heads)).transpose(2, 3).flatten(3)
+        if self.tac is not None:
+            x_KBTN = self.tac(x_KBTN, n_chan)
+        return x_KBTN if self.attention is None else self.attention(x_KBTN)
+
+
+def build_block(args, n_bands):
+    """A block from the constructor arguments of :class:`~asteroid_bsrnn.models.BSRNN`.
+
+    Args:
+        args: object with these arguments as attributes.
+        n_bands (int): K.
+    """
+    tac = TAC(args.feature_dim, args.tac_ratio, args.tac_act) if args.stereo == "tac" else None
+    attention = None
+    if args.n_attn_heads:
+        attention = FrameAttention(args.feature_dim, n_bands, args.n_attn_heads, args.attn_dim)
+    nets = [_build_net(args, layer, axis) for axis, layer in enumerate((args.time_layer, args.band_layer))]
+    return BandSequenceBlock(*nets, args.n_heads, tac, attention)
+
+
+def _build_net(args, layer, axis):
+    n_feat = args.feature_dim // args.n_heads
+    if layer == "none":
+        return Passage()
+    if layer == "dilated":
+        n_dilated, kernel_size, ratio = dilated_settings(args, axis)
+        return DilatedNet(n_feat, n_dilated, kernel_size, ratio, args.eps)
+    n_groups = norm_groups(args.group_num, n_feat)
+    return ResidualNet(layer, n_feat, args.hid_ratio, args.bidirectional, n_groups, args.eps)
+
+
+def norm_groups(group_num, n_feat):
+    """Groups of the norms: as given, or one per 16 features where None."""
+    return max(n_feat // 16, 1) if group_num is None else group_num
+
+
+def dilated_settings(args, axis):
+    """(layers, kernel, ratio) of the dilated net along time (axis 0) or bands (axis 1)."""
+    values = (args.n_dilated, args.dilated_kernel, args.dilated_ratio)
+    return tuple(value if isinstance(value, int) else value[axis] for value in values)

@@ -1,0 +1,141 @@
+"""Band-Split RNN with every variant of the replication paper as an argument."""
+from dataclasses import fields
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from ...dsp.stft import STFT
+from .band_sequence import build_block
+from .band_split import BandSplit
+from .mask_estimation import MaskEstimation
+from ..base import MusicModel, as_batch, as_ranked
+from .config import BSRNNConfig
+
+
+class BSRNN(MusicModel):
+    """Band-Split RNN for music separation.
+
+    Channels are independent (``stereo=None``: any number of channels), exchange information in every block ("tac":
+    any number, mono included), or are read together by the band split ("naive": trained for ``in_channels``). A
+    naive model takes other counts in groups of ``in_channels`` consecutive channels; the last group is filled by
+    repeating its own channels in turn, and the estimates of the copies are averaged. Mono is thus duplicated.
+
+    Args:
+        *arguments, **keywords: those of :class:`~asteroid_bsrnn.models.bsrnn.config.BSRNNConfig`.
+
+    Attributes:
+        activation_checkpointing (bool): recompute each block in the backward pass instead of keeping what is inside.
+
+    Raises:
+        ValueError: for arguments that contradict each other, with what is allowed.
+
+    References
+        [1] Luo and Yu, "Music Source Separation with Band-Split RNN", TASLP 2023.
+        [2] Magron, Serizel and Douwes, "The Costs of Reproducibility in Music Separation Research", 2026.
+    """
+
+    Config = BSRNNConfig
+    activation_checkpointing = False
+
+    def __init__(self, *arguments, **keywords):
+        config = BSRNNConfig(*arguments, **keywords)
+        super().__init__(config)
+        for name in {field.name for field in fields(config)} - {"sources", "sample_rate", "in_channels"}:
+            setattr(self, name, getattr(config, name))
+        self.widths = config.widths
+        self.stft = STFT(config.n_fft, config.n_hop)
+        self.band_split = BandSplit(self.widths, config.feature_dim, config.mask_channels, config.eps)
+        self.blocks = torch.nn.ModuleList(build_block(config, len(self.widths)) for _ in range(config.n_repeats))
+        self.masks = MaskEstimation(
+            self.widths,
+            config.feature_dim,
+            config.mask_ratio,
+            config.n_masks,
+            config.mask_channels,
+            config.mask_context,
+            config.eps,
+        )
+
+    @property
+    def channels(self):
+        """Channels that are read at once; any number where they are independent."""
+        return None if self.stereo is None else self.in_channels
+
+    @property
+    def has_residual(self):
+        """Whether the last source is what the others leave."""
+        return self.config.n_masks < self.n_src
+
+    def forward(self, wav):
+        """Separate.
+
+        Shape:
+            - wav: (batch, channels, time), (batch, time) or (time,), mono where no channel axis is given
+            - returns: (batch, n_src, channels, time), (batch, n_src, time) or (n_src, time)
+        """
+        return self.forward_stft(wav)[0]
+
+    def estimates(self, wav):
+        """Waveforms and masked spectra: what :class:`~asteroid_bsrnn.losses.TimeTFLoss` takes."""
+        return self.forward_stft(wav)
+
+    def shared_key(self):
+        """Models of one STFT share it."""
+        return "stft", self.n_fft, self.n_hop
+
+    def analyse(self, wav_BCL):
+        """(batch, channels, time) -> (batch, channels, n_fft // 2 + 1, frames), complex."""
+        return self.stft(wav_BCL)
+
+    def separate_analysed(self, spec_BCFT, length):
+        """Spectrum of the mixture to waveforms, (batch, n_src, channels, length)."""
+        return self.stft.inverse(self.separate_spectrum(spec_BCFT), length)
+
+    def forward_stft(self, wav):
+        """Separate, and give the masked spectra too (as estimated, not analysed again from the waveforms).
+
+        Returns:
+            tuple: waveforms as from :meth:`forward`; complex spectra with (bins, frames) in the place of time.
+        """
+        spec_BSCFT = self.separate_spectrum(self.stft(as_batch(wav)))
+        wav_BSCL = self.stft.inverse(spec_BSCFT, wav.shape[-1]).to(wav.dtype)
+        return as_ranked(wav, wav_BSCL), as_ranked(wav, spec_BSCFT)
+
+    def separate_spectrum(self, spec_BCFT):
+        """Spectrum of the mixture to spectra of the sources.
+
+        Shape:
+            - spec_BCFT: (batch, channels, n_fft // 2 + 1, frames), complex
+            - returns: (batch, n_src, channels, n_fft // 2 + 1, frames), complex
+        """
+        n_chan = spec_BCFT.shape[1]
+        if self.stereo == "naive":
+            est_BSCFT = self._in_channel_groups(spec_BCFT)
+        else:
+            est = self._masked(spec_BCFT.flatten(0, 1)[:, None], n_chan)
+            est_BSCFT = est.view(-1, n_chan, *est.shape[1:2], *est.shape[3:]).transpose(1, 2)
+        if not self.has_residual:
+            return est_BSCFT
+        rest = spec_BCFT[:, None] - est_BSCFT.sum(1, keepdim=True)
+        return torch.cat([est_BSCFT, rest], dim=1)
+
+    def _masked(self, spec_BCFT, n_chan):
+        x_KBTN = self.band_split(spec_BCFT)
+        for block in self.blocks:
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                x_KBTN = checkpoint(block, x_KBTN, n_chan, use_reentrant=False)
+            else:
+                x_KBTN = block(x_KBTN, n_chan)
+        return self.masks(x_KBTN, spec_BCFT)
+
+    def _in_channel_groups(self, spec_BCFT):
+        """Naive stereo for any number of channels; see the class."""
+        n_chan, size = spec_BCFT.shape[1], self.in_channels
+        if n_chan == size:
+            return self._masked(spec_BCFT, n_chan)
+        parts = []
+        for group in spec_BCFT.split(size, dim=1):
+            index = torch.arange(size) % group.shape[1]
+            est_BSCFT = self._masked(group[:, index], size)
+            parts += [est_BSCFT[:, :, index == chan].mean(2, keepdim=True) for chan in range(group.shape[1])]
+        return torch.cat(parts, dim=2)

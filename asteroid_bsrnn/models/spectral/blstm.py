@@ -1,0 +1,121 @@
+"""Spectra, normalised features and the BLSTM of the mask and embedding networks.
+
+Legend: B batch, F bin, T frame, H hidden.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ..layers.checks import check_at_least, check_divides, check_fraction, check_one_of
+
+LOG_FLOOR = 1e-5
+
+
+class SpectralFrontEnd(nn.Module):
+    """STFT with its exact inverse, and log magnitudes normalised by statistics that are stored with the weights.
+
+    The signal is padded with zeros to whole hops, such that a frame is centred on its end and every length comes back.
+
+    Args:
+        n_fft (int): samples of a frame.
+        n_hop (int): samples between frames; divides ``n_fft``, at most half of it.
+        window (str): "hann" or "sqrt_hann".
+    """
+
+    def __init__(self, n_fft, n_hop, window):
+        super().__init__()
+        check_at_least(2, n_fft=n_fft)
+        check_at_least(1, n_hop=n_hop)
+        check_divides("n_hop", n_hop, "n_fft", n_fft)
+        check_one_of(("hann", "sqrt_hann"), window=window)
+        if 2 * n_hop > n_fft:
+            raise ValueError(f"n_hop must be at most half of n_fft ({n_fft}), got {n_hop}")
+        self.n_fft, self.n_hop, self.n_bins = n_fft, n_hop, n_fft // 2 + 1
+        values = torch.hann_window(n_fft)
+        self.register_buffer("window", values.sqrt() if window == "sqrt_hann" else values, persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(self.n_bins))
+        self.register_buffer("feature_std", torch.ones(self.n_bins))
+
+    def analyse(self, wav):
+        """(..., time) -> complex (..., F, T)."""
+        flat = wav.float().reshape(-1, wav.shape[-1])
+        flat = F.pad(flat, (0, -wav.shape[-1] % self.n_hop))
+        spectra = torch.stft(
+            flat, self.n_fft, self.n_hop, window=self.window, center=True, pad_mode="constant", return_complex=True
+        )
+        return spectra.reshape(wav.shape[:-1] + spectra.shape[-2:])
+
+    def synthesise(self, spectra, length):
+        """complex (..., F, T) -> (..., length)."""
+        flat = spectra.flatten(0, -3)
+        wav = torch.istft(flat, self.n_fft, self.n_hop, window=self.window, center=True)
+        return F.pad(wav, (0, max(0, length - wav.shape[-1])))[..., :length].unflatten(0, spectra.shape[:-2])
+
+    def n_frames(self, lengths):
+        """Frames that samples (B,) reach: frames past them see zeros only."""
+        return torch.div(lengths + self.n_hop - 1, self.n_hop, rounding_mode="floor") + 1
+
+    def features(self, magnitude_BFT):
+        """Normalised log magnitudes (B, T, F)."""
+        return (_log(magnitude_BFT).mT - self.feature_mean) / self.feature_std
+
+    @torch.no_grad()
+    def fit(self, mixtures):
+        """Set mean and standard deviation of each bin's log magnitude from an iterable of waveforms (..., time).
+
+        Raises:
+            ValueError: if there is no waveform.
+        """
+        count, total, squares = 0, 0.0, 0.0
+        for wav in mixtures:
+            magnitude = self.analyse(wav.to(self.window.device)).abs()
+            logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)
+            count, total, squares = count + len(logs), total + logs.sum(0), squares + logs.square().sum(0)
+        if count == 0:
+            raise ValueError("no mixture to take the statistics of the features from")
+        mean = total / count
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_((squares / count - mean.square()).clamp(min=1e-8).sqrt())
+
+
+def _log(magnitude):
+    return magnitude.clamp(min=LOG_FLOOR).log()
+
+
+class BLSTM(nn.Module):
+    """Stacked BiLSTM over frames, which never sees padded frames.
+
+    Shape: (B, T, F) -> (B, T, 2 * hid_size)
+    """
+
+    def __init__(self, in_size, hid_size, n_layers, dropout):
+        super().__init__()
+        check_at_least(1, hid_size=hid_size, n_layers=n_layers)
+        check_fraction(dropout=dropout)
+        between = dropout if n_layers > 1 else 0.0
+        self.rnn = nn.LSTM(in_size, hid_size, n_layers, batch_first=True, dropout=between, bidirectional=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTF, n_frames=None):
+        if n_frames is None:
+            return self.dropout(self.rnn(x_BTF)[0])
+        packed = pack_padded_sequence(x_BTF, n_frames.cpu(), batch_first=True, enforce_sorted=False)
+        return self.dropout(pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x_BTF.shape[1])[0])
+
+
+class MaskHead(nn.Module):
+    """Linear layer to one non-negative mask per source.
+
+    Shape: (B, T, H) -> (B, n_src, F, T)
+    """
+
+    def __init__(self, in_size, n_src, n_bins, mask_act):
+        super().__init__()
+        check_at_least(1, n_src=n_src)
+        check_one_of(("relu", "sigmoid"), mask_act=mask_act)
+        self.n_src, self.linear = n_src, nn.Linear(in_size, n_src * n_bins)
+        self.act = nn.ReLU() if mask_act == "relu" else nn.Sigmoid()
+
+    def forward(self, x_BTH):
+        return self.act(self.linear(x_BTH)).unflatten(-1, (self.n_src, -1)).permute(0, 2, 3, 1)

@@ -1,0 +1,172 @@
+"""Deep clustering and Chimera++: embeddings of time-frequency bins, and masks beside them.
+
+References
+    [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al., ICASSP 2016.
+    [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ...losses.clustering import ClusteringLoss, affinity_distance
+from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
+from ..layers.checks import check_at_least, check_one_of
+from .kmeans import kmeans
+from .blstm import BLSTM, MaskHead, SpectralFrontEnd
+from .spectral_model import SpectralSpeechModel
+
+ACTIVE_DB = 40.0
+"""A bin counts if it is at most this much below the loudest one of its utterance."""
+
+
+def active_bins(magnitude):
+    """Bins (batch, F, T) within 40 dB of the utterance's maximum, as booleans."""
+    threshold = magnitude.amax((-2, -1), keepdim=True) * 10 ** (-ACTIVE_DB / 20)
+    return magnitude >= threshold
+
+
+class _ClusteringModel(SpectralSpeechModel):
+    """BLSTM with a unit-norm embedding for every time-frequency bin."""
+
+    def _build(self):
+        check_at_least(1, n_src=self.n_src, embedding_dim=self.embedding_dim)
+        self.front_end = SpectralFrontEnd(self.n_fft, self.n_hop, "sqrt_hann")
+        self.rnn = BLSTM(self.front_end.n_bins, self.hid_size, self.n_layers, self.dropout)
+        self.embed = nn.Linear(2 * self.hid_size, self.front_end.n_bins * self.embedding_dim)
+
+    def embeddings(self, hidden):
+        """Hidden frames (batch, T, H) -> unit vectors (batch, F * T, embedding_dim)."""
+        raw = torch.tanh(self.embed(hidden)).unflatten(-1, (-1, self.embedding_dim))
+        return F.normalize(raw.transpose(1, 2).flatten(1, 2).float(), dim=-1)
+
+    def cluster_masks(self, hidden, magnitude):
+        """Binary masks (batch, n_src, F, T): k-means on the active bins, other bins follow the nearest centre."""
+        active = active_bins(magnitude).flatten(1)
+        labels = kmeans(self.embeddings(hidden), self.n_src, active, self.kmeans_starts, seed=self.kmeans_seed)[0]
+        return F.one_hot(labels, self.n_src).mT.unflatten(-1, magnitude.shape[-2:]).to(magnitude.dtype)
+
+    def _training_batch(self, mixture, sources, lengths):
+        """Hidden frames, spectra of mixture and sources, labels and weights (batch, F * T), valid frames."""
+        mixture, sources, n_frames = self._padded(mixture, sources, lengths)
+        spectrum, source_spectra = self.front_end.analyse(mixture), self.front_end.analyse(sources)
+        hidden = self.rnn(self.front_end.features(spectrum.abs()), n_frames)
+        weights = active_bins(spectrum.abs())
+        if n_frames is not None:
+            frames = torch.arange(weights.shape[-1], device=weights.device)
+            weights = weights & (frames < n_frames.unsqueeze(1)).unsqueeze(1)
+        labels = source_spectra.abs().argmax(1)
+        return hidden, spectrum, source_spectra, labels.flatten(1), weights.flatten(1), n_frames
+
+
+class DPCL(_ClusteringModel):
+    """Deep clustering [1]; the defaults are the clustering network of DPCL++ (10.6 M parameters).
+
+    Args:
+        n_src (int): number of speakers.
+        n_fft (int): samples of a frame.
+        n_hop (int): samples between frames; divides ``n_fft``.
+        hid_size (int): units of each LSTM per direction.
+        n_layers (int): layers of the BiLSTM.
+        embedding_dim (int): size of the embedding of a bin.
+        dropout (float): between layers and before the embeddings.
+        kmeans_starts (int): restarts of the clustering.
+        kmeans_seed (int): seed of the clustering; the same input gives the same output.
+        sample_rate (int): Hz.
+
+    References
+        - [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al.,
+          ICASSP 2016.
+    """
+
+    def __init__(
+        self,
+        n_src=2,
+        n_fft=256,
+        n_hop=64,
+        hid_size=300,
+        n_layers=4,
+        embedding_dim=40,
+        dropout=0.5,
+        kmeans_starts=10,
+        kmeans_seed=0,
+        sample_rate=8000,
+    ):
+        super().__init__(sample_rate=sample_rate)
+        self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
+        self.embedding_dim, self.dropout = embedding_dim, dropout
+        self.kmeans_starts, self.kmeans_seed = kmeans_starts, kmeans_seed
+        self._build()
+        self.loss_func = ClusteringLoss(n_src)
+
+    def estimate(self, mixture):
+        """(batch, time) -> (batch, n_src, time); the sources sum to the mixture."""
+        spectrum = self.front_end.analyse(mixture)
+        hidden = self.rnn(self.front_end.features(spectrum.abs()))
+        return self._masked(self.cluster_masks(hidden, spectrum.abs()), spectrum, mixture.shape[-1])
+
+    def training_loss(self, mixture, sources, lengths=None):
+        """Deep clustering loss; arguments as in :meth:`UPITBLSTM.training_loss`."""
+        hidden, _, _, labels, weights, _ = self._training_batch(mixture, sources, lengths)
+        return self.loss_func(self.embeddings(hidden), labels, weights)
+
+
+class Chimera(_ClusteringModel):
+    """Chimera++ [2]: an embedding head for training and a mask head for separation (32.9 M parameters).
+
+    The loss is ``alpha`` times the clustering loss per pair of bins plus ``1 - alpha`` times the phase-sensitive
+    uPIT loss per bin.
+
+    Args:
+        n_src, n_fft, n_hop, hid_size, n_layers, embedding_dim, dropout, kmeans_starts, kmeans_seed, sample_rate:
+            as in :class:`DPCL`.
+        mask_act (str): "relu" or "sigmoid".
+        alpha (float): weight of the clustering loss, in [0, 1].
+        separate_by (str): "mask" (mask head) or "clustering" (k-means of the embeddings).
+
+    References
+        - [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
+    """
+
+    def __init__(
+        self,
+        n_src=2,
+        n_fft=256,
+        n_hop=64,
+        hid_size=600,
+        n_layers=4,
+        embedding_dim=20,
+        dropout=0.3,
+        mask_act="sigmoid",
+        alpha=0.975,
+        separate_by="mask",
+        kmeans_starts=10,
+        kmeans_seed=0,
+        sample_rate=8000,
+    ):
+        super().__init__(sample_rate=sample_rate)
+        check_one_of(("mask", "clustering"), separate_by=separate_by)
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must be in [0, 1], got {alpha!r}")
+        self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
+        self.embedding_dim, self.dropout, self.mask_act = embedding_dim, dropout, mask_act
+        self.alpha, self.separate_by = alpha, separate_by
+        self.kmeans_starts, self.kmeans_seed = kmeans_starts, kmeans_seed
+        self._build()
+        self.mask_head = MaskHead(2 * hid_size, n_src, self.front_end.n_bins, mask_act)
+        self.mask_loss = PhaseSensitiveUPIT()
+
+    def estimate(self, mixture):
+        """(batch, time) -> (batch, n_src, time)."""
+        spectrum = self.front_end.analyse(mixture)
+        hidden = self.rnn(self.front_end.features(spectrum.abs()))
+        by_mask = self.separate_by == "mask"
+        masks = self.mask_head(hidden) if by_mask else self.cluster_masks(hidden, spectrum.abs())
+        return self._masked(masks, spectrum, mixture.shape[-1])
+
+    def training_loss(self, mixture, sources, lengths=None):
+        """Both losses, weighted; arguments as in :meth:`UPITBLSTM.training_loss`."""
+        hidden, spectrum, source_spectra, labels, weights, n_frames = self._training_batch(mixture, sources, lengths)
+        clustering = affinity_distance(self.embeddings(hidden), labels, self.n_src, weights)[0].mean()
+        estimates = self.mask_head(hidden).float() * spectrum.abs().unsqueeze(1)
+        targets = phase_sensitive_targets(spectrum, source_spectra)
+        return self.alpha * clustering + (1 - self.alpha) * self.mask_loss(estimates, targets, n_frames=n_frames)

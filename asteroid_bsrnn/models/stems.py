@@ -1,0 +1,170 @@
+"""Several models that each estimate some sources, or one model of several, as one separator with named stems."""
+from typing import Any, Iterable, Mapping, Optional, Sequence, Union
+
+import torch
+
+from .base import SeparationModel, as_batch, as_model, as_ranked, run_batch
+from .layers.checks import plain, source_names
+from .names import MODELS, named_arguments
+
+DEFAULT = "BSRNN"  # what a member without a name is: files of version 0.1.0
+
+
+class StemSeparator(SeparationModel):
+    """Members that each estimate some sources of the same mixture.
+
+    Members with equal :meth:`~.base.SeparationModel.shared_key` share one analysis (an STFT). A member that gives its
+    sources no names (one of Asteroid's models) is told them by ``sources`` in its entry.
+
+    Args:
+        members: the models, or their constructor arguments with ``model_name`` (BSRNN without). Kept in float32.
+        sources: which sources in which order; None is all, in the members' order.
+
+    Raises:
+        ValueError: for no members, a source that two members estimate or none, or different sample rates.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Union[torch.nn.Module, Mapping[str, Any]]],
+        sources: Union[None, str, Sequence[str]] = None,
+    ) -> None:
+        networks = [_network(member) for member in members]
+        if not networks:
+            raise ValueError("a StemSeparator needs at least one member")
+        views = [as_model(network) for network in networks]
+        rates = {int(view.sample_rate) for view in views}
+        if len(rates) > 1:
+            raise ValueError(f"the members have different sample rates: {', '.join(map(str, sorted(rates)))} Hz")
+        channels = {view.channels for view in views} - {None}
+        super().__init__(views[0].sample_rate, max(channels, default=2))
+        self._channels = channels.pop() if len(channels) == 1 else None
+        self.sources = _all_sources(views)
+        self.sources = self._chosen(sources)
+        self.networks = torch.nn.ModuleList(networks).float()
+        self.level_equivariant = all(view.level_equivariant for view in views)
+        self.segment = max((view.segment for view in views if view.segment), default=None)
+
+    @property
+    def channels(self) -> Optional[int]:
+        """Channels that the members read at once; None for any number, and where they differ (each is then given its own)."""
+        return self._channels
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Constructor arguments of the members, in plain values."""
+        return [_entry(member) for member in self.networks]
+
+    @property
+    def n_src(self) -> int:
+        """Number of sources."""
+        return len(self.sources)
+
+    @property
+    def activation_checkpointing(self) -> bool:
+        """Whether the members recompute instead of keeping; setting it sets all that can."""
+        return any(as_model(member).activation_checkpointing for member in self.networks)
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, value: bool) -> None:
+        for member in self.networks:
+            if hasattr(member, "activation_checkpointing"):
+                member.activation_checkpointing = value
+
+    def _chosen(self, sources: Union[None, str, Iterable[str]]) -> tuple[str, ...]:
+        if sources is None:
+            return self.sources
+        chosen = (sources,) if isinstance(sources, str) else tuple(sources)
+        unknown = [name for name in chosen if name not in self.sources]
+        if unknown or not chosen or len(set(chosen)) < len(chosen):
+            wrong = f"unknown source {unknown[0]!r}" if unknown else f"sources must be different names, got {chosen}"
+            raise ValueError(f"{wrong}: this separator has {', '.join(self.sources)}")
+        return chosen
+
+    def forward(self, wav: torch.Tensor, sources: Optional[Sequence[str]] = None) -> torch.Tensor:
+        """Separate; members without a wanted source are not run.
+
+        Args:
+            wav: mixture.
+            sources: a subset of :attr:`sources`, in the wanted order.
+
+        Shape:
+            - wav: (batch, channels, time), (batch, time) or (time,), mono where no channel axis is given
+            - returns: (batch, n_src, channels, time), (batch, n_src, time) or (n_src, time)
+        """
+        chosen = self._chosen(sources)
+        wav_BCL = as_batch(wav)
+        stems, analysed = {}, {}
+        for member in self.networks:
+            names = as_model(member).sources
+            wanted = [name for name in names if name in chosen]
+            if wanted:
+                est_BSCL = _estimates(member, wav_BCL, analysed, wanted)
+                stems.update(zip(wanted, est_BSCL.unbind(1)))
+        return as_ranked(wav, torch.stack([stems[name] for name in chosen], dim=1))
+
+
+def _estimates(
+    member: torch.nn.Module, wav_BCL: torch.Tensor, analysed: dict[Any, torch.Tensor], wanted: list[str]
+) -> torch.Tensor:
+    """(batch, wanted sources, channels, time) of one member; ``analysed`` remembers what members share."""
+    model, names = as_model(member), as_model(member).sources
+    key = model.shared_key()
+    if key is None:
+        est_BSCL = run_batch(member, wav_BCL)
+    else:
+        if key not in analysed:
+            analysed[key] = model.analyse(wav_BCL)
+        est_BSCL = model.separate_analysed(analysed[key], wav_BCL.shape[-1])
+    if est_BSCL.shape[1] != len(names):
+        raise ValueError(f"{type(member).__name__} gave {est_BSCL.shape[1]} estimates for {', '.join(names)}")
+    return est_BSCL[:, [names.index(name) for name in wanted]].to(wav_BCL.dtype)
+
+
+def _all_sources(views: Sequence[Any]) -> tuple[str, ...]:
+    for view in views:
+        if view.sources is None:
+            raise ValueError(f"a {type(view).__name__} without source names is told them by 'sources' in its entry")
+    names = [source for view in views for source in view.sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"more than one member estimates {', '.join(twice)}")
+    return tuple(names)
+
+
+def _network(member: Union[torch.nn.Module, Mapping[str, Any]]) -> torch.nn.Module:
+    if isinstance(member, torch.nn.Module):
+        return member
+    if isinstance(member, Mapping):
+        arguments = dict(member)
+        return build_named(arguments.pop("model_name", DEFAULT), **arguments)
+    raise ValueError(f"members are models or their constructor arguments, got {type(member).__name__}")
+
+
+def build_named(model_name: str, sources: Optional[Sequence[str]] = None, **arguments: Any) -> torch.nn.Module:
+    """A model with named sources, of a class that takes their names or of one that knows only their number.
+
+    Raises:
+        ValueError: for an unknown class, or arguments that it refuses.
+    """
+    cls = MODELS.get(model_name)
+    known = named_arguments(cls)
+    if sources is None:
+        return cls(**arguments)
+    names = source_names(sources)
+    if "sources" in known:
+        return cls(sources=names, **arguments)
+    if "n_src" in known:
+        arguments = {"n_src": len(names), **arguments}
+    model = cls(**arguments)
+    model.sources = names
+    return model
+
+
+def _entry(member: torch.nn.Module) -> dict[str, Any]:
+    """What builds the member again; a BSRNN's arguments stand alone, as in files of version 0.1.0."""
+    arguments = {name: plain(value) for name, value in member.get_model_args().items()}
+    if type(member).__name__ == DEFAULT:
+        return member.get_model_args()
+    sources = {} if "sources" in arguments else {"sources": list(member.sources)}
+    return {"model_name": type(member).__name__, **arguments, **sources}

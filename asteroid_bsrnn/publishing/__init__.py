@@ -1,0 +1,1 @@
+"""The folder that one uploads to the hub, and its card."""

@@ -1,0 +1,108 @@
+"""The folder that one uploads to the hub: weights in both formats, a model card, the configuration."""
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ..common.download import checksum
+from ..common.errors import UserError
+from ..common.files import write_json, write_text
+from .card import model_card, read_card
+from ..weights.load import load_model, read_conf
+from ..weights.safetensors import plain, save_safetensors, weights_sha256
+
+
+def publish(exp_dir, out=None, licence=None, overwrite=False):
+    """Write everything that a model's page on the hub needs.
+
+    These are ``pytorch_model.bin`` (the host's name), ``model.safetensors``, ``README.md``, ``config.json``, and
+    ``conf.yml`` and ``final_metrics.json`` where the experiment has them.
+
+    Args:
+        exp_dir (str or Path): experiment folder with ``best_model.pth``.
+        out (str or Path, optional): folder to write; default ``exp_dir/publish_dir``.
+        licence (str, optional): licence of the weights, e.g. ``"cc-by-nc-4.0"``; default: said to be not stated.
+        overwrite (bool): replace an existing folder.
+
+    Returns:
+        Path: the folder, complete; nothing is left behind on failure.
+
+    Raises:
+        UserError: no trained model, or a folder that exists and is not empty.
+    """
+    exp_dir = Path(exp_dir)
+    out = Path(out) if out else exp_dir / "publish_dir"
+    stored = _trained(exp_dir)
+    model = load_model(stored)
+    card = read_card(exp_dir, model, stored, licence)
+    conf_file = exp_dir / "conf.yml"
+    training_conf = conf_file.read_text(encoding="utf-8") if conf_file.exists() else ""
+    with _atomic_folder(out, overwrite) as folder:
+        _write_weights(folder, stored, card, training_conf)
+        for name in ("conf.yml", "final_metrics.json"):
+            if (exp_dir / name).exists():
+                shutil.copyfile(exp_dir / name, folder / name)
+        hashes = {
+            name: checksum.of_file(folder / name).partition(":")[2]
+            for name in ("pytorch_model.bin", "model.safetensors")
+        }
+        config = {
+            "model_name": stored["model_name"],
+            "model_args": plain(stored["model_args"]),
+            **card,
+            "sha256": hashes,
+        }
+        write_json(folder / "config.json", config)
+        write_text(folder / "README.md", model_card(card, stored["model_name"], hashes, training_conf))
+    return out
+
+
+def _trained(exp_dir):
+    if not exp_dir.is_dir():
+        raise UserError(f"there is no experiment folder {exp_dir}")
+    path = exp_dir / "best_model.pth"
+    if not path.is_file():
+        raise UserError(f"{exp_dir} holds no trained model: expected is {path.name}, which training writes")
+    return read_conf(path)
+
+
+def _write_weights(folder, stored, card, training_conf):
+    """Both files, each read back and compared: what is uploaded is what was trained."""
+    infos = {
+        **plain(stored.get("infos", {})),
+        "card": card,
+        "training_config": training_conf,
+        "final_metrics": card["scores"],
+    }
+    conf = {key: stored[key] for key in ("model_name", "state_dict", "model_args")}
+    torch.save({**conf, "infos": infos}, folder / "pytorch_model.bin")
+    save_safetensors(conf, folder / "model.safetensors", card)
+    digest = weights_sha256(stored["state_dict"])
+    for name in ("pytorch_model.bin", "model.safetensors"):
+        if weights_sha256(load_model(folder / name).state_dict()) != digest:
+            raise UserError(f"{name} does not give back the weights of the experiment; nothing was published")
+
+
+@contextmanager
+def _atomic_folder(path, overwrite):
+    """Yield a hidden folder beside ``path`` that takes its place when the block succeeds."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} exists and is no folder")
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise UserError(f"{path} exists already; choose another folder or pass --overwrite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.absolute().with_name(f".{path.absolute().name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
+    try:
+        yield partial
+        old = partial.with_suffix(".old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

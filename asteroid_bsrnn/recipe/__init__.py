@@ -1,0 +1,1 @@
+"""What the recipes' scripts do: configuration, stages, launch, repeat."""

@@ -1,0 +1,142 @@
+"""What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
+import argparse
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+from .. import losses
+from ..common.errors import UserError
+from ..common.files import full_disk_explained, read_json
+from ..experiment.energy import Ledger
+from ..experiment.run import RunRecord, now
+from ..models.names import named_arguments
+from ..training.state.mending import refuse_damaged
+from .configuration import PROTOCOLS, experiments, load_conf, merge, parse_overrides
+from .repeat import repeat
+
+
+def recipe_parser(description):
+    """Argument parser with the options by which a recipe picks its configuration."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--exp_dir", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--variant", help="file in local/variants, without .yml, or the path of one")
+    parser.add_argument("--protocol", default="published", choices=PROTOCOLS)
+    parser.add_argument("--overlay", type=Path, action="append", default=[], help="YAML file laid over the variant")
+    parser.add_argument("--demo", action="store_true", help="give the model the demonstration size of its family")
+    parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="single values, laid over all")
+    parser.add_argument("--seed", type=int, help="short for --set training.seed=SEED")
+    parser.add_argument("--repeat", default="", metavar="RUN_JSON", help="take everything from an earlier run")
+    parser.add_argument("--resume_with", default="", metavar="SECTION.KEY=VALUE ...", help="changes when a run goes on")
+    return parser
+
+
+def recipe_conf(args, recipe_dir):
+    """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
+
+    Returns:
+        tuple: configuration, ``{"variant": ..., "protocol": ...}``.
+
+    Raises:
+        UserError: for everything that cannot be meant; see :func:`asteroid_bsrnn.recipe.configuration.load_conf`.
+    """
+    overrides = list(args.set) + ([f"training.seed={args.seed}"] if args.seed is not None else [])
+    info = {"variant": args.variant, "protocol": args.protocol}
+    if args.repeat:
+        then, known, notes = repeat(args.repeat)
+        conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in info}
+        for note in notes:
+            print(f"note on {args.repeat}: {note}")
+    else:
+        conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
+    return merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with"), info
+
+
+def chosen_experiments(conf, source="all"):
+    """Those of :func:`asteroid_bsrnn.recipe.configuration.experiments` that ``--source`` asks for.
+
+    Args:
+        source (str): ``"all"``, or names with commas.
+
+    Raises:
+        UserError: for a source that the configuration does not train a model for.
+    """
+    every = experiments(conf)
+    if source == "all":
+        return every
+    wanted, known = source.split(","), [name for name, _ in every if name]
+    for name in wanted:
+        if name not in known:
+            allowed = ", ".join(["all", *known])
+            raise UserError(f"--source {name!r}: this configuration trains models for {allowed}")
+    return [entry for entry in every if entry[0] in wanted]
+
+
+def make_loss(conf, n_src):
+    """The loss of a configuration; one that takes ``n_src`` is told the number of sources.
+
+    Models that define ``training_loss`` are trained with that instead.
+    """
+    section = dict(conf["loss"])
+    loss = losses.get(section.pop("name"))
+    takes = "n_src" in named_arguments(loss) and "n_src" not in section
+    return loss(**section, **({"n_src": n_src} if takes else {}))
+
+
+def measured(exp_dir, phase, energy, done=False):
+    """Context in which energy is entered under ``phase``, unless there is nothing to do or none is tracked."""
+    if done or not energy["track"]:
+        return nullcontext()
+    return Ledger(Path(exp_dir) / "energy.json").track(phase, country=energy["country"], pue=energy["pue"])
+
+
+class ExperimentRecord:
+    """``conf.yml`` and ``run.json`` of an experiment that consists of several models, each with a folder of its own.
+
+    An experiment of one model is recorded by ``fit`` alone; then this does nothing. Nor does it when all that is asked
+    for was finished before.
+
+    Args:
+        exp_dir (Path): folder of the experiment.
+        conf (dict): configuration.
+        info (dict): further entries of ``run.json``.
+        names (list): models that are to be trained now.
+        allow_changes (bool): whether values may differ from those that the folder was begun with.
+
+    Raises:
+        UserError: if the folder holds another configuration, or the folder of a model cannot be continued.
+    """
+
+    def __init__(self, exp_dir, conf, info, names, allow_changes=False):
+        self.record = None
+        if len(experiments(conf)) == 1:
+            return
+        record = RunRecord(exp_dir, conf)
+        changes, models = record.changes(allow_changes), record.values.get("models", {})
+        joined = (exp_dir / "best_model.pth").exists()
+        for name in names:
+            refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
+        if changes or any(models.get(name, {}).get("status") != "finished" for name in names):
+            self.record = record
+            record.begin(seed=conf["training"]["seed"], **info)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self.record is None:
+            return
+        stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
+        status = "finished" if kind is None else "interrupted" if stopped else "failed"
+        with full_disk_explained(self.record.folder) if kind is None else suppress(OSError, UserError):
+            self.record.end(models=self._models(), status=status, ended=now())
+        if isinstance(error, OSError):
+            with full_disk_explained(self.record.folder):
+                raise error
+
+    def finished(self, name, summary):
+        """Note the outcome of one model."""
+        if self.record:
+            self.record.update(models={**self._models(), name: summary})
+
+    def _models(self):
+        """What is noted by now; jobs that train other sources may have added theirs."""
+        return read_json(self.record.path).get("models", {})

@@ -1,0 +1,253 @@
+"""Configuration: base file, protocol, variant, overlays and command line become one checked dictionary.
+
+A configuration has two levels, section and key (``plugins`` and ``logging`` are lists). ``local/conf.yml`` of a recipe is complete: every key that exists
+stands there with its unit and its origin. Everything else says only what differs, in this order, later ones win::
+
+    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
+
+Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
+Two sections are open: the keys of ``model`` are the constructor arguments of the class that ``model_name`` names, those
+of ``loss`` the arguments of the loss called ``name``; a file that names another starts the section afresh.
+"""
+import copy
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from .. import losses, models
+from ..common.errors import UserError
+from ..common.plugins import load_plugins
+from ..models.family import demo_arguments
+from ..models.names import named_arguments
+from ..models.stems import StemSeparator, build_named
+
+PROTOCOLS = ("published", "corrected")
+LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
+OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: ``1e-7`` is a number, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise UserError(f"{self.name}: the key {twice!r} stands twice in one section")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$|^[-+]?\d[\d_]*\.[\d_]*$|^[-+]?\.(inf|nan)$", re.I),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path):
+    """The two-level dictionary in a YAML file.
+
+    Raises:
+        UserError: if the file is missing, is no YAML, or is not made of sections.
+    """
+    path = Path(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            conf = yaml.load(file, _Loader) or {}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(conf, dict):
+        raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml")
+    for name, section in conf.items():
+        kind = list if name in LISTS else dict
+        if not isinstance(section, kind):
+            made = "is a list" if name in LISTS else "has keys"
+            raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml; {name!r} {made}")
+    return conf
+
+
+def variant_names(recipe_dir):
+    """Names of the variant files of a recipe, sorted."""
+    return sorted(path.stem for path in (Path(recipe_dir) / "local" / "variants").glob("*.yml"))
+
+
+def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published", demo=False):
+    """The configuration of one experiment.
+
+    Args:
+        recipe_dir (str or Path): folder with ``local/conf.yml`` and ``local/variants/``.
+        variant (str, optional): name of a file in ``local/variants``, without ``.yml``, or the path of any such file.
+        overrides (dict or list of str, optional): ``{"section": {"key": value}}`` or ``"section.key=value"`` with
+            the value in YAML.
+        overlays (iterable of path): YAML files laid over the variant, e.g. the demo's sizes.
+        protocol (str): ``"published"`` or ``"corrected"`` (``local/corrected.yml``).
+        demo (bool): give the model the demonstration size of its family.
+
+    Returns:
+        dict: ``{section: {key: value}}``, complete and checked.
+
+    Raises:
+        UserError: unknown recipe, variant, protocol, section or key (with the nearest known one), or a value of
+            another type than the base configuration has.
+    """
+    local = Path(recipe_dir) / "local"
+    if not (local / "conf.yml").is_file():
+        raise UserError(f"{recipe_dir} is no recipe: it has no local/conf.yml")
+    _known("protocol", protocol, PROTOCOLS)
+    conf = read_yaml(local / "conf.yml")
+    load_plugins(conf.get("plugins", ()), str(local / "conf.yml"))
+    for section in OPEN.keys() & conf.keys() | {"model"}:
+        _check_open(section, conf, local / "conf.yml")
+    layers = [local / "corrected.yml"] if protocol == "corrected" else []
+    if variant is not None:
+        layers.append(_variant_file(recipe_dir, variant))
+    for path in [*layers, *overlays]:
+        conf = merge(conf, read_yaml(path), origin=path)
+    if demo:
+        conf = merge(conf, {"model": demo_arguments(conf["model"]["model_name"])}, origin="demonstration")
+    return merge(conf, parse_overrides(overrides), origin="override")
+
+
+def _variant_file(recipe_dir, variant):
+    if str(variant).endswith((".yml", ".yaml")):
+        return Path(variant)
+    _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
+    return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
+
+
+def parse_overrides(overrides):
+    """Overrides as a two-level dictionary, from a dictionary or from ``"section.key=value"`` strings."""
+    if overrides is None or isinstance(overrides, dict):
+        return overrides or {}
+    conf = {}
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and key):
+            raise UserError(f"override {text!r}: expected section.key=value, for example optim.lr=0.001")
+        try:
+            conf.setdefault(section, {})[key] = yaml.load(value, _Loader)
+        except yaml.YAMLError:
+            raise UserError(f"override {text!r}: {value!r} is no YAML value") from None
+    return conf
+
+
+def merge(conf, changes, origin):
+    """``conf`` with ``changes`` laid over it, every section, key and type checked against ``conf``.
+
+    Raises:
+        UserError: naming ``origin``, the key, and the nearest known one.
+    """
+    conf = copy.deepcopy(conf)
+    load_plugins(changes.get("plugins", ()), str(origin))
+    for section, keys in changes.items():
+        if section in LISTS:
+            conf[section] = copy.deepcopy(keys)
+            continue
+        _known("section", section, conf, f"in {origin}")
+        if not isinstance(keys, dict):
+            raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
+        if section in OPEN:
+            name_key = OPEN[section]
+            if keys.get(name_key, conf[section][name_key]) != conf[section][name_key]:
+                conf[section] = {}
+            conf[section].update(copy.deepcopy(keys))
+            _check_open(section, conf, origin)
+            continue
+        for key, value in keys.items():
+            _known("key", key, conf[section], f"in section {section!r} of {origin}")
+            conf[section][key] = _typed(value, conf[section][key], f"{origin}: {section}.{key}")
+    return conf
+
+
+def _known(kind, name, known, where=""):
+    if name in known:
+        return
+    near = get_close_matches(str(name), [str(entry) for entry in known], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UserError(f"unknown {kind} {name!r}{' ' + where if where else ''}: {hint}known are {', '.join(map(str, known))}")
+
+
+def _typed(value, base, where):
+    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float."""
+    if value is None or base is None:
+        return copy.deepcopy(value)
+    if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    if type(value) is not type(base):
+        raise UserError(f"{where} is {kinds.get(type(base), type(base).__name__)}, got {value!r}")
+    return copy.deepcopy(value)
+
+
+def _check_open(section, conf, origin):
+    """The keys of an open section are the arguments of what it names."""
+    name_key, table = OPEN[section], {"model": models, "loss": losses}[section]
+    arguments = dict(conf.get(section, {}))
+    if name_key not in arguments:
+        raise UserError(f"{origin}: section {section!r} needs a {name_key}")
+    try:
+        known = named_arguments(table.get(arguments.pop(name_key)))
+    except ValueError as error:
+        raise UserError(f"{origin}: {error}") from None
+    for key in arguments:
+        _known("key", key, known, f"in section {section!r} of {origin}")
+
+
+def task_name(conf):
+    """``"music"`` or ``"speech"``; configurations of version 0.1.0 do not say: music has a section ``task``."""
+    return conf.get("task", {}).get("name") or ("music" if "task" in conf else "speech")
+
+
+def experiments(conf):
+    """The models that a configuration trains: ``[(name, sources)]``.
+
+    Music, one model per source: ``[("vocals", ("vocals",)), ...]``; one per group of ``task.groups``:
+    ``[("vocals", ("vocals",)), ("bass+drums", ("bass", "drums"))]``; one model for all, and speech: ``[(None, ...)]``
+    with all source names (speech: ``s1, s2, ...``).
+    """
+    if task_name(conf) == "speech":
+        return [(None, tuple(f"s{index + 1}" for index in range(conf["model"].get("n_src", 2))))]
+    sources = tuple(conf["task"]["sources"])
+    if conf["task"]["simo"]:
+        return [(None, sources)]
+    groups = conf["task"].get("groups") or [[source] for source in sources]
+    listed = sorted(source for group in groups for source in group)
+    if listed != sorted(sources):
+        raise UserError(f"task.groups must hold each of {', '.join(sources)} once, got {groups}")
+    return [("+".join(group), tuple(group)) for group in groups]
+
+
+def build_model(conf, source=None):
+    """The untrained model of a configuration.
+
+    Args:
+        conf (dict): from :func:`load_conf`.
+        source (str, optional): name of one of :func:`experiments`, where there are several. Without it, such a
+            configuration gives a ``StemSeparator`` of all of them.
+
+    Raises:
+        UserError: if ``source`` is not one of the configuration's.
+        ValueError: if the model refuses its arguments.
+    """
+    if task_name(conf) == "speech":
+        arguments = dict(conf["model"])
+        return models.get(arguments.pop("model_name"))(**arguments)
+    named = {name: sources for name, sources in experiments(conf)}
+    if source is not None:
+        _known("source", source, [name for name in named if name] or conf["task"]["sources"])
+    if source in named:
+        return _music_model(conf["model"], named[source])
+    if None in named:
+        return _music_model(conf["model"], named[None])
+    return StemSeparator([_music_model(conf["model"], sources) for sources in named.values()])
+
+
+def _music_model(section, sources):
+    """A model of these sources; one whose class does not take their names stands in a StemSeparator, which knows them."""
+    model = build_named(sources=sources, **section)
+    return model if model.get_model_args().get("sources") else StemSeparator([model])

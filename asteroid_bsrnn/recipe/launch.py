@@ -1,0 +1,204 @@
+"""Many trainings: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..common.errors import UserError
+from ..common.files import read_json
+
+STATES = ("waiting", "running", "interrupted", "failed", "finished")
+
+
+@dataclass
+class RecipeJob:
+    """One call of ``./run.sh``; what submitit pickles and runs.
+
+    Args:
+        recipe_dir (str): folder with ``run.sh``.
+        variant (str): file in ``local/variants``.
+        source (str): ``"all"`` or one source.
+        seed (int, optional): None: the configuration's.
+        stages (tuple of int): first and last stage of ``run.sh``.
+        options (list of str): further options of ``run.sh``, as given.
+    """
+
+    recipe_dir: str
+    variant: str
+    source: str = "all"
+    seed: int | None = None
+    stages: tuple = (2, 2)
+    options: list = field(default_factory=list)
+    process: subprocess.Popen | None = None  # once it runs
+
+    @property
+    def tag(self):
+        return self.variant if self.seed is None else f"{self.variant}_seed{self.seed}"
+
+    @property
+    def exp_dir(self):
+        """Folder of the experiment, or of one source in it."""
+        folder = Path(self.recipe_dir) / "exp" / self.tag
+        return folder if self.source == "all" else folder / self.source
+
+    def command(self):
+        words = ["bash", "run.sh", "--stage", str(self.stages[0]), "--stop_stage", str(self.stages[1])]
+        words += ["--python_path", sys.executable, "--variant", self.variant, "--tag", self.tag]
+        words += [] if self.source == "all" else ["--source", self.source]
+        words += [] if self.seed is None else ["--seed", str(self.seed)]
+        return words + list(self.options)
+
+    def done(self):
+        """True when training has finished, and evaluation too where it is wanted."""
+        evaluated = (self.exp_dir / "final_metrics.json").exists()
+        return state_of(self.exp_dir) == "finished" and (evaluated or self.stages[1] < 3)
+
+    def __call__(self):
+        self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
+        return self.process.wait()
+
+    def checkpoint(self):
+        """At the time limit: let the training save, then queue the same command again, which continues it."""
+        from submitit.helpers import DelayedSubmission
+
+        stop_group(self.process)
+        return DelayedSubmission(replace(self, process=None))
+
+
+def stop_group(process, grace=100.0):
+    """Ask the group of ``process`` to stop (SIGTERM) and wait until all of it is gone, at most ``grace`` seconds."""
+    end = time.monotonic() + grace
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < end:
+            process.poll()  # an ended leader counts until it is asked for
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+    except ProcessLookupError:
+        pass
+
+
+def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 2), options=()):
+    """One job per variant, source and seed.
+
+    Raises:
+        UserError: for a folder that is no recipe, or a variant that it does not have.
+    """
+    recipe_dir = Path(recipe_dir).resolve()
+    if not (recipe_dir / "run.sh").is_file():
+        raise UserError(f"{recipe_dir} is no recipe: it has no run.sh")
+    known = sorted(path.stem for path in (recipe_dir / "local" / "variants").glob("*.yml"))
+    for name in variants:
+        if name not in known:
+            folder = recipe_dir / "local" / "variants"
+            raise UserError(f"variant {name!r} is not in {folder}; there are {', '.join(known)}")
+    return [
+        RecipeJob(str(recipe_dir), variant, source, seed, tuple(stages), list(options))
+        for variant in variants
+        for seed in seeds
+        for source in sources
+    ]
+
+
+def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
+    """Start the jobs that are not finished.
+
+    Args:
+        jobs (list of RecipeJob): from :func:`make_jobs`.
+        log_dir (str or Path): submitit's logs.
+        slurm (dict, optional): parameters of ``submitit.AutoExecutor`` for a SLURM cluster; the call returns when the
+            jobs are queued. None: processes of this machine; the call returns when they have ended.
+        at_once (int): how many run at a time on this machine.
+
+    Returns:
+        list: submitit's jobs.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("sweeps need submitit: pip install 'asteroid_bsrnn[cluster]'") from None
+    jobs = [job for job in jobs if not job.done()]
+    if slurm is not None:
+        executor = submitit.AutoExecutor(str(log_dir), cluster="slurm")
+        executor.update_parameters(name="asteroid-bsrnn", **slurm)
+        with executor.batch():
+            submitted = [executor.submit(job) for job in jobs]
+        report(f"{len(submitted)} jobs queued; logs in {log_dir}")
+        return submitted
+    executor, submitted = submitit.LocalExecutor(str(log_dir)), []
+    executor.update_parameters(timeout_min=60 * 24 * 365)
+    for job in jobs:
+        while sum(not other.done() for other in submitted) >= at_once:
+            time.sleep(0.5)
+        submitted.append(executor.submit(job))
+        report(f"started {job.tag}, {job.source}; logs in {submitted[-1].paths.stdout.parent}")
+    for job in submitted:
+        job.wait()
+    return submitted
+
+
+def state_of(exp_dir):
+    """One of ``STATES``. A run whose record says that it runs, but that no process holds, was interrupted."""
+    path = Path(exp_dir) / "run.json"
+    if not path.exists():
+        return "waiting"
+    status = read_json(path).get("status")
+    if status == "running" and not any(_held(folder) for folder in Path(exp_dir).glob("**/checkpoints")):
+        return "interrupted"
+    return status if status in STATES else "waiting"
+
+
+def _held(folder):
+    """True while a process trains with these checkpoints."""
+    from ..training.state.checkpoints import exclusive
+
+    try:
+        with exclusive(folder):
+            return False
+    except UserError:
+        return True
+
+
+def results(jobs):
+    """State and scores of each job: a list of rows, ready for a table.
+
+    A row holds ``variant, source, seed, state, epochs, best, kwh``, then whatever ``final_metrics.json`` holds.
+    """
+    rows = []
+    for job in jobs:
+        record = job.exp_dir / "run.json"
+        run = read_json(record) if record.exists() else {}
+        row = {"variant": job.variant, "source": job.source, "seed": job.seed, "state": state_of(job.exp_dir)}
+        models = list(run.get("models", {}).values()) or [run]  # several models in one experiment: their mean and sum
+        known = [model for model in models if model.get("best") is not None]
+        row["epochs"] = sum(model["epochs"] for model in known) if known else None
+        row["best"] = sum(model["best"] for model in known) / len(known) if known else None
+        row["kwh"] = _kwh(job)
+        metrics = job.exp_dir / "final_metrics.json"
+        rows.append({**row, **(read_json(metrics) if metrics.exists() else {})})
+    return rows
+
+
+def _kwh(job):
+    from ..experiment.energy import Ledger
+
+    tag_dir = Path(job.recipe_dir) / "exp" / job.tag
+    paths = [path for path in (job.exp_dir / "energy.json", tag_dir / "energy.json") if path.exists()]
+    return Ledger(paths[0]).total(source=None if job.source == "all" else job.source) if paths else None
+
+
+def table(rows):
+    """Rows as aligned text, one line each; columns of every row, missing values as ``-``."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns] + [[_text(row.get(key)) for key in columns] for row in rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    return "\n".join("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def _text(value):
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,140 @@
+"""Stages 0 to 3 of a music recipe. Its scripts hold nothing but the folder in which they stand."""
+import argparse
+from functools import partial
+from pathlib import Path
+
+import torch
+from asteroid.models import BaseModel
+
+from ..common.errors import UserError
+from ..common.files import read_json, write_json
+from ..data import music_data
+from ..evaluation import evaluate_music, file_digest
+from ..experiment.energy import Ledger
+from ..metrics import MEDIAN_RULES
+from ..models import StemSeparator
+from ..separation.segments import apply_segments
+from ..training.fit import fit, training_options
+from ..training.loop import seed_everything
+from ..training.state.checkpoints import write_torch
+from ..weights import load_model
+from .configuration import build_model, experiments, load_conf, merge, read_yaml
+from .cost import recipe_cost
+from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
+
+
+def prepare(recipe_dir, argv=None):
+    """Stages 0 and 1: provide the corpus, write the segment lists. What is there already stays as it is."""
+    parser = recipe_parser(prepare.__doc__)
+    parser.add_argument("--what", choices=("data", "lists"), required=True)
+    parser.add_argument("--download", choices=("true", "false"), default="false", help="fetch MUSDB18-HQ when missing")
+    args = parser.parse_args(argv)
+    conf, _ = recipe_conf(args, recipe_dir)
+    data = music_data(conf, recipe_dir)
+    lists = [] if data.lists_dir is None else [data.lists_dir / f"{name}_train.csv" for name in conf["task"]["sources"]]
+    if args.what == "lists":
+        with measured(args.exp_dir, "preparation", conf["energy"], all(path.exists() for path in lists)):
+            data.index()
+        print("segment lists: " + (", ".join(map(str, lists)) or "none, whole tracks are drawn from"))
+        return
+    with measured(args.exp_dir, "preparation", conf["energy"], Path(data.root).exists() or args.download == "false"):
+        counts = data.prepare(args.download == "true")
+    print(f"{data.corpus} in {data.root}: " + ", ".join(f"{count} {split} tracks" for split, count in counts.items()))
+
+
+def train(recipe_dir, argv=None):
+    """Stage 2: train the models of one configuration (one per source, or one for all) and join them into one file."""
+    parser = recipe_parser(train.__doc__)
+    parser.add_argument("--source", default="all", help="all, one source, or several with commas")
+    args = parser.parse_args(argv)
+    conf, info = recipe_conf(args, recipe_dir)
+    training_options(conf)
+    chosen = chosen_experiments(conf, args.source)
+    allow_changes = bool(args.resume_with)
+    cost = recipe_cost(conf, True)[1]
+    whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": cost}
+    with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
+        for name, sources in chosen:
+            print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+            noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
+            record.finished(name, _train_one(conf, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
+        _join(conf, args.exp_dir)
+
+
+def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
+    """Train the model called ``name`` (None: the one for all sources) in its folder of the experiment."""
+    seed_everything(conf["training"]["seed"])
+    model = build_model(conf, name)
+    data = music_data(conf, recipe_dir)
+    return fit(
+        model,
+        data.train_set(sources, conf["training"]["seed"]),
+        data.valid_set(sources),
+        make_loss(conf, len(sources)),
+        conf,
+        exp_dir / (name or ""),
+        run_info={**info, "corpus": data.corpus},
+        allow_changes=allow_changes,
+        ledger=exp_dir / "energy.json",
+    )
+
+
+def _join(conf, exp_dir):
+    """Write ``best_model.pth`` and ``best_k_models.json`` of the experiment once each source has its model."""
+    names = [name for name, _ in experiments(conf) if name]
+    files = [exp_dir / name / "best_model.pth" for name in names]
+    if files and all(file.exists() for file in files):
+        best = {name: read_json(exp_dir / name / "best_k_models.json") for name in names}
+        best = {f"{name}/{path}": value for name, paths in best.items() for path, value in paths.items()}
+        write_json(exp_dir / "best_k_models.json", best)
+        separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
+        write_torch(separator.serialize(), exp_dir / "best_model.pth")
+
+
+def _trained_model(exp_dir, conf):
+    """The experiment's trained model and its file; says what is missing when training is not done."""
+    path = exp_dir / "best_model.pth"
+    missing = [name for name, _ in experiments(conf) if name and not (exp_dir / name / "best_model.pth").exists()]
+    if missing or not path.exists():
+        what = f"no model for {', '.join(missing)}" if missing else "no best_model.pth"
+        raise UserError(f"{exp_dir}: {what}; run stage 2 first (with --source all for every source)")
+    return load_model(str(path)), path
+
+
+def evaluate(recipe_dir, argv=None):
+    """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
+    parser = argparse.ArgumentParser(description=evaluate.__doc__)
+    parser.add_argument("--exp_dir", type=Path, required=True)
+    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola or whole")
+    parser.add_argument("--segment", default="", help="s")
+    parser.add_argument("--hop", default="", help="s, for ola")
+    parser.add_argument("--median_rule", default="numpy", choices=MEDIAN_RULES, help="over frames; lower: as published")
+    parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
+    parser.add_argument("--musdb_root", default="", help="folder with test/, when not the one of training")
+    args = parser.parse_args(argv)
+    if not (args.exp_dir / "conf.yml").exists():
+        raise UserError(f"{args.exp_dir} is no experiment: it has no conf.yml; run stage 2 first")
+    conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
+    given = {"scheme": args.inference, "segment": args.segment and float(args.segment), "hop": args.hop and float(args.hop)}
+    changes = {"inference": {key: value for key, value in given.items() if value != ""}}
+    changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
+    conf = merge(conf, changes, origin="command line")
+    sources, data = tuple(conf["task"]["sources"]), music_data(conf, recipe_dir)
+    model, path = _trained_model(args.exp_dir, conf)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rate = int(model.sample_rate)
+    separate = partial(apply_segments, model.to(device), sample_rate=rate, **conf["inference"])
+    with measured(args.exp_dir, "test", {**conf["energy"], "track": True}):
+        scores = evaluate_music(
+            lambda mixture: separate(mixture.to(device)),
+            data.test_set(sources),
+            args.out_dir or args.exp_dir,
+            sources,
+            rate,
+            conf["inference"],
+            data.corpus,
+            model_id=file_digest(path),
+            median_rule=args.median_rule,
+        )
+    for name in sources:
+        print(f"{name:8s} uSDR {scores[f'usdr_{name}']:6.2f} dB (mixture {scores[f'input_usdr_{name}']:6.2f}, silence 0.00)")

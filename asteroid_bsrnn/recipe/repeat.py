@@ -1,0 +1,52 @@
+"""From the ``run.json`` of one run to the configuration that repeats it."""
+import copy
+from pathlib import Path
+
+import torch
+
+from ..common.errors import UserError
+from ..common.files import read_json
+from ..experiment.run import commit, versions
+
+
+def repeat(path):
+    """What is needed to train exactly as the run that wrote ``path`` did; bit by bit on CPU with equal versions.
+
+    Args:
+        path (str or Path): ``run.json``, or the folder that holds it.
+
+    Returns:
+        tuple: the configuration, with batch, devices and precision as they were used; a dict of ``protocol``,
+        ``variant``, ``corpus`` and ``source``; a list of sentences on what differs here and may change the last bits.
+
+    Raises:
+        UserError: if the file is missing or is not the record of a run.
+    """
+    path = Path(path)
+    path = path / "run.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: expected the run.json of an earlier run")
+    run = read_json(path)
+    if not isinstance(run, dict) or not isinstance(run.get("conf"), dict):
+        raise UserError(f"{path} is not the record of a run: it holds no configuration under 'conf'")
+    conf = copy.deepcopy(run["conf"])
+    for key in ("batch", "devices", "precision"):
+        if run.get(key):
+            conf["training"][key] = run[key]
+    info = {key: run.get(key) for key in ("protocol", "variant", "corpus", "source")}
+    return conf, info, _differences(run)
+
+
+def _differences(run):
+    notes, here = [], {**versions(), "commit": commit()["commit"]}
+    then = {**run.get("versions", {}), "commit": run.get("commit")}
+    for name, value in then.items():
+        if name in here and here[name] != value and name != "codecarbon":
+            notes.append(f"{name} was {value} then, is {here[name]} here")
+    if run.get("threads", torch.get_num_threads()) != torch.get_num_threads():
+        notes.append(f"PyTorch had {run['threads']} threads then, has {torch.get_num_threads()} here (OMP_NUM_THREADS)")
+    if run.get("commit_changed"):
+        notes.append("files of the package differed from its commit then")
+    if any(entry.get("changes") for entry in run.get("resumed", [])):
+        notes.append("settings were changed when that run was resumed; the last ones are repeated from the start")
+    return notes

@@ -1,0 +1,64 @@
+"""How our figures look, and how they reach the disk: one palette, no chart junk, PNG and SVG alike on each run."""
+import textwrap
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ...common.files import atomic_path
+
+INK, MUTED, GRID, PAPER = "#1b2330", "#6b7686", "#e3e7ec", "#ffffff"
+ACCENT, WARM, GREY = "#1f6fb4", "#d9622b", "#aab3bf"
+SOURCE_COLORS = {"vocals": "#c8432f", "bass": "#1f6fb4", "drums": "#d99a1c", "other": "#3d8f5f", "average": INK}
+SERIES = ("#1f6fb4", "#d9622b", "#3d8f5f", "#8a5bb5", "#c79a1a", "#c4457c", "#2e9aa6", "#6b7686")
+
+RC = {
+    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
+    "axes.edgecolor": GREY, "axes.labelcolor": INK, "axes.titlesize": 10, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.8,
+    "xtick.color": MUTED, "ytick.color": MUTED, "legend.frameon": False, "legend.fontsize": 8,
+    "figure.facecolor": PAPER, "savefig.facecolor": PAPER, "svg.fonttype": "none", "svg.hashsalt": "asteroid_bsrnn",
+}
+
+
+def color(i):
+    """Color of the i-th series; they repeat after eight."""
+    return SERIES[i % len(SERIES)]
+
+
+def styled(draw):
+    """Decorator: run a drawing function under our settings, whatever the user's are."""
+
+    def wrapped(*args, **kwargs):
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC, "backend": matplotlib.get_backend()}):
+            return draw(*args, **kwargs)
+
+    wrapped.__doc__, wrapped.__name__ = draw.__doc__, draw.__name__
+    return wrapped
+
+
+def figure(width, height):
+    """An empty figure.
+
+    Args:
+        width (float): inches.
+        height (float): inches.
+    """
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def caption(fig, text):
+    """Small print below a figure: where the numbers come from."""
+    text = textwrap.fill(text, int(fig.get_figwidth() * 15.5))
+    fig.supxlabel(text, fontsize=7.5, color=MUTED, x=0.01, ha="left")
+
+
+@styled
+def save(fig, folder, name, dpi=150):
+    """Write ``<name>.png`` and ``<name>.svg`` into ``folder``, without dates so that equal figures are equal files."""
+    fig.set_dpi(dpi)
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # the layout is found; doing it again for each file takes as long as drawing
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+        with atomic_path(folder / f"{name}{suffix}") as partial:
+            fig.savefig(partial, dpi=dpi, metadata=metadata)

@@ -1,0 +1,141 @@
+"""Tables II and III of the paper with ours beside the published numbers; trainings with other seeds give the spread."""
+import numpy as np
+
+from .. import published
+from .comparison import ours, same_settings
+from .costs import energy_of, parameters_of
+from ..published import SOURCES
+from .score_cells import aggregate_of, by_track, score_cell
+from .cells import Cell, Table
+from ..figures.curves import validation_scores
+
+SCORES = SOURCES + ("average",)
+CORPUS = "musdb18hq"
+
+
+def table_2(exps):
+    """Table II: validation uSDR of each variant, published and ours, in the paper's order.
+
+    Args:
+        exps (list of Experiment): trained on MUSDB18-HQ; others must have been taken out.
+
+    Returns:
+        Table: two rows per variant of Table II or of the authors' documentation; ours is empty with a reason when it
+        was not run.
+    """
+    data = published.load("bsrnn_table_2")
+    known = data["rows"] + [row for row in published.load("bsrnn_analysis")["rows"]
+                            if row.get("variant") and "run" not in row and not row.get("spread")
+                            and row["variant"] != "silent_target"]
+    rows, groups = [], []
+    for row in known:
+        mine = same_settings([exp for exp in exps if exp.variant == row["variant"]]) or [[]]
+        rows += [_published_row(row)] + [_our_row(row, alike) for alike in mine]
+        groups += [row.get("group", "Reported beside Table II")] * (1 + len(mine))
+    listed = {row["variant"] for row in known}
+    for variant in dict.fromkeys(exp.variant for exp in exps if exp.variant not in listed):
+        mine = same_settings([exp for exp in exps if exp.variant == variant])
+        rows += [_our_row({"name": variant}, alike) for alike in mine]
+        groups += ["Without a published number"] * len(mine)
+    notes = [f"Published: {data['source']}; github.com/magronp/bsrnn, docs/analysis.md.",
+             "Ours: validation uSDR of the epoch that was kept; ± is the standard deviation over seeds; "
+             "no interval over tracks, since training records the mean alone.",
+             "Energy: published, extrapolated from three epochs; ours, training and validation of the ledger, mean of the seeds."]
+    columns = ["Line", "Variant", "From"] + [score.capitalize() for score in SCORES] + ["Parameters (M)", "Energy (kWh)"]
+    return Table("table_2", "Table II: validation uSDR (dB), published and ours", columns, rows, notes, groups)
+
+
+def _published_row(row):
+    cells = [Cell(row.get(score), why="not published") for score in SCORES]
+    return [row.get("line", ""), row["name"], "published"] + cells \
+        + [Cell(row.get("params_m"), why="not published"), Cell(row.get("energy_kwh"), digits=0, why="not published")]
+
+
+def _our_row(row, mine):
+    whole = [exp for exp in mine if not exp.is_unfinished]
+    scores = [validation_scores(exp) for exp in whole]
+    for found in scores:
+        if all(source in found for source in SOURCES):
+            found["average"] = float(np.mean([found[source] for source in SOURCES]))
+    cells = [spread_cell([found.get(score) for found in scores], _why(mine, score)) for score in SCORES]
+    params = next((value for exp in mine if (value := parameters_of(exp)) is not None), None)
+    energies = [value for exp in whole if (value := energy_of(exp, ("training", "validation"))) is not None]
+    return [row.get("line", ""), row["name"], ours(mine)] + cells + [
+        Cell(None if params is None else params / 1e6, why="not recorded" if mine else "not run"),
+        Cell(float(np.mean(energies)) if energies else None, digits=1, why="not measured" if mine else "not run")]
+
+
+def _why(mine, score):
+    if not mine:
+        return "not run"
+    if all(exp.is_unfinished for exp in mine):
+        return mine[0].status
+    if score != "average" and not any(score in exp.histories or "" in exp.histories for exp in mine):
+        return "source not trained"
+    return "not all sources" if score == "average" else "no validation score"
+
+
+def spread_cell(values, why, digits=1):
+    """Mean over seeds with its standard deviation; a single value alone."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return Cell(why=why)
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Cell(float(np.mean(values)), spread=spread, digits=digits)
+
+
+def inference_label(exp):
+    """``fader``, ``ola_0.5``, ... from evaluation.json: the rows of Table III differ in it."""
+    inference = exp.evaluation.get("inference") or {}
+    scheme = str(inference.get("scheme", "unknown"))
+    return f"ola_{inference.get('hop')}" if scheme == "ola" else scheme
+
+
+def table_3(exps, seed=0):
+    """Table III: test scores, published and ours, with intervals over tracks.
+
+    Args:
+        exps (list of Experiment): scored on the MUSDB18-HQ test set by one definition.
+        seed (int): of the bootstrap.
+
+    Returns:
+        Table
+    """
+    data = published.load("bsrnn_table_3")
+    later = {row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"}
+    columns = ["System", "From"] + [f"{score.capitalize()} {label}" for score in SCORES for label in ("uSDR", "cSDR")]
+    rows, used = [], []
+    for row in data["rows"]:
+        rows.append([row["name"], "published"] + [Cell((row[metric] or {}).get(score), why="not published")
+                                                  for score in SCORES for metric in ("usdr", "csdr")])
+        mine = [exp for exp in exps if exp.variant == row["variant"] and _same_inference(exp, row["inference"])]
+        used += mine
+        if row["variant"]:
+            rows += [_test_row(row["name"], exp, seed) for exp in mine] or [[row["name"], "ours"] + [Cell(why="not run")] * 10]
+    for row in later.values():
+        rows.append([row["name"], "published (README)"] + [Cell(row[score] if metric == "csdr" else None, why="not published")
+                                                          for score in SCORES for metric in ("usdr", "csdr")])
+    rows += [_test_row(exp.variant, exp, seed) for exp in exps if exp not in used]
+    rule = exps[0].evaluation.get("median_rule") if exps else None
+    notes = [f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
+             f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower)."]
+    return Table("table_3", "Table III: MUSDB18-HQ test set (dB), published and ours", columns, rows, notes)
+
+
+def _same_inference(exp, inference):
+    label = inference_label(exp)
+    return label == inference or (inference == "fader" and label == "fader_reference")
+
+
+def _test_row(name, exp, seed):
+    cells = {}
+    for metric in ("usdr", "csdr"):
+        table = by_track(exp, metric, list(SOURCES))
+        aggregate = aggregate_of(metric)
+        for source in SOURCES:
+            scored = source in table and table[source].notna().any()
+            cells[source, metric] = score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")
+        whole = all(cells[source, metric].value is not None for source in SOURCES)
+        cells["average", metric] = score_cell(table.to_numpy(), aggregate, seed) if whole else Cell(why="not all sources")
+    label = f"ours ({exp.tag}, seed {exp.seed}, {inference_label(exp)})"
+    return [name, label] + [cells[score, metric] for score in SCORES for metric in ("usdr", "csdr")]

@@ -1,0 +1,131 @@
+"""A table that knows how to become Markdown and CSV, and whose empty cells say why they are empty."""
+import csv
+import io
+from dataclasses import dataclass, field
+
+from ...common.files import write_text
+
+
+@dataclass
+class Cell:
+    """One value of a table.
+
+    Args:
+        value (float or str or None): None for an empty cell.
+        low (float or None): lower end of the confidence interval.
+        high (float or None): upper end of the confidence interval.
+        spread (float or None): standard deviation over seeds.
+        digits (int): decimals shown for a number.
+        why (str): why the cell is empty.
+        sign (bool): show the sign of positive numbers, as for differences.
+    """
+
+    value: object = None
+    low: float = None
+    high: float = None
+    spread: float = None
+    digits: int = 1
+    why: str = ""
+    sign: bool = False
+
+    def _number(self, number):
+        return f"{number:{'+' if self.sign else ''}.{self.digits}f}"
+
+    def text(self):
+        """The cell as a reader sees it, e.g. ``9.12 [8.90, 9.31]`` or ``– (not run)``."""
+        if self.value is None:
+            return f"– ({self.why})" if self.why else "–"
+        if not isinstance(self.value, float) and not self.sign:
+            return str(self.value)
+        text = self._number(self.value)
+        if self.low is not None:
+            text += f" [{self._number(self.low)}, {self._number(self.high)}]"
+        if self.spread is not None:
+            text += f" ± {self.spread:.{self.digits}f}"
+        return text
+
+
+@dataclass
+class Table:
+    """A titled table.
+
+    Args:
+        name (str): stem of its files.
+        title (str): heading.
+        columns (list of str): heading of each column.
+        rows (list of list): cells; anything that is not a :class:`Cell` is wrapped in one.
+        notes (list of str): printed below.
+        groups (list of str or None): sub-heading of each row, printed where it changes.
+    """
+
+    name: str
+    title: str
+    columns: list
+    rows: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    groups: list = None
+
+    def __post_init__(self):
+        self.rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.name}: a row has {len(row)} cells for {len(self.columns)} columns")
+
+    def markdown(self):
+        """The table, its sub-headings and its notes as GitHub Markdown.
+
+        A reason stands once: below the table when all empty cells share it, else in the first of a run of empty cells.
+        """
+        reasons = {cell.why for row in self.rows for cell in row if cell.value is None and cell.why}
+        shared = reasons.pop() if len(reasons) == 1 else None
+        lines = ["| " + " | ".join(_escape(column) for column in self.columns) + " |",
+                 "|" + "|".join(" --- " if self.is_text(i) else " ---: " for i in range(len(self.columns))) + "|"]
+        previous = None
+        for i, row in enumerate(self.rows):
+            if self.groups and self.groups[i] != previous:
+                previous = self.groups[i]
+                if previous:
+                    lines.append(f"| **{_escape(previous)}** |" + " |" * (len(self.columns) - 1))
+            told = [shared] + [cell.why if cell.value is None else None for cell in row]  # what the cell to the left said
+            texts = ["–" if cell.value is None and cell.why in (shared, told[i]) else cell.text() for i, cell in enumerate(row)]
+            lines.append("| " + " | ".join(map(_escape, texts)) + " |")
+        notes = ([f"–: {shared}."] if shared else []) + self.notes
+        return "\n".join(lines + [""] + [f"* {note}" for note in notes]) + "\n"
+
+    def csv(self):
+        """Plain numbers, intervals in columns of their own, reasons of empty cells in the last column."""
+        wide = {i: [extra for extra in ("low", "high", "spread") if any(getattr(row[i], extra) is not None for row in self.rows)]
+                for i in range(len(self.columns))}
+        head = ["group"] if self.groups else []
+        for i, column in enumerate(self.columns):
+            head += [column] + [f"{column} {extra}" for extra in wide[i]]
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(head + ["why empty"])
+        for r, row in enumerate(self.rows):
+            line = [self.groups[r]] if self.groups else []
+            for i, cell in enumerate(row):
+                line += [_plain(cell.value)] + [_plain(getattr(cell, extra)) for extra in wide[i]]
+            why = "; ".join(f"{column}: {cell.why}" for column, cell in zip(self.columns, row)
+                            if cell.value is None and cell.why)
+            writer.writerow(line + [why])
+        return buffer.getvalue()
+
+    def is_text(self, i):
+        """Whether column ``i`` holds words rather than numbers."""
+        return any(isinstance(row[i].value, str) for row in self.rows)
+
+    def write(self, folder):
+        """Write ``<name>.md`` and ``<name>.csv`` into a folder."""
+        write_text(folder / f"{self.name}.md", f"# {self.title}\n\n{self.markdown()}")
+        write_text(folder / f"{self.name}.csv", self.csv())
+
+
+def _escape(text):
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(value):
+    if value is None:
+        return ""
+    return repr(round(value, 6)) if isinstance(value, float) else str(value)

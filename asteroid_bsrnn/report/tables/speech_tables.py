@@ -1,0 +1,117 @@
+"""Table S1, the A-FRCNN tables and the strongest systems of today with ours beside the published numbers."""
+import numpy as np
+
+from .. import published, statistics
+from .comparison import ours, same_settings
+from .costs import parameters_of
+from ..experiments import corpus_key
+from .score_cells import by_track, score_cell
+from .cells import Cell, Table
+
+CORPORA = {"wsj0-2mix": "WSJ0-2mix", "libri2mix": "Libri2Mix"}
+
+
+def table_s1(exps, seed=0):
+    """Table S1: SI-SNRi of the dual-path systems on both corpora and their parameters.
+
+    Args:
+        exps (list of Experiment): speech experiments scored on a test set, no demo.
+        seed (int): of the bootstrap.
+
+    Returns:
+        Table
+    """
+    data = published.load("supplement_table_s1")
+    rows = []
+    for row in data["rows"]:
+        rows.append([row["name"], "published"] + [Cell(row[corpus]) for corpus in CORPORA] + [Cell(row["params_m"])])
+        for mine in _alike(exps, row["variant"]):
+            rows.append([row["name"], ours(mine)] + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
+                        + [_parameters(mine)])
+    notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed)]
+    columns = ["Model", "From"] + list(CORPORA.values()) + ["Parameters (M)"]
+    return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
+
+
+def afrcnn_table(exps, seed=0):
+    """Every other speech system: SI-SNRi and SDRi, published and ours, on both corpora."""
+    libri = {row["variant"]: row for row in published.load("afrcnn_readme")["rows"] if row["variant"]}
+    wsj0 = {row["variant"]: row for row in published.load("wsj0_2mix")["rows"] if row["variant"]}
+    tables = map(published.load, ("supplement_table_s1", "speech_today"))
+    elsewhere = {name for table in tables for name in published.by_variant(table)}
+    extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
+    columns = ["Model", "From"] + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")] \
+        + ["Parameters (M)"]
+    rows = []
+    for variant in list(libri) + list(dict.fromkeys(extra)):
+        printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
+        name = libri.get(variant, {}).get("name", variant)
+        keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
+        if variant in libri:
+            rows.append([name, "published"] + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
+                        + [Cell(libri[variant]["params_m"])])
+        rows += [[name, ours(mine)] + [our_score(mine, corpus, metric, seed) for corpus, metric in keys] + [_parameters(mine)]
+                 for mine in _alike(exps, variant)]
+    notes = ["Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
+             "WSJ0-2mix.", _ours_note(seed)]
+    return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
+
+
+KEYS = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
+TODAY = [f"{CORPORA[corpus]} {'SI-SNRi' if metric == 'si_sdr_imp' else 'SDRi'}" for corpus, metric in KEYS] \
+    + ["Parameters (M)", "GMAC per s", "GMAC as printed", "Source"]
+
+
+def today_table(exps, seed=0):
+    """The strongest open systems: SI-SNRi and SDRi, parameters and operations, published and ours."""
+    data, rows = published.load("speech_today"), []
+    for row in data["rows"]:
+        rows.append([row["name"], "published", *today_cells(row)])
+        for mine in _alike(exps, row["variant"]) if row["variant"] else []:
+            scores = [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
+            rows.append([row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""])
+    title, notes = f"{data['title']} (dB), published and ours", data["caveats"] + [_ours_note(seed)]
+    return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
+
+
+def today_cells(row):
+    """Cells of one published system, in the order of :data:`TODAY`."""
+    scores = [Cell(row.get(corpus, {}).get(metric), why="not published") for corpus, metric in KEYS]
+    costs = [Cell(row.get("gmac_per_s"), digits=2, why="not counted"), Cell(row.get("gmac_printed"), why="not published")]
+    return [*scores, Cell(row["params_m"]), *costs, row["row_source"]]
+
+
+def _alike(exps, variant):
+    """Experiments of a variant in rows: those that differ in corpus and seed alone share one; an empty row for none."""
+    rows = {}
+    for corpus in dict.fromkeys(corpus_key(exp.corpus) for exp in exps):
+        mine = [exp for exp in exps if exp.variant == variant and corpus_key(exp.corpus) == corpus]
+        for place, group in enumerate(same_settings(mine)):
+            rows.setdefault((group[0].info("protocol"), place), []).extend(group)
+    return list(rows.values()) or [[]]
+
+
+def our_score(exps, corpus, metric, seed=0):
+    """Our score on one corpus: with an interval over mixtures for one run, with the spread over seeds for several."""
+    mine = [exp for exp in exps if corpus_key(exp.corpus) == corpus_key(corpus)]
+    if not mine:
+        return Cell(why="not run")
+    scored = [exp for exp in mine if exp.scores is not None and not exp.is_unfinished]
+    tables = [table.to_numpy()[:, 0] for exp in scored if (table := by_track(exp, metric)).size]
+    if not tables:
+        return Cell(why=mine[0].why_no_scores())
+    if len(tables) == 1:
+        return score_cell(tables[0], statistics.mean, seed)
+    means = [float(np.nanmean(table)) for table in tables]
+    return Cell(float(np.mean(means)), spread=float(np.std(means, ddof=1)), digits=2)
+
+
+def _parameters(exps):
+    if not exps:
+        return Cell(why="not run")
+    counts = [count for exp in exps if (count := parameters_of(exp)) is not None]
+    return Cell(counts[0] / 1e6 if counts else None, digits=1, why="not recorded")
+
+
+def _ours_note(seed):
+    return f"Ours: in brackets the 95 % bootstrap interval over mixtures (seed {seed}), or ± the standard deviation over seeds."

@@ -1,0 +1,211 @@
+"""Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..audio.read import AudioReader
+from ..audio.write import check_format
+from .stem_files import StemFormat, write_stems
+from ..common.errors import UserError
+from .ensemble import Separator
+
+__all__ = ["Separator", "separate", "separate_file", "stem_paths"]
+
+
+def separate(
+    model,
+    wav,
+    sample_rate,
+    sources=None,
+    consistent=False,
+    batch=1,
+    progress=None,
+    device="auto",
+    precision="fp32",
+    shifts=1,
+    **inference,
+):
+    """Separate a recording in memory.
+
+    Args:
+        model (Module, str, list of these, or Separator): what separates; a list is averaged.
+        wav (Tensor or array): the recording.
+        sample_rate (int): of ``wav``, in Hz; estimates have it too.
+        sources (list of str, optional): only these, in the order of the model.
+        consistent (bool): share out what is missing, so that the estimates of all sources sum to ``wav``.
+        batch (int): segments per pass. The result does not depend on it.
+        progress (callable, optional): called as ``progress(done, total)``, in samples.
+        device, precision, shifts: see :class:`Separator` (which has its own when it is given as ``model``).
+        **inference: scheme, segment, overlap, hop, window: see :func:`asteroid_bsrnn.separation.segments.make_plan`.
+
+    Shape:
+        (channels, time) -> (n_src, channels, time), or (time,) -> (n_src, time); kind and device are ``wav``'s
+
+    Raises:
+        UserError: if the recording is empty, not finite or of another shape, or the model cannot separate it.
+    """
+    wav = wav if isinstance(wav, torch.Tensor) else np.asarray(wav)
+    given = torch.as_tensor(wav)
+    if given.dim() not in (1, 2) or not given.numel() or not given.is_floating_point():
+        shape, kind = tuple(given.shape), given.dtype
+        raise UserError(f"a recording is floats of shape (channels, time) or (time,), not {kind} of shape {shape}")
+    mixture = torch.atleast_2d(given.detach()).float().cpu()
+    if not torch.isfinite(mixture).all():
+        raise UserError("the recording has samples that are NaN or infinite")
+    separator = model
+    if not isinstance(model, Separator):
+        separator = Separator(model, None, device, precision, shifts, None if consistent else sources)
+    wanted = check_stems(separator, sources, consistent=consistent)
+    parts, total = [], mixture.shape[-1]
+    for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, **inference):
+        parts.append(part)
+    stems = torch.cat(parts, dim=-1)
+    if consistent:
+        stems = stems + (mixture - stems.sum(0)) / len(stems)
+    stems = stems[[separator.sources.index(name) for name in wanted]]
+    stems = stems if given.dim() == 2 else stems[:, 0]
+    return stems.to(given) if isinstance(wav, torch.Tensor) else stems.numpy().astype(wav.dtype)
+
+
+def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, total=0, **inference):
+    """Separate a stream, beside the mixture.
+
+    Yields:
+        tuple: consecutive parts of the mixture (channels, time) and of its estimates (n_src, channels, time), of equal
+        length, together exactly as long as the recording.
+    """
+    waiting, n_done = [], 0
+
+    def passing():
+        for block in blocks:
+            waiting.append(block)
+            yield block
+
+    for estimates in separator.stream(passing(), sample_rate, batch, **inference):
+        mixture = torch.cat(waiting, dim=-1)
+        length = min(mixture.shape[-1], estimates.shape[-1])
+        waiting[:] = [mixture[:, length:].clone()]
+        n_done += length
+        if length:
+            yield mixture[:, :length], estimates[..., :length]
+        if progress is not None:
+            progress(n_done, max(total, n_done))
+
+
+def stem_paths(path, out_dir, sources, complement=False, fmt="wav"):
+    """Where the stems of a file go: ``out_dir/<song>/<source>.<fmt>``, complements as ``no_<source>``.
+
+    Returns:
+        dict: name of the stem -> Path.
+    """
+    names = [*sources, *(f"no_{name}" for name in sources if complement)]
+    for name in names:
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise UserError(f"the model has a source called {name!r}, which cannot be a file name")
+    return {name: Path(out_dir) / Path(path).stem / f"{name}.{fmt}" for name in names}
+
+
+def separate_file(
+    separator,
+    path,
+    out_dir,
+    sources=None,
+    complement=False,
+    consistent=False,
+    fmt="wav",
+    bits=None,
+    offset=0.0,
+    duration=None,
+    batch=1,
+    progress=None,
+    **inference,
+):
+    """Separate a file into files, in constant memory.
+
+    Args:
+        separator (Separator, Module or str): what separates.
+        path (str or Path): any audio file.
+        out_dir (str or Path): stems go to ``out_dir/<song>/<source>.<fmt>``, with rate, length, channels and tags of
+            the file. All of them appear, or none.
+        sources (list of str, optional): write only these.
+        complement (bool): also write ``no_<source>``, the mixture less the stem.
+        consistent (bool): make the stems sum to the mixture, to the last bit of the format.
+        fmt (str): ``"wav"``, ``"flac"`` or ``"mp3"``.
+        bits (int, optional): 16, 24 or 32 (float); by default 32 for wav, 24 for flac.
+        offset, duration (float): separate only this part, in seconds.
+        batch, progress, **inference: as in :func:`separate`.
+
+    Returns:
+        dict: ``file``, ``stems`` {name: path}, ``sample_rate``, ``channels``, ``frames``, ``gain``, ``seconds``,
+        ``rtf`` (seconds of computing per second of audio).
+
+    Raises:
+        AudioError: if the file cannot be read or the stems cannot be written.
+        UserError: for options that contradict each other.
+    """
+    begun = time.perf_counter()
+    if not isinstance(separator, Separator):
+        separator = Separator(separator, sources=None if consistent else sources)
+    wanted = check_stems(separator, sources, complement, consistent, fmt)
+    form = StemFormat(fmt, check_format(fmt, bits), consistent and len(separator.sources) > 1, complement)
+    info, reader, total = _open(path, offset, duration)
+    paths = stem_paths(path, out_dir, wanted, complement, fmt)
+    _refuse_own_input(path, paths)
+    columns = [*separator.sources, *(f"no_{name}" for name in separator.sources if complement)]
+    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, **inference)
+    made = _missing_folders(next(iter(paths.values())).parent)
+    try:
+        targets = [paths.get(name) for name in columns]
+        gain = write_stems(parts, targets, info.sample_rate, info.channels, form, info.tags, total)
+    except BaseException:
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+    seconds = time.perf_counter() - begun
+    facts = {"sample_rate": info.sample_rate, "channels": info.channels, "frames": reader.n_read, "gain": gain}
+    cost = {"seconds": round(seconds, 3), "rtf": round(seconds * info.sample_rate / reader.n_read, 5)}
+    return {"file": str(path), "stems": {name: str(target) for name, target in paths.items()}, **facts, **cost}
+
+
+def check_stems(separator, sources=None, complement=False, consistent=False, fmt="wav"):
+    """Names of the stems to write.
+
+    Raises:
+        UserError: for a source that the model does not have, or options that contradict each other.
+    """
+    unknown = [name for name in sources or () if name not in separator.sources]
+    if unknown:
+        raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(separator.sources)}")
+    if consistent and fmt == "mp3":
+        raise UserError("mp3 stems cannot sum to the mixture exactly: choose wav or flac, or leave consistent out")
+    if consistent and len(separator.sources) == 1 and not complement:
+        only = separator.sources[0]
+        raise UserError(f"consistent needs stems that make up the mixture; the model has {only} only: add complement")
+    return [name for name in separator.sources if not sources or name in sources]
+
+
+def _open(path, offset, duration):
+    """Header, reader and expected length of the part of a file."""
+    if not offset >= 0 or (duration is not None and not duration > 0):
+        raise UserError(f"offset must be at least 0 s and duration more than 0 s, not {offset} and {duration}")
+    reader = AudioReader(path)
+    info = reader.info
+    if offset or duration is not None:
+        frames = -1 if duration is None else max(1, round(duration * info.sample_rate))
+        reader = AudioReader(path, round(offset * info.sample_rate), frames)
+    left = info.frames - reader.start
+    return info, reader, left if reader.frames < 0 else min(left, reader.frames)
+
+
+def _refuse_own_input(path, paths):
+    for target in paths.values():
+        if target.exists() and target.samefile(path):
+            raise UserError(f"{target} is the recording itself: choose another folder for the stems")
+
+
+def _missing_folders(folder):
+    """The folders that will be made for ``folder``, innermost first."""
+    return [part for part in (folder, *folder.parents) if not part.exists()]

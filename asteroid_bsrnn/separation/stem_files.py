@@ -1,0 +1,143 @@
+"""Stems of one recording as files: adding up exactly, never clipped, with one gain for all."""
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..common.errors import AudioError
+from ..audio.write import AudioWriter, check_format
+
+MIXTURE = "mixture"
+
+
+@dataclass(frozen=True)
+class StemFormat:
+    """How stems are written.
+
+    Args:
+        fmt (str): ``"wav"``, ``"flac"`` or ``"mp3"``.
+        bits (int or None): 16, 24, or 32 for floats; None for mp3.
+        consistent (bool): make all sources of the model sum to the mixture.
+        complement (bool): add the mixture less each stem.
+    """
+
+    fmt: str = "wav"
+    bits: int = 32
+    consistent: bool = False
+    complement: bool = False
+
+    @property
+    def integer(self):
+        """Whether samples are integers, which can clip and have a last bit."""
+        return self.bits in (16, 24)
+
+    def rows(self, mixture, stems):
+        """The samples that are written, in float64: stems, then the complements if asked for.
+
+        With ``consistent`` the error of the sum is shared out equally. What has to add up is put on a grid first, the
+        integers of the format, or 23 bits below the loudest of the sample so that float32 holds the differences too:
+        sums are exact, except where a float mixture has bits that a louder stem has no room for.
+
+        Shape:
+            (channels, time), (n_src, channels, time) -> (n_src or 2 * n_src, channels, time)
+        """
+        mixture, stems = mixture.double(), stems.double()
+        if self.consistent:
+            stems = stems + (mixture - stems.sum(0)) / len(stems)
+        step = self._step(mixture, stems)
+        if step is not None:
+            stems = torch.round(stems / step) * step
+            mixture = torch.round(mixture / step) * step if self.integer else mixture
+            if self.consistent:
+                stems[-1] = mixture - stems[:-1].sum(0)
+        return torch.cat([stems, mixture - stems]) if self.complement else stems
+
+    def _step(self, mixture, stems):
+        if self.integer:
+            return 2.0 ** (1 - self.bits)
+        if self.bits is None or not (self.consistent or self.complement):
+            return None
+        level = torch.cat([mixture[None], stems]).abs().amax(0)
+        return torch.ldexp(torch.ones_like(level), torch.frexp(level)[1] - 23)
+
+
+def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0):
+    """Write the stems of one recording: all of them, or none.
+
+    Formats that clip are written in two passes, over a nameless temporary file, because the gain depends on all
+    samples; a float wav is never scaled.
+
+    Args:
+        parts (iterable): consecutive (mixture (channels, time), stems (n_src, channels, time)).
+        paths (list of Path or None): one per stem, then one per complement if asked for; None where it is not wanted.
+        sample_rate (int): in Hz.
+        channels (int): how many.
+        form (StemFormat): see there.
+        tags (dict, optional): title, artist, ... of the recording.
+        frames (int): expected length.
+
+    Returns:
+        float: the gain that all stems have in common, 1 unless one would clip.
+
+    Raises:
+        UserError: if the format cannot hold such audio.
+        AudioError: if the disk is full.
+    """
+    check_format(form.fmt, form.bits, sample_rate, channels)
+    folder = next(path for path in paths if path is not None).parent
+    with ExitStack() as stack:
+        gain = 1.0
+        if form.bits != 32:
+            spool = stack.enter_context(_Spool(folder))
+            gain = spool.fill(parts, form)
+            parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
+        settings = {"bits": form.bits, "tags": tags, "frames": frames}
+        writers = [
+            path and stack.enter_context(AudioWriter(path, sample_rate, channels, **settings)) for path in paths
+        ]
+        for mixture, stems in parts:
+            for writer, row in zip(writers, form.rows(mixture, stems)):
+                if writer is not None:
+                    writer.write(row.float() if not form.integer else torch.round(row * 2 ** (form.bits - 1)).int())
+    return gain
+
+
+class _Spool:
+    """Parts of a recording in a temporary file that has no name, so that nothing of it can be left behind."""
+
+    def __init__(self, folder):
+        self.folder, self.shapes = folder, []
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = tempfile.TemporaryFile(dir=self.folder)
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def fill(self, parts, form):
+        """Take everything in and return the gain with which nothing clips."""
+        top = 1 - 2.0 ** (1 - form.bits) if form.integer else 1.0
+        highest = lowest = 0.0
+        for mixture, stems in parts:
+            rows = form.rows(mixture, stems)
+            highest, lowest = max(highest, rows.max().item()), min(lowest, rows.min().item())
+            whole = torch.cat([mixture[None], stems]).float().contiguous()
+            self.shapes.append(whole.shape)
+            try:
+                self.file.write(whole.numpy().tobytes())
+            except OSError as error:
+                raise AudioError(self.folder, f"could not be written to: {error.strerror}") from None
+        if highest <= top and lowest >= -1:
+            return 1.0
+        room = (whole.shape[0] + 1) * 2.0 ** (1 - form.bits) if form.integer else 0.0  # what rounding may add
+        return (1 - room) / max(highest, -lowest)
+
+    def __iter__(self):
+        self.file.seek(0)
+        for shape in self.shapes:
+            whole = torch.from_numpy(np.frombuffer(self.file.read(4 * shape.numel()), dtype="f4").reshape(shape).copy())
+            yield whole[0], whole[1:]

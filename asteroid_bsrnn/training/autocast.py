@@ -1,0 +1,62 @@
+"""Automatic mixed precision: what runs in 16 bits, and the loss scaling that fp16 needs."""
+from contextlib import nullcontext
+
+import torch
+
+from ..common.precision import PRECISIONS, choose_precision
+
+
+class Precision:
+    """Autocast and gradient scaling of one run.
+
+    Args:
+        name (str): ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; weights and optimizer stay in 32 bits.
+        device_type (str): ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        UserError: a precision that is unknown or that the device does not have.
+    """
+
+    def __init__(self, name, device_type):
+        name = choose_precision(name, device_type, "training.precision")
+        self.dtype, self.device_type = PRECISIONS[name], device_type
+        self.scaler = torch.amp.GradScaler(device_type, init_scale=2.0**13) if name == "fp16" else None
+
+    def autocast(self):
+        """Context of the forward pass."""
+        return torch.autocast(self.device_type, self.dtype) if self.dtype else nullcontext()
+
+    def scale(self, loss):
+        """The loss to call ``backward`` on."""
+        return self.scaler.scale(loss) if self.scaler else loss
+
+    def unscale(self, optimizer):
+        """Divide the gradients by the scale again, before they are clipped."""
+        if self.scaler:
+            self.scaler.unscale_(optimizer)
+
+    def step(self, optimizer, finite):
+        """Step where the gradients are finite; adapt the scale.
+
+        Returns:
+            bool: True if overflow is the likely reason for gradients that are not finite, so that the scale was
+            lowered and nothing is wrong with the run.
+        """
+        if self.scaler:
+            before = self.scaler.get_scale()
+            if finite:
+                self.scaler.step(optimizer)
+                self.scaler.update()
+            else:
+                self.scaler.update(before / 2)
+            return not finite and before > 1.0
+        if finite:
+            optimizer.step()
+        return False
+
+    def state_dict(self):
+        return self.scaler.state_dict() if self.scaler else {}
+
+    def load_state_dict(self, state):
+        if self.scaler and state:
+            self.scaler.load_state_dict(state)

@@ -1,0 +1,126 @@
+"""Which item is drawn when: a function of (seed, epoch, position) alone, whatever the workers, ranks and resumes.
+
+One optimizer step takes ``effective_batch`` consecutive items of the epoch's order. They are cut into micro-batches,
+dealt out to the ranks in turn; every rank runs ``accumulation`` of them.
+"""
+import signal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...common.errors import AudioError, UserError
+from .ring import RingLoader
+
+ATTEMPTS = 20  # other draws tried for one unreadable item
+_ORDER, _REPLACEMENT = 1, 2  # keep the two random streams apart
+
+
+class StepSampler:
+    """Yields the micro-batches of one rank for the rest of one epoch, as lists of ``(epoch, index)``.
+
+    Args:
+        n_items (int): items in one epoch. What does not fill a step at the end of an epoch is left out.
+        split (Split): how a step is cut (:mod:`.batching`).
+        rank (int): which rank's micro-batches.
+        seed (int): decides the order of each epoch.
+
+    Raises:
+        UserError: if one epoch does not fill a single step.
+    """
+
+    def __init__(self, n_items, split, rank=0, seed=0):
+        self.n_items, self.split, self.rank, self.seed = n_items, split, rank, seed
+        self.steps_per_epoch = n_items // split.effective_batch
+        if not self.steps_per_epoch:
+            raise UserError(
+                f"training.effective_batch is {split.effective_batch}, but an epoch has only {n_items} items: "
+                "lower it or draw more items per epoch"
+            )
+        self.set_position(0, 0)
+
+    def set_position(self, epoch, step):
+        """The next iteration starts at ``step`` of ``epoch``."""
+        self.epoch, self.step = epoch, step
+
+    def order(self):
+        """Indices of the epoch in the order in which they are used."""
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, _ORDER, self.epoch]))
+        return generator.permutation(self.n_items).tolist()
+
+    def __len__(self):
+        return (self.steps_per_epoch - self.step) * self.split.accumulation
+
+    def __iter__(self):
+        order, split, epoch = self.order(), self.split, self.epoch
+        for step in range(self.step, self.steps_per_epoch):
+            for part in range(split.accumulation):
+                first = step * split.effective_batch + (part * split.world_size + self.rank) * split.batch
+                yield [(epoch, index) for index in order[first : first + split.batch]]
+
+
+class TolerantDataset(Dataset):
+    """Draws another item where a file cannot be read; which one depends on (seed, epoch, index) alone.
+
+    Args:
+        dataset: training set, ``dataset[(epoch, index)]`` -> ``(mixture, sources)``.
+        seed (int): of the run.
+
+    Returns:
+        per item ``((mixture, sources), failures)``; ``failures`` lists the messages of unreadable files.
+    """
+
+    def __init__(self, dataset, seed=0):
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, key):
+        (epoch, index), failures = key, []
+        for _ in range(ATTEMPTS):
+            try:
+                return self.dataset[(epoch, index)], failures
+            except (AudioError, OSError) as error:
+                failures.append(str(error))
+            sequence = np.random.SeedSequence([self.seed, _REPLACEMENT, epoch, key[1], len(failures)])
+            index = int(np.random.default_rng(sequence).integers(len(self.dataset)))
+        raise UserError(f"{ATTEMPTS} draws in a row could not be read; the last: {failures[-1]}")
+
+
+def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
+    """Loader over the sampler's micro-batches: ``((mixture, sources), failures)``.
+
+    Args:
+        dataset (TolerantDataset): what to draw from.
+        sampler (StepSampler): what to draw.
+        num_workers (int): processes that read ahead; 0 reads in this one. Does not change what is drawn.
+        pin_memory (bool, optional): page-locked batches; None: where there is a CUDA device.
+    """
+    if not isinstance(num_workers, int) or num_workers < 0:
+        raise UserError(f"loader.num_workers must be 0 or more, not {num_workers!r}")
+    return RingLoader(
+        dataset,
+        sampler,
+        num_workers,
+        pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+        worker_init_fn=_ignore_signals,
+    )
+
+
+def _ignore_signals(number):
+    """Workers go on while a run that was asked to stop finishes its step; they end with the main process."""
+    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+
+
+def stop_workers(loader):
+    """End the worker processes that a loader keeps between epochs.
+
+    They have inherited the handler that lets the main process finish its step at SIGTERM, so the SIGTERM by which
+    Python ends them at its own exit would not move them.
+    """
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+        loader._iterator = None

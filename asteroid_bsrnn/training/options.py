@@ -1,0 +1,79 @@
+"""Section ``training`` of a configuration, checked."""
+from dataclasses import dataclass
+
+from ..common.errors import UserError
+from .systems import MONITORS
+from ..common.precision import check_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Keys of section ``training``; the defaults are the published protocol of the music models.
+
+    Args:
+        epochs (int): at most so many.
+        patience (int): validations without improvement after which training stops.
+        monitor (str): ``"usdr"`` or ``"si_sdr"`` (larger is better), or ``"loss"``: validation score that decides.
+        effective_batch (int): items per optimizer step over all devices.
+        batch (int): most items that one device holds at a time; the rest is accumulated.
+        clip (float, optional): largest global norm of the gradient; None: no clipping.
+        precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision), or ``"auto"``: bf16 where the
+            device has it and gains by it, else fp32; a run that goes on keeps what it began with.
+        seed (int): the only source of randomness.
+        ema (float, optional): decay of the weights' moving average, which is then validated and exported.
+        remix_batch (bool): music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
+        activation_checkpointing (bool): recompute activations in the backward pass to save memory.
+        checkpoint_every (int): optimizer steps between two checkpoints; there is always one after each epoch.
+        keep_best (int): how many of the best models are kept in ``checkpoints/``.
+        max_bad_steps (int): steps in a row that are not finite before training goes back to the last checkpoint.
+        max_unreadable (float): share of an epoch's draws that may hit unreadable files.
+        devices (int or str): per machine; ``"auto"``: all GPUs that can share the effective batch, or one process.
+        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``.
+    """
+
+    epochs: int = 200
+    patience: int = 10
+    monitor: str = "usdr"
+    effective_batch: int = 8
+    batch: int = 2
+    clip: float | None = 5.0
+    precision: str = "fp32"
+    seed: int = 42
+    ema: float | None = None
+    remix_batch: bool = False
+    activation_checkpointing: bool = False
+    checkpoint_every: int = 500
+    keep_best: int = 5
+    max_bad_steps: int = 10
+    max_unreadable: float = 0.01
+    devices: int | str = "auto"
+    accelerator: str = "auto"
+
+    def __post_init__(self):
+        if self.monitor not in MONITORS:
+            raise UserError(f"training.monitor {self.monitor!r} is unknown; allowed are {', '.join(MONITORS)}")
+        check_name(self.precision, "training.precision")
+        for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(f"training.clip must be more than 0 or null, not {self.clip!r}")
+
+    @property
+    def mode(self):
+        """``"max"`` or ``"min"``: which monitored values are better."""
+        return MONITORS[self.monitor]
+
+
+def call_with_section(function, section, conf, *args):
+    """``function(*args, **conf[section])``; an unknown key is the user's mistake, named with its section."""
+    try:
+        return function(*args, **(conf.get(section) or {}))
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            key = str(error).split("'")[1]
+            raise UserError(f"unknown key {section}.{key} in the configuration") from None
+        raise

@@ -1,0 +1,1 @@
+"""Exact resume: everything that a step depends on, in checkpoints that appear whole."""

@@ -1,0 +1,159 @@
+"""The two systems: what a training step and a validated recording are, for music and for speech.
+
+Both are Asteroid ``System``\\ s, so a plain ``pytorch_lightning.Trainer`` trains them too; :func:`.training.fit` adds
+exact resume, faults and energy.
+"""
+import torch
+from asteroid.engine.system import System
+from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
+
+from ..models.base import as_model
+
+MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller, or larger
+
+
+class RecordingSystem(System):
+    """System that is validated one whole recording at a time.
+
+    A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats.
+    """
+
+    def begin_epoch(self, epoch):
+        """Tell a loss whose terms change over the epochs which one begins (the first is 1)."""
+        if hasattr(self.loss_func, "set_epoch"):
+            self.loss_func.set_epoch(epoch)
+
+    def on_train_epoch_start(self):
+        """The same under Lightning's own trainer."""
+        self.begin_epoch(self.current_epoch + 1)
+
+    def validation_step(self, batch, batch_nb):
+        """Log the scores of a batch of recordings of equal length."""
+        for mixture, sources in zip(*batch):
+            self.log_dict(self.score(mixture, sources), on_epoch=True, on_step=False, prog_bar=True, batch_size=1)
+
+
+class MusicSystem(RecordingSystem):
+    """Trains on chunks; validates whole songs with the segments that ``config["inference"]`` describes.
+
+    Args:
+        model: a :class:`~asteroid_bsrnn.models.base.SeparationModel`, or any Module with ``sample_rate``.
+        loss_func: ``loss(model.estimates(mixture), targets)``. One with a method ``match_stft(model)`` is told the model
+            (a spectral loss without an STFT of its own takes the model's).
+        config (dict): section ``inference`` is given to :func:`asteroid_bsrnn.separation.segments.apply_segments`.
+
+    Shape:
+        - training batch: mixture ``(batch, channels, time)``, sources ``(batch, n_src, channels, time)``
+        - song: mixture ``(channels, time)``, sources ``(n_src, channels, time)``
+    """
+
+    default_monitor = "val_usdr"
+
+    def __init__(self, model, optimizer, loss_func, train_loader, val_loader=None, scheduler=None, config=None):
+        super().__init__(model, optimizer, loss_func, train_loader, val_loader, scheduler, config)
+        if hasattr(loss_func, "match_stft"):
+            loss_func.match_stft(model)
+
+    def estimates(self, mixture):
+        """What the loss takes: waveforms, or waveforms and spectra; (batch, n_src, channels, ...)."""
+        return as_model(self.model).estimates(mixture)
+
+    def common_step(self, batch, batch_nb, train=True):
+        mixture, sources = self.remixed(*batch) if train and self.remix else batch
+        return self.loss_func(self.estimates(mixture), sources)
+
+    @property
+    def remix(self):
+        """Whether ``config["training"]["remix_batch"]`` asks for new mixtures within the batch."""
+        return bool((self.config.get("training") or {}).get("remix_batch"))
+
+    def remixed(self, mixture, sources):
+        """New mixtures of the sources of a batch, and of what else is in its mixtures."""
+        from ..data.music.augment import remix_batch
+
+        rest = mixture - sources.sum(1)
+        parts = remix_batch(torch.cat([sources, rest[:, None]], dim=1))
+        return parts.sum(1), parts[:, :-1]
+
+    @torch.no_grad()
+    def score(self, mixture, sources):
+        """Loss and uSDR of one song.
+
+        Returns:
+            dict: ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
+            published code); ``val_usdr`` in dB over the whole song, the mean over sources; for several sources also
+            ``val_usdr_<source>``.
+        """
+        from ..metrics import usdr
+
+        estimates, losses = self.separate(mixture, sources)
+        finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
+        per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
+        scores = {"val_loss": float(torch.stack(losses).median()), "val_usdr": float(per_source.mean())}
+        if len(per_source) > 1:
+            names = as_model(self.model).sources or range(len(per_source))
+            scores.update({f"val_usdr_{name}": float(value) for name, value in zip(names, per_source)})
+        return scores
+
+    def separate(self, mixture, sources):
+        """Separate a song in segments and take the loss of each segment against the same stretch of the sources.
+
+        The references travel through the segment scheduler as further channels, so that they are cut as the song is.
+
+        Returns:
+            tuple: estimates ``(n_src, channels, time)``, list of losses, one per segment.
+        """
+        from ..separation.segments import apply_segments
+
+        n_src, losses, references = sources.shape[0], [], sources.flatten(0, 1)
+
+        def forward(segments):
+            targets, segment = segments[:, : len(references)].unflatten(1, (n_src, -1)), segments[:, len(references) :]
+            output = self.estimates(segment)
+            waveforms, spectra = output if isinstance(output, tuple) else (output, None)
+            for item in range(len(segments)):
+                one = slice(item, item + 1)
+                estimate = waveforms[one] if spectra is None else (waveforms[one], spectra[one])
+                losses.append(self.loss_func(estimate, targets[one]).double().cpu())
+            return torch.cat([waveforms.flatten(1, 2).to(segment), segment], dim=1)[:, None]
+
+        song = torch.cat([references, mixture])
+        rate, scheme = int(self.model.sample_rate), self.config.get("inference") or {}
+        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)]
+        return result.unflatten(0, (n_src, -1)), losses
+
+
+class SpeechSystem(RecordingSystem):
+    """Permutation-invariant training of speech separation; validates whole utterances.
+
+    Args:
+        model: ``model(wav)`` -> (batch, n_src, time). One that defines ``training_loss(wav, sources)`` (uPIT on masks,
+            deep clustering) is trained with that; one that defines ``estimates(wav)`` gives the loss what that returns.
+        loss_func: ``loss(est_targets, targets)``, as Asteroid's ``PITLossWrapper``.
+
+    Shape:
+        - training batch: mixture ``(batch, time)``, sources ``(batch, n_src, time)``
+        - utterance: mixture ``(time,)``, sources ``(n_src, time)``
+    """
+
+    default_monitor = "val_si_sdr"
+
+    def common_step(self, batch, batch_nb, train=True):
+        mixture, sources = batch
+        if hasattr(self.model, "training_loss"):
+            return self.model.training_loss(mixture, sources)
+        return self.loss_func(self.estimates(mixture), sources)
+
+    def estimates(self, mixture):
+        """What the loss takes: the model's waveforms, and what else it gives to train on."""
+        return as_model(self.model).estimates(mixture)
+
+    @torch.no_grad()
+    def score(self, mixture, sources):
+        """``val_loss`` and ``val_si_sdr`` (dB, best permutation) of one utterance."""
+        mixture, sources = mixture[None], sources[None]
+        estimates = self.model(mixture)
+        own = hasattr(self.model, "training_loss")
+        loss = self.model.training_loss(mixture, sources) if own else self.loss_func(estimates, sources)
+        negative = PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(estimates.to(sources), sources)
+        return {"val_loss": float(loss), "val_si_sdr": -float(negative)}

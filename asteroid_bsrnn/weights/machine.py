@@ -1,0 +1,193 @@
+"""A machine that reads any pickle and calls nothing in it: every name stays a name.
+
+The standard library takes the pickle apart (``pickletools.genops``, which also checks that every length that the file
+states is there) and this machine plays its instructions on containers of its own. Calls become records
+(:class:`~asteroid_bsrnn.weights.inert.Inert`), except those in :mod:`~asteroid_bsrnn.weights.known`.
+"""
+
+import pickle
+import pickletools
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from .inert import Inert, as_key
+from .known import build, call, named
+
+_VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
+_LITERALS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING"}
+_LITERALS |= {"BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+_LITERALS |= {"BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"}
+_OF_MARK = {"LIST": list, "TUPLE": tuple, "FROZENSET": lambda entries: frozenset(map(as_key, entries))}
+
+
+def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] = lambda key: Inert("persistent", (key,))) -> Any:
+    """Read one pickle of any protocol, and leave ``file`` behind its end.
+
+    Args:
+        file: open for reading bytes.
+        persistent: what stands for an object that the pickle keeps elsewhere, given its key.
+
+    Returns:
+        Plain values, tensors, NumPy's numbers and arrays, and records of everything else.
+
+    Raises:
+        ValueError, IndexError, KeyError, TypeError, pickle.UnpicklingError: if it is no whole pickle.
+    """
+    return _Machine(persistent).run(file)
+
+
+class _Machine:
+    def __init__(self, persistent):
+        self.persistent = persistent
+        self.stack, self.marked, self.memo, self.names = [], [], {}, {}
+
+    def run(self, file):
+        for code, argument, _ in pickletools.genops(file):
+            self._step(code.name, argument)
+        return self.stack.pop()
+
+    def _step(self, name, argument):
+        if name in _LITERALS:
+            self.stack.append(argument)
+        elif name in _VALUES:
+            self.stack.append(_VALUES[name])
+        elif name in _EMPTY:
+            self.stack.append(_EMPTY[name]())
+        elif name in _OF_MARK:
+            entries = self._to_mark()
+            self.stack.append(_OF_MARK[name](entries))
+        elif name not in ("PROTO", "FRAME", "STOP"):
+            method = getattr(self, "_" + name.lower(), None)
+            if method is None:
+                raise pickle.UnpicklingError(f"it holds the instruction {name}, which files have no use for")
+            method(argument)
+
+    def _to_mark(self):
+        entries, self.stack = self.stack, self.marked.pop()
+        return entries
+
+    def _mark(self, _):
+        self.marked.append(self.stack)
+        self.stack = []
+
+    def _pop(self, _):
+        self.stack.pop() if self.stack else self._to_mark()
+
+    def _pop_mark(self, _):
+        self._to_mark()
+
+    def _dup(self, _):
+        self.stack.append(self.stack[-1])
+
+    # memory
+
+    def _put(self, index):
+        self.memo[index] = self.stack[-1]
+
+    _binput = _long_binput = _put
+
+    def _memoize(self, _):
+        self._put(len(self.memo))
+
+    def _get(self, index):
+        self.stack.append(self.memo[index])
+
+    _binget = _long_binget = _get
+
+    # containers
+
+    def _tuple1(self, _, count=1):
+        if len(self.stack) < count:
+            raise IndexError("too few values for a tuple")
+        self.stack[-count:] = [tuple(self.stack[-count:])]
+
+    def _tuple2(self, _):
+        self._tuple1(_, 2)
+
+    def _tuple3(self, _):
+        self._tuple1(_, 3)
+
+    def _dict(self, _):
+        entries, target = self._to_mark(), {}
+        self._assign(target, entries)
+        self.stack.append(target)
+
+    def _setitem(self, _):
+        value, key = self.stack.pop(), self.stack.pop()
+        self._assign(self.stack[-1], [key, value])
+
+    def _setitems(self, _):
+        entries = self._to_mark()
+        self._assign(self.stack[-1], entries)
+
+    @staticmethod
+    def _assign(target, entries):
+        pairs = [(as_key(key), value) for key, value in zip(entries[::2], entries[1::2], strict=True)]
+        if isinstance(target, Inert):
+            target.pairs.extend(pairs)
+        elif isinstance(target, dict):
+            target.update(pairs)
+        else:
+            raise pickle.UnpicklingError(f"it assigns entries to a {type(target).__name__}")
+
+    def _append(self, _):
+        self._extend([self.stack.pop()])
+
+    def _appends(self, _):
+        self._extend(self._to_mark())
+
+    def _extend(self, entries):
+        target = self.stack[-1]
+        list.extend(target.items if isinstance(target, Inert) else target, entries)
+
+    def _additems(self, _):
+        entries, target = self._to_mark(), self.stack[-1]
+        target.items.extend(entries) if isinstance(target, Inert) else set.update(target, map(as_key, entries))
+
+    # names and calls
+
+    def _global(self, words):
+        module, name = words.split(" ", 1)
+        self._name(module, name)
+
+    def _stack_global(self, _):
+        name, module = self.stack.pop(), self.stack.pop()
+        self._name(str(module), str(name))
+
+    def _name(self, module, name):
+        self.stack.append(self.names.setdefault((module, name), named(module, name)))
+
+    def _ext1(self, code):
+        self._name("copyreg", f"extension_{code}")
+
+    _ext2 = _ext4 = _ext1
+
+    def _reduce(self, _):
+        arguments, function = self.stack.pop(), self.stack.pop()
+        self.stack.append(call(function, arguments))
+
+    _newobj = _reduce
+
+    def _newobj_ex(self, _):
+        keywords, arguments, function = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self.stack.append(call(function, (*arguments, keywords) if keywords else arguments))
+
+    def _inst(self, words):
+        arguments = tuple(self._to_mark())
+        self._global(words)
+        self.stack.append(call(self.stack.pop(), arguments))
+
+    def _obj(self, _):
+        function, *arguments = self._to_mark()
+        self.stack.append(call(function, tuple(arguments)))
+
+    def _build(self, _):
+        state = self.stack.pop()
+        build(self.stack[-1], state)
+
+    def _persid(self, key):
+        self.stack.append(self.persistent(key))
+
+    def _binpersid(self, _):
+        self.stack.append(self.persistent(self.stack.pop()))
