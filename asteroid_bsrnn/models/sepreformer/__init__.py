@@ -5,7 +5,7 @@ from ..family import Family
 from .adapter import SepReformerAdapter
 from .network import SepReformer
 
-_DEMO = {"n_filters": 64, "bn_chan": 32, "n_stages": 2, "n_heads": 4, "local_kernel": 33, "auxiliary": True}
+_DEMO = {"n_filters": 64, "bn_chan": 32, "n_stages": 2}
 FAMILY = Family(
     "sepreformer",
     models=(SepReformer,),
