@@ -6,9 +6,14 @@ from .bsrnn import BSRNN
 from .dual_path import FAMILY as _DUAL_PATH
 from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
 from .family import FAMILIES, Family
+from .host import FAMILY as _HOST
+from .locoformer import FAMILY as _LOCOFORMER
+from .locoformer import TFLocoformer
 from .names import get, register_model
 from .roformer import FAMILY as _ROFORMER
 from .roformer import BSRoFormer, MelBandRoFormer
+from .sepreformer import FAMILY as _SEPREFORMER
+from .sepreformer import SepReformer
 from .spectral import FAMILY as _SPECTRAL
 from .spectral import DPCL, UPITBLSTM, Chimera
 from .stems import StemSeparator
@@ -29,5 +34,5 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF):
+for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF, _SEPREFORMER, _LOCOFORMER, _HOST):
     register_family(_family)
