@@ -9,6 +9,9 @@ from .sandglasset import ASandglasset, Sandglasset
 from .upit_blstm import UPITBLSTM
 from .bsrnn import BSRNN
 from .family import FAMILIES, Family
+from .demucs import FAMILY as DEMUCS, Demucs, HDemucs, HTDemucs
+from .presunet import FAMILY as PRESUNET, PResUNet
+from .scnet import FAMILY as SCNET, SCNet
 from .stem_separator import StemSeparator
 
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
@@ -53,5 +56,5 @@ def register_family(family: Family) -> Family:
 
 
 # One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
+for _family in (PRESUNET, SCNET, DEMUCS):
     register_family(_family)
