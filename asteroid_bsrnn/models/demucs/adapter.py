@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Optional
 import torch
 
 from ...errors import UserError
-from ..family import Adapter, State
+from ..family import State
+from ..renaming import RenamingAdapter
 from .network import RENAMED, Demucs, HDemucs, HTDemucs, WrappedDemucs
 from .shapes import settings_of_hdemucs
 
@@ -23,10 +24,12 @@ BAG = ("models", "weights", "segment")
 IGNORED = ("use_train_segment", "t_weight_decay", "t_lr", "t_mask_type", "t_mask_random_seed", "t_sparse_attn_window")
 IGNORED += ("t_global_window", "t_sparsity", "t_auto_sparsity")
 """Arguments that only matter to training or to sparse attention."""
+FORK = {"audio_channels": "channels", "samplerate": "samplerate", "segment": "segment", "sources": "instruments"}
+"""Arguments, and what the fork's section ``training`` calls them."""
 SPARSE = ("t_sparse_self_attn", "t_sparse_cross_attn")
 
 
-class DemucsPackage(Adapter):
+class DemucsPackage(RenamingAdapter):
     """The time-only network; the two below differ in their class. See :class:`~asteroid_bsrnn.models.family.Adapter`.
 
     Attributes:
@@ -42,7 +45,7 @@ class DemucsPackage(Adapter):
     defaults: ClassVar[dict[str, Any]] = {"rewrite": True, "dconv_init": 1e-4}
 
     def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
-        """Weights and arguments of a package ``{klass, args, kwargs, state}``, or of a hub file: its metadata and tensors."""
+        """Weights and arguments of a package ``{klass, args, kwargs, state}``, or of a hub file's texts and tensors."""
         if "klass" not in content or class_name(content["klass"]) not in self.klasses:
             return None
         state = content.get("state", {key: value for key, value in content.items() if torch.is_tensor(value)})
@@ -71,8 +74,7 @@ class DemucsPackage(Adapter):
         if not isinstance(section, Mapping):
             return dict(document)
         training = document.get("training") or {}
-        names = {"audio_channels": "channels", "samplerate": "samplerate", "segment": "segment", "sources": "instruments"}
-        return {ours: training[theirs] for ours, theirs in names.items() if training.get(theirs)} | dict(section)
+        return {ours: training[theirs] for ours, theirs in FORK.items() if training.get(theirs)} | dict(section)
 
     def recognises(self, state: State) -> bool:
         """By the first convolution."""
@@ -80,7 +82,8 @@ class DemucsPackage(Adapter):
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The package's defaults, and over them what is set; an argument that the class does not have is left out."""
-        given = {"samplerate" if name == "sample_rate" else name: value for name, value in decoded(dict(settings)).items()}
+        given = dict(decoded(settings))
+        given |= {"samplerate": given.pop("sample_rate")} if "sample_rate" in given else {}
         if any(given.pop(name, False) for name in SPARSE):
             raise UserError(f"{self.name}: sparse attention is not supported; published networks have none")
         fields = {RENAMED.get(field.name, field.name): field for field in dataclasses.fields(self.model.Config)}
@@ -101,9 +104,9 @@ class DemucsPackage(Adapter):
         width = config.get("audio_channels", 2) * (1 if self.model is Demucs or not config.get("cac", True) else 2)
         return [f"s{index + 1}" for index in range(len(biases[-1]) // width)]
 
-    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def names(self, state: State) -> dict[str, str]:
         """The package's own names behind ``net.``."""
-        return {f"net.{key}": value for key, value in state.items()}
+        return {key: f"net.{key}" for key in state}
 
 
 class HDemucsPackage(DemucsPackage):
@@ -154,23 +157,22 @@ class TorchaudioHDemucs(HDemucsPackage):
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """By the shapes, and what is set."""
-        return super().config(renamed(state), settings)
+        return super().config({of_package(key): value for key, value in state.items()}, settings)
 
-    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def names(self, state: State) -> dict[str, str]:
         """The package's names; a norm that torchaudio builds and does not use is dropped."""
-        return super().convert(renamed(state), settings)
+        last = max((int(key.split(".")[1]) for key in state if key.startswith("time_encoder.")), default=-1)
+        used = [key for key in state if not key.startswith(f"time_encoder.{last}.norm1.")]
+        return {key: f"net.{of_package(key)}" for key in used}
 
 
-def renamed(state: State) -> dict[str, torch.Tensor]:
-    """torchaudio's weights under the names of the package."""
-    last = max((int(key.split(".")[1]) for key in state if key.startswith("time_encoder.")), default=-1)
-    unused = f"time_encoder.{last}.norm1."
-    kept = {key: value for key, value in state.items() if not key.startswith(unused)}
-    return {re.sub("^freq_(?=..coder)", "", re.sub("^time_(?=..coder)", "t", key)): value for key, value in kept.items()}
+def of_package(key: str) -> str:
+    """The package's name of a weight of torchaudio."""
+    return re.sub("^freq_(?=..coder)", "", re.sub("^time_", "t", key))
 
 
 def class_name(klass: Any) -> str:
-    """Full name of a class, given as text, as what stands for it in a file that is read without importing, or as itself."""
+    """Full name of a class, of its name as text, or of what a reader that imports nothing puts in its place."""
     if isinstance(klass, str):
         return klass
     return f"{klass.__module__}.{klass.__qualname__}" if isinstance(klass, type) else str(getattr(klass, "name", klass))

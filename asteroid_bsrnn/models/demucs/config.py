@@ -145,15 +145,16 @@ class HDemucsConfig:
             self._check_nfft()
 
     def _check_nfft(self):
-        """The time branch must have a frame per hop where both branches meet."""
+        """Where both branches meet, if the network is that deep, the time branch must have a frame per hop."""
         freqs, reduced = self.nfft // 2, 1
-        while freqs > 1:
-            freqs = 1 if freqs <= self.kernel_size else freqs // self.stride
-            reduced *= self.stride
-        if reduced != self.nfft // 4 or self.nfft % 4:
+        for _ in range(self.depth):
+            if freqs > 1:
+                freqs = 1 if freqs <= self.kernel_size else freqs // self.stride
+                reduced *= self.stride
+        if self.nfft % 4 or (freqs == 1 and reduced != self.nfft // 4):
             raise ValueError(
-                f"nfft {self.nfft} does not fit a hybrid network of stride {self.stride}: a quarter of it must be what the "
-                f"frequency layers reduce the time branch by, here {reduced} (1024 and 4096 fit the usual strides)"
+                f"nfft {self.nfft} does not fit a hybrid network of stride {self.stride}: a quarter of it must be what "
+                f"the frequency layers shorten the time branch by, here {reduced} (1024 and 4096 do)"
             )
 
 

@@ -49,7 +49,11 @@ class WrappedDemucs(MusicModel):
             hint = "pip install 'asteroid_bsrnn[demucs]'"
             raise UserError(f"{type(self).__name__} needs the package demucs ({error}): {hint}") from None
         values = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
-        return cls(**{RENAMED.get(name, name): value for name, value in values.items()}, **self.extra)
+        try:
+            return cls(**{RENAMED.get(name, name): value for name, value in values.items()}, **self.extra)
+        except AssertionError as error:
+            rules = "attention needs channels / dconv_comp that 4 divides, and split bands (multi_freqs) need no norm"
+            raise ValueError(f"demucs cannot build {name} of these arguments {error}: {rules}") from None
 
     @property
     def least(self) -> int:
@@ -132,7 +136,7 @@ class HDemucs(WrappedDemucs):
             ValueError: in training, of a network with a Wiener filter.
         """
         if self.training and torch.is_grad_enabled() and not self.config.cac and self.config.end_iters >= 0:
-            raise ValueError("without cac, the network ends in a Wiener filter that cannot be trained; wiener_iters -1 leaves it out")
+            raise ValueError("without cac, a Wiener filter follows, which cannot be trained; wiener_iters -1 omits it")
         return super().separate(wav_BCL)
 
     def _stages(self):
@@ -157,7 +161,7 @@ class HDemucs(WrappedDemucs):
 
 
 class HTDemucs(HDemucs):
-    """Hybrid Transformer Demucs. Lengths other than ``segment`` are taken as they are; attention grows with their square.
+    """Hybrid Transformer Demucs. It takes any length as it is; the cost of attention grows with its square.
 
     Args: those of :class:`~asteroid_bsrnn.models.demucs.config.HTDemucsConfig`.
 

@@ -17,7 +17,7 @@ def settings_of_hdemucs(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         UserError: naming a setting that has to be given.
     """
     if "encoder.0.conv.weight" not in state or "encoder.1.conv.weight" not in state:
-        raise UserError("hdemucs: the weights do not show how the network is built (split bands): its settings are needed")
+        raise UserError("hdemucs: the weights do not show how split bands are built: the settings are needed")
     if "freq_emb.embedding.weight" not in state:
         raise UserError("hdemucs: the weights do not show nfft: it has to be given")
     first = state["encoder.0.conv.weight"]

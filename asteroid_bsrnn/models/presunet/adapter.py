@@ -3,10 +3,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from ...errors import UserError
-from ..family import Adapter, State
+from ..family import State
+from ..renaming import RenamingAdapter
 from .network import PResUNet
 
 DROPPED = ("f_helper.stft", "f_helper.istft", "wav_spec_loss", "l1loss")
@@ -17,7 +16,7 @@ UNIT = r"conv_block(\d+)\."
 FIRST = "encoder_block1.conv_block1.conv1.weight"
 
 
-class AuthorsPResUNet(Adapter):
+class AuthorsPResUNet(RenamingAdapter):
     """Networks for one source and the joint one; see :class:`~asteroid_bsrnn.models.family.Adapter`."""
 
     name = "cws-presunet"
@@ -45,11 +44,10 @@ class AuthorsPResUNet(Adapter):
             "edge": 0,
         }
 
-    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def names(self, state: State) -> dict[str, str]:
         """Our names; frozen transforms and parts of losses are dropped by their prefixes."""
         rules = _rules(_heads(state))
-        kept = {key: value for key, value in state.items() if not key.startswith(DROPPED)}
-        return {_renamed(key, rules): value for key, value in kept.items()}
+        return {key: _renamed(key, rules) for key in state if not key.startswith(DROPPED)}
 
     def _require(self, state, *keys):
         for key in keys:
@@ -105,7 +103,7 @@ def _rules(heads):
 
 
 def _renamed(key, rules):
-    """Our name of a weight; a key that no rule fits stays as it is, and is refused by name when it is loaded."""
+    """Our name of a weight; one that no rule fits stays as it is, and is refused later."""
     for pattern, replacement in rules:
         found = re.match(pattern, key)
         if found:

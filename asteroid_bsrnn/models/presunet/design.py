@@ -1,7 +1,7 @@
 """Filters of a bank of K sub-bands that a network which is trained from scratch starts with.
 
-A cosine-modulated bank with a Kaiser prototype, near-perfect: white noise comes back with an error of -67, -64 and -55 dB
-for 2, 4 and 8 sub-bands. (The published bank of four sub-bands follows no formula; it comes with its weights.)
+A cosine-modulated bank with a Kaiser prototype, near-perfect: white noise comes back with an error of -67, -64 and
+-55 dB for 2, 4 and 8 sub-bands. (The published bank of four sub-bands follows no formula; it comes with its weights.)
 """
 import math
 

@@ -8,7 +8,7 @@ MOMENTUM = 0.01
 
 
 class ResidualUnit(nn.Module):
-    """Norm, leaky ReLU and 3x3 convolution, twice, added to the input (through a 1x1 convolution where the width changes).
+    """Norm, leaky ReLU, 3x3 convolution, all twice, added to the input (by a 1x1 convolution where the width changes).
 
     Args:
         in_chan: channels in.

@@ -25,14 +25,15 @@ SEGMENT = 3.0  # seconds
 class PResUNet(MusicModel):
     """Channel-wise sub-band phase-aware residual U-Net.
 
-    The song is cut into K sub-bands by a filter bank; their spectra, all channels together, go through a U-Net of residual
-    units. For each source a head gives masks, rotations of the phase and additions to the magnitude. Where K does not
-    divide the length and ``edge`` is 0, the last samples (fewer than K) are silent, as in the original.
+    The song is cut into K sub-bands by a filter bank; their spectra, all channels together, go through a U-Net of
+    residual units. For each source a head gives masks, rotations of the phase and additions to the magnitude. Where K
+    does not divide the length and ``edge`` is 0, the last samples (fewer than K) are silent, as in the original.
 
     Args: those of :class:`~asteroid_bsrnn.models.presunet.config.PResUNetConfig`.
 
     References:
-        [1] Liu, Kong and Liu, "CWS-PResUNet: Music Source Separation with Channel-Wise Subband Phase-Aware ResUNet", 2021.
+        [1] Liu, Kong and Liu, "CWS-PResUNet: Music Source Separation with Channel-Wise Subband Phase-Aware ResUNet",
+            MDX Workshop 2021.
     """
 
     Config = PResUNetConfig

@@ -1,4 +1,4 @@
-"""Magnitudes and phases: what PResUNet reads of a spectrum, and how its maps change one. Single precision throughout."""
+"""Magnitudes and phases: what PResUNet reads of a spectrum, and how its maps change one, in single precision."""
 import torch
 
 LEAST_POWER = 1e-8  # of a mixture
@@ -19,7 +19,8 @@ def apply_maps(spec: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         - returns: (batch, n_maps, bins, frames), complex
 
     References:
-        [1] Kong et al., "Decoupling Magnitude and Phase Estimation with Deep ResUNet for Music Source Separation", 2021.
+        [1] Kong et al., "Decoupling Magnitude and Phase Estimation with Deep ResUNet for Music Source Separation",
+            ISMIR 2021.
     """
     mask, real, imag, more = maps.float().chunk(4, dim=1)
     mag = magnitude(spec)

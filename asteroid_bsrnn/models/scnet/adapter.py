@@ -3,10 +3,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
-import torch
-
 from ...errors import UserError
-from ..family import Adapter, State
+from ..family import State
+from ..renaming import RenamingAdapter
 from .network import SCNet
 
 FIRST = "encoder.0.SDlayer.convs.0.weight"
@@ -27,7 +26,7 @@ NAMES = (
 """Their names and ours."""
 
 
-class ForkSCNet(Adapter):
+class ForkSCNet(RenamingAdapter):
     """Plain weights with a YAML file, as the fork publishes them; see :class:`~asteroid_bsrnn.models.family.Adapter`.
 
     The fork's class does not standardise what it reads; a setting ``standardise`` says that weights need it.
@@ -39,7 +38,7 @@ class ForkSCNet(Adapter):
     needs_settings = True
 
     def settings(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The section ``model`` with sources and rate; a document without that section is taken as the section itself."""
+        """The section ``model`` with sources and rate; a document without it is taken as the section itself."""
         if not isinstance(document.get("model"), Mapping):
             return dict(document)
         training, model = document.get("training") or {}, dict(document["model"])
@@ -69,9 +68,9 @@ class ForkSCNet(Adapter):
         except (KeyError, IndexError, ZeroDivisionError) as error:
             raise UserError(f"{self.name}: the weights lack {error.args[0]!r}") from None
 
-    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def names(self, state: State) -> dict[str, str]:
         """Our names; the masked variant's head is told by its kernels."""
-        return {_renamed(key, state): value for key, value in state.items()}
+        return {key: _renamed(key, state) for key in state}
 
 
 class AuthorsSCNet(ForkSCNet):
@@ -93,8 +92,7 @@ def _of_shapes(state):
     dims = [state[FIRST].shape[1]]
     while f"encoder.{len(dims) - 1}.SDlayer.convs.0.weight" in state:
         dims.append(len(state[f"encoder.{len(dims) - 1}.SDlayer.convs.0.weight"]))
-    convs = [state.get(f"encoder.0.conv_modules.{band}.layers.0.1.weight") for band in range(3)]
-    conv = next((weight for weight in convs if weight is not None), None)
+    band = next((band for band in range(3) if f"encoder.0.conv_modules.{band}.layers.0.1.weight" in state), None)
     found = {
         "dims": dims,
         "n_src": state[f"decoder.{len(dims) - 2}.1.convtrs.0.weight"].shape[1] // dims[0],
@@ -103,11 +101,18 @@ def _of_shapes(state):
         "num_dplayer": _count(state, r"separation_net\.dp_modules\.(\d+)\."),
         "expand": state["separation_net.dp_modules.0.lstm_layers.0.weight_hh_l0"].shape[1] // dims[-1],
     }
-    if conv is not None:
-        found |= {"compress": 2 * dims[1] / len(conv), "conv_kernel": conv.shape[2]}
+    if band is not None:
+        convs = [state[f"encoder.{stage}.conv_modules.{band}.layers.0.1.weight"] for stage in range(len(dims) - 1)]
+        found |= {"compress": _compress(dims[1:], [len(conv) // 2 for conv in convs]), "conv_kernel": convs[0].shape[2]}
     if POSITION in state:
         found["nfft"] = 2 * (state[POSITION].shape[2] - 1)
     return found
+
+
+def _compress(dims, hids):
+    """The reduction that gives these widths, rounded down; a whole number if one does."""
+    fitting = (ratio for ratio in range(1, dims[0] + 1) if [dim // ratio for dim in dims] == hids)
+    return next(fitting, dims[0] / hids[0])
 
 
 def _count(state, pattern):
@@ -115,7 +120,7 @@ def _count(state, pattern):
 
 
 def _renamed(key, state):
-    """Our name of a weight; a key that is none of theirs stays as it is, and is refused by name when it is loaded."""
+    """Our name of a weight; one that is none of theirs stays as it is, and is refused later."""
     for theirs, ours in NAMES:
         name, count = re.subn("^" + theirs, ours, key)
         if count:

@@ -69,7 +69,7 @@ class SCNetConfig:
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, got {self.conv_kernel}")
         if self.num_dplayer % 2:
-            raise ValueError(f"num_dplayer must be even (every other layer is in a Fourier domain), got {self.num_dplayer}")
+            raise ValueError(f"num_dplayer must be even (every other layer sees a transform), got {self.num_dplayer}")
         if self.masked and self.standardise:
             raise ValueError("masked and standardise exclude each other: a mask needs the spectrum as it is")
 
@@ -79,7 +79,10 @@ class SCNetConfig:
             if not isinstance(values, list) or len(values) != N_BANDS:
                 raise ValueError(f"{name} must have {N_BANDS} values, one for each band, got {values!r}")
             for value in values:
-                number(name, value, above=0) if name == "band_SR" else whole(name, value, least=int(name != "conv_depths"))
+                if name == "band_SR":
+                    number(name, value, above=0)
+                else:
+                    whole(name, value, least=int(name != "conv_depths"))
         if sum(self.band_SR[:2]) >= 1:
             raise ValueError(f"band_SR must leave something to the third band, got {self.band_SR}")
 

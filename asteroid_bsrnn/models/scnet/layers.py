@@ -116,7 +116,9 @@ class Decoder(nn.Module):
         self.mix = nn.Conv2d(2 * dim, 2 * dim, 3, padding=1)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(dim, out_dim, (k, 1), (s, 1)) for k, s in zip(kernels, strides))
 
-    def forward(self, x_BDFT: torch.Tensor, skip_BDFT: torch.Tensor, short: list[int], lengths: list[int]) -> torch.Tensor:
+    def forward(
+        self, x_BDFT: torch.Tensor, skip_BDFT: torch.Tensor, short: list[int], lengths: list[int]
+    ) -> torch.Tensor:
         """
         Shape:
             (batch, dim, sum of ``short``, frames), twice -> (batch, out_dim, sum of ``lengths``, frames)

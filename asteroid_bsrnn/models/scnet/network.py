@@ -23,8 +23,8 @@ class SCNet(MusicModel):
     """Sparse compression network: one trunk for all sources.
 
     Bands of the spectrum are shortened the more the higher they lie; dual-path recurrent layers work on what remains,
-    every other one on a Fourier transform along time; a mirrored decoder gives the spectra of all sources, or (``masked``)
-    complex masks of the mixture's.
+    every other one on a Fourier transform along time; a mirrored decoder gives the spectra of all sources, or
+    (``masked``) complex masks of the mixture's.
 
     Args: those of :class:`~asteroid_bsrnn.models.scnet.config.SCNetConfig`.
 
