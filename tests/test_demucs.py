@@ -32,7 +32,8 @@ NAMES = ["a", "b", "c"]
 SMALL = {
     Demucs: {"sources": NAMES, "channels": 8, "depth": 5},
     HDemucs: {"sources": NAMES, "channels": 8, "nfft": 1024, "depth": 5, "norm_groups": 2},
-    HTDemucs: {"sources": NAMES, "channels": 8, "nfft": 1024, "depth": 3, "bottom_channels": 16, "t_layers": 2, "t_heads": 2},
+    HTDemucs: {"sources": NAMES, "channels": 8, "nfft": 1024, "depth": 3, "t_layers": 2, "t_heads": 2}
+    | {"bottom_channels": 16},
 }
 
 
@@ -69,7 +70,7 @@ OPTIONS = [
     (HDemucs, {"cac": False, "wiener_iters": -1, "end_iters": -1}),
     (HDemucs, {"freq_emb": 0, "growth": 1, "context_enc": 1, "channels_time": 12, "dconv_attn": 9}),
     (HDemucs, {"hybrid": False, "nfft": 2048}),
-    (HDemucs, {"multi_freqs": [0.1, 0.3], "multi_freqs_depth": 2, "norm_starts": 999, "rewrite": False, "dconv_mode": 3}),
+    (HDemucs, {"multi_freqs": [0.1, 0.3], "multi_freqs_depth": 2, "norm_starts": 9, "rewrite": False, "dconv_mode": 3}),
     (HDemucs, {"in_channels": 1}),
     (HTDemucs, {"t_emb": "cape", "bottom_channels": 0, "dconv_mode": 1}),
     (HTDemucs, {"t_layers": 0, "freq_emb": 0, "in_channels": 1, "cac": False, "growth": 1}),
@@ -250,7 +251,8 @@ def test_defaults_of_files_are_the_packages():
 
 def test_torchaudio_names_without_settings():
     model = HDemucs(**{**SMALL[HDemucs], "channels": 8, "norm_groups": 4, "segment": 40}).eval()
-    parts = {"encoder": "freq_encoder", "decoder": "freq_decoder", "tencoder": "time_encoder", "tdecoder": "time_decoder"}
+    parts = {"encoder": "freq_encoder", "decoder": "freq_decoder"}
+    parts |= {"tencoder": "time_encoder", "tdecoder": "time_decoder"}
     state = {}
     for key, value in model.state_dict().items():
         part, rest = key.removeprefix("net.").split(".", 1)

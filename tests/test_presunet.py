@@ -141,7 +141,7 @@ def test_unknown_and_missing_weights_are_refused_by_name():
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [({"n_subbands": 3}, "n_subbands"), ({"widths": [4, 4]}, "widths"), ({"edge": -1}, "edge"), ({"sources": []}, "sources")],
+    [({"n_subbands": 3}, "n_subbands"), ({"widths": [4, 4]}, "widths"), ({"edge": -1}, "edge"), ({"sources": []}, "names")],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...errors import UserError
 from ..base import MusicModel
+from ..layers.autocast import cast_inputs
 from ..layers.checks import source_names
 from .config import DemucsConfig, HDemucsConfig, HTDemucsConfig
 from .order import permute_sources
@@ -40,6 +41,7 @@ class WrappedDemucs(MusicModel):
         super().__init__(config)
         self.segment = round(config.segment * config.sample_rate)
         self.net = self._build()
+        cast_inputs(self.net)
 
     def _build(self):
         module, name = self.package

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..base import MusicModel
+from ..layers.autocast import cast_inputs
 from ..layers.recompute import run
 from .config import SCNetConfig
 from .dual_path import DualPath, from_fourier, to_fourier
@@ -47,6 +48,7 @@ class SCNet(MusicModel):
         outs = [config.dims[0] * self.n_src, *config.dims[1:-1]]
         back = list(zip(config.dims[1:], outs))[::-1]
         self.decoder = nn.ModuleList(Decoder(i, o, config.band_stride, config.band_kernel) for i, o in back)
+        cast_inputs(self.separator)
         self._check_bins(config.nfft // 2 + 1)
         self.position = self.mask = None
         if config.masked:
