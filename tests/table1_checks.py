@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from asteroid.models import BaseModel
 from helpers import SHARED
 
@@ -107,3 +108,24 @@ def count_on_meta(cls, **arguments):
     """Trainable parameters, without memory for them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in cls(**arguments).parameters())
+
+
+KEYS = {"system", "sources", "data", "licence", "scores", "inference", "note"}
+OWN = {"model", "address", "size", "sha256", "config_address", "settings"}
+
+
+def assert_published(family):
+    """Entries are complete; bags name entries and give each of them a share of each source. Returns the entries."""
+    entries = yaml.safe_load(family.published.read_text())
+    for name, entry in entries.items():
+        assert set(entry) == KEYS | ({"members", "weights"} if "members" in entry else OWN), name
+        assert entry["system"] in {adapter.system for adapter in family.adapters}, name
+        assert all(set(score["values"]) <= set(entry["sources"]) for score in entry["scores"]), name
+        if "members" in entry:
+            assert all(entries[member]["sources"] == entry["sources"] for member in entry["members"]), name
+            shares = np.array(entry["weights"])
+            assert shares.shape == (len(entry["members"]), len(entry["sources"])) and shares.sum(0).all(), name
+        else:
+            assert entry["model"] in {model.__name__ for model in family.models}, name
+            assert entry["sha256"] is None or len(entry["sha256"]) == 64, name
+    return entries

@@ -12,6 +12,7 @@ from table1_checks import (
     CHECKPOINTS,
     assert_equals_golden,
     assert_keeps_contract,
+    assert_published,
     assert_recomputes,
     assert_survives_a_file,
     count_on_meta,
@@ -290,3 +291,10 @@ def test_documents_of_bags_and_of_the_fork():
     }
     wanted = {"audio_channels": 2, "samplerate": 44100, "segment": 11, "sources": NAMES, "channels": 8, "depth": 3}
     assert adapter.settings(document) == wanted
+
+
+def test_published_weights():
+    entries = assert_published(FAMILY)
+    assert entries["mdx"]["weights"][1] == [0, 1, 0, 0]
+    arguments = ADAPTERS["torchaudio-hdemucs"].config({}, entries["hdemucs_high_musdb"]["settings"])
+    assert count_on_meta(HDemucs, **arguments) == 83_637_832

@@ -5,6 +5,7 @@ from table1_checks import (
     CHECKPOINTS,
     assert_equals_golden,
     assert_keeps_contract,
+    assert_published,
     assert_recomputes,
     assert_survives_a_file,
     count_on_meta,
@@ -146,3 +147,7 @@ def test_unknown_and_missing_weights_are_refused_by_name():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         PResUNet(**arguments)
+
+
+def test_published_weights():
+    assert set(assert_published(FAMILY)) == {"presunet-vocals", "presunet-joint"}

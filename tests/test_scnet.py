@@ -6,6 +6,7 @@ from table1_checks import (
     CHECKPOINTS,
     assert_equals_golden,
     assert_keeps_contract,
+    assert_published,
     assert_recomputes,
     assert_survives_a_file,
     count_on_meta,
@@ -203,3 +204,10 @@ def test_unknown_and_missing_weights_are_refused_by_name():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         SCNet(**arguments)
+
+
+def test_published_weights_have_the_sizes_that_their_notes_state():
+    for entry in assert_published(FAMILY).values():
+        settings = {key: value for key, value in entry["settings"].items() if key != "audio_channels"}
+        masked = "masked" in entry["address"][0]
+        assert f"{count_on_meta(SCNet, masked=masked, **settings):,} parameters" in entry["note"]

@@ -17,7 +17,7 @@ class RenamingAdapter(Adapter):
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """The weights under our names, floating-point numbers in single precision."""
-        weights = {ours: state[theirs] for theirs, ours in self.names(state).items()}
+        weights = {ours: torch.as_tensor(state[theirs]) for theirs, ours in self.names(state).items()}
         return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
     def build(self, state: State, settings: Mapping[str, Any]) -> torch.nn.Module:
