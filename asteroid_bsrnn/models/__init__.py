@@ -3,6 +3,8 @@ from .afrcnn import FAMILY as _AFRCNN
 from .afrcnn import AFRCNN, SFRCNN
 from .bsrnn import FAMILY as _BSRNN
 from .bsrnn import BSRNN
+from .demucs import FAMILY as _DEMUCS
+from .demucs import Demucs, HDemucs, HTDemucs
 from .dual_path import FAMILY as _DUAL_PATH
 from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
 from .family import FAMILIES, Family
@@ -10,8 +12,12 @@ from .host import FAMILY as _HOST
 from .locoformer import FAMILY as _LOCOFORMER
 from .locoformer import TFLocoformer
 from .names import get, register_model
+from .presunet import FAMILY as _PRESUNET
+from .presunet import PResUNet
 from .roformer import FAMILY as _ROFORMER
 from .roformer import BSRoFormer, MelBandRoFormer
+from .scnet import FAMILY as _SCNET
+from .scnet import SCNet
 from .sepreformer import FAMILY as _SEPREFORMER
 from .sepreformer import SepReformer
 from .spectral import FAMILY as _SPECTRAL
@@ -34,5 +40,6 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF, _SEPREFORMER, _LOCOFORMER, _HOST):
+_FAMILIES = (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF, _PRESUNET, _SCNET, _DEMUCS, _SEPREFORMER)
+for _family in (*_FAMILIES, _LOCOFORMER, _HOST):
     register_family(_family)

@@ -1,10 +1,16 @@
 """Activation checkpointing that leaves running statistics as one forward pass leaves them."""
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Iterator
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+
+def run(active: bool, module: nn.Module, *inputs: Any) -> Any:
+    """``module(*inputs)``, :func:`recomputed` where ``active`` and gradients are wanted."""
+    return recomputed(module, *inputs) if active and torch.is_grad_enabled() else module(*inputs)
 
 
 def recomputed(module: nn.Module, *inputs: Any) -> Any:
@@ -12,15 +18,19 @@ def recomputed(module: nn.Module, *inputs: Any) -> Any:
 
     The second pass draws the same dropout and does not count in the running statistics of batch normalisation.
     """
-    return checkpoint(module, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _buffers_kept(module)))
+    return checkpoint(module, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _still(module)))
 
 
 @contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
-    kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
+def _still(module: nn.Module) -> Iterator[None]:
+    """Batch norms run as always, and their running statistics stay as they are."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    kept = [(part, part.momentum, part.num_batches_tracked.clone()) for part in norms if part.num_batches_tracked is not None]
+    for part, _, _ in kept:
+        part.momentum = 0.0
     try:
         yield
     finally:  # PyTorch leaves by an exception as soon as it has what it needs
-        with torch.no_grad():
-            for buffer, value in kept:
-                buffer.copy_(value)
+        for part, momentum, count in kept:
+            part.momentum = momentum
+            part.num_batches_tracked.copy_(count)
