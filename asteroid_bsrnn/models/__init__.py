@@ -1,16 +1,14 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
+from . import afrcnn, bsrnn, dual_path, spectral
 from .afrcnn.network import AFRCNN, SFRCNN
-from .spectral.deep_clustering import DPCL, Chimera
+from .bsrnn.network import BSRNN
 from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
 from .dual_path.sandglasset import ASandglasset, Sandglasset
-from .spectral.upit_blstm import UPITBLSTM
-from .bsrnn.network import BSRNN
 from .family import FAMILIES, Family
 from .names import get, register_model
+from .spectral.deep_clustering import DPCL, Chimera
+from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
-
-for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
-    register_model(_model)
 
 
 def register_family(family: Family) -> Family:
@@ -24,6 +22,7 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-# One line for each family: from .roformer import FAMILY as ROFORMER; then its name here.
-for _family in ():
-    register_family(_family)
+register_model(StemSeparator)
+# One line for each family: its folder among the imports above, and here.
+for _folder in (bsrnn, afrcnn, dual_path, spectral):
+    register_family(_folder.FAMILY)

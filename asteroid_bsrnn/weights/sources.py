@@ -8,6 +8,8 @@ from urllib.parse import urldefrag
 
 from ..common.download import fetch
 from ..common.errors import UserError
+from .catalogue import names
+from .hub import hub_file
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "best_model.pth")  # of a published folder or an experiment
 _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".zip", ".onnx")
@@ -41,8 +43,6 @@ def local_file(source):
         _refuse_mistyped_path(source)
     if not _HUB_ID.fullmatch(hub_id):
         raise UserError(f"{source!r} is neither a file here, nor an address, nor a hub id org/name[@revision]")
-    from .hub import hub_file
-
     return hub_file(hub_id)
 
 
@@ -61,8 +61,6 @@ def _refuse_mistyped_path(source):
     if source.count("/") == 1 and "\\" not in source and not beside and not source.startswith(("/", "~", ".")):
         if path.suffix.lower() not in _SUFFIXES:
             return
-    from .published import names
-
     folder = parent or Path(".")
     here = (
         [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
