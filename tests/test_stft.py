@@ -24,3 +24,14 @@ def test_inverse(length):
 def test_bad_sizes(n_fft, n_hop):
     with pytest.raises(ValueError, match="n_fft|n_hop"):
         STFT(n_fft, n_hop)
+
+
+def test_shorter_window_and_normalisation_are_torch_s():
+    wav, window = torch.randn(2, 700), torch.hann_window(96)
+    stft = STFT(128, 32, win_length=96, normalized=True)
+    spec = stft(wav)
+    torch.testing.assert_close(spec, torch.stft(wav, 128, 32, 96, window, normalized=True, return_complex=True))
+    torch.testing.assert_close(stft.inverse(spec, 700), wav, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(stft.half()(wav), spec)
+    with pytest.raises(ValueError, match="win_length / 2 = 30"):
+        STFT(128, 32, win_length=60)

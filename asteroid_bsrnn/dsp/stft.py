@@ -1,4 +1,4 @@
-"""Short-time Fourier transform of the music models: periodic Hann window, centred, one-sided, not normalised."""
+"""Short-time Fourier transform of the music models: periodic Hann window, centred, one-sided."""
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -12,17 +12,23 @@ class STFT(nn.Module):
 
     Args:
         n_fft (int): window length in samples, even.
-        n_hop (int): hop in samples, at most ``n_fft // 2``.
+        n_hop (int): hop in samples, at most half the window.
+        win_length (int, optional): samples of a window that is shorter than ``n_fft``; it lies in the middle.
+        normalized (bool): divide by the root of ``n_fft``.
     """
 
-    def __init__(self, n_fft=2048, n_hop=512):
+    def __init__(self, n_fft=2048, n_hop=512, win_length=None, normalized=False):
         super().__init__()
         if n_fft < 4 or n_fft % 2:
             raise ValueError(f"n_fft must be an even number of at least 4, got {n_fft}")
-        if not 1 <= n_hop <= n_fft // 2:
-            raise ValueError(f"n_hop must lie between 1 and n_fft / 2 = {n_fft // 2}, got {n_hop}")
-        self.n_fft, self.n_hop = n_fft, n_hop
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.n_fft, self.n_hop, self.normalized = n_fft, n_hop, normalized
+        self.win_length = win_length or n_fft
+        if not 2 <= self.win_length <= n_fft:
+            raise ValueError(f"win_length must lie between 2 and n_fft = {n_fft}, got {win_length}")
+        if not 1 <= n_hop <= self.win_length // 2:
+            name = "n_fft" if win_length is None else "win_length"
+            raise ValueError(f"n_hop must lie between 1 and {name} / 2 = {self.win_length // 2}, got {n_hop}")
+        self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)
 
     def forward(self, wav):
         """Waveform to spectrum.
@@ -32,11 +38,13 @@ class STFT(nn.Module):
             - returns: (..., n_fft // 2 + 1, 1 + time // n_hop), complex
         """
         shape = wav.shape
-        wav = wav.reshape(-1, shape[-1]).to(self.window.dtype)
+        window = self._wide_window()
+        wav = wav.reshape(-1, shape[-1]).to(window.dtype)
         missing = self.n_fft // 2 + 1 - shape[-1]
         if missing > 0:
             wav = F.pad(wav, (0, missing))
-        spec = torch.stft(wav, self.n_fft, self.n_hop, window=self.window, return_complex=True)
+        sizes = (self.n_fft, self.n_hop, self.win_length, window)
+        spec = torch.stft(wav, *sizes, normalized=self.normalized, return_complex=True)
         return spec.view(*shape[:-1], *spec.shape[-2:])
 
     def inverse(self, spec, length):
@@ -49,8 +57,15 @@ class STFT(nn.Module):
         shape = spec.shape
         spec = spec.reshape(-1, *shape[-2:])
         full = max(length, self.n_fft // 2 + 1)
-        wav = torch.istft(spec, self.n_fft, self.n_hop, window=self.window, length=full)
+        sizes = (self.n_fft, self.n_hop, self.win_length, self._wide_window())
+        wav = torch.istft(spec, *sizes, normalized=self.normalized, length=full)
         return wav[..., :length].reshape(*shape[:-2], length)
+
+    def _wide_window(self):
+        """The window in float32 at least: where the model was made half precision, its transforms are not."""
+        if self.window.dtype in (torch.float32, torch.float64):
+            return self.window
+        return torch.hann_window(self.win_length, device=self.window.device)
 
     def extra_repr(self):
         return f"n_fft={self.n_fft}, n_hop={self.n_hop}"

@@ -4,11 +4,13 @@ import asteroid.losses
 from ..common.registry import Registry
 from .time_tf import TimeTFLoss
 from .clustering import ClusteringLoss
+from .multi_resolution import MultiResolutionSTFTLoss
 from .neg_sisdr import PITNegSISDR
+from .quantile import QuantileMSELoss
 from .upit import PhaseSensitiveUPIT
 
 _REGISTRY = Registry("loss", lambda name: getattr(asteroid.losses, name, None))
 get, register_loss = _REGISTRY.get, _REGISTRY.register
 
-for _loss in (TimeTFLoss, ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
+for _loss in (TimeTFLoss, MultiResolutionSTFTLoss, QuantileMSELoss, ClusteringLoss, PITNegSISDR, PhaseSensitiveUPIT):
     register_loss(_loss)

@@ -1,11 +1,12 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-from . import afrcnn, bsrnn, dual_path, spectral
+from . import afrcnn, bsrnn, dual_path, roformer, spectral
 from .afrcnn.network import AFRCNN, SFRCNN
 from .bsrnn.network import BSRNN
 from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
 from .dual_path.sandglasset import ASandglasset, Sandglasset
 from .family import FAMILIES, Family
 from .names import get, register_model
+from .roformer import BSRoFormer, MelBandRoFormer
 from .spectral.deep_clustering import DPCL, Chimera
 from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
@@ -24,5 +25,5 @@ def register_family(family: Family) -> Family:
 
 register_model(StemSeparator)
 # One line for each family: its folder among the imports above, and here.
-for _folder in (bsrnn, afrcnn, dual_path, spectral):
+for _folder in (bsrnn, afrcnn, dual_path, spectral, roformer):
     register_family(_folder.FAMILY)

@@ -1,0 +1,66 @@
+"""Loss of the RoFormers: error of the waveform plus errors of complex spectra at several resolutions."""
+
+from typing import Any, Sequence
+
+import torch
+from torch import nn
+
+WINDOWS = (4096, 2048, 1024, 512, 256)
+
+
+class MultiResolutionSTFTLoss(nn.Module):
+    """Mean absolute error of the waveform plus, for each window, that of the complex STFT [1]_.
+
+    An error of a complex number is its modulus; means are over all elements. The STFTs are centred and not normalised,
+    in float32, so that they decide the training: for white noise they weigh 120 times the waveform. A window that is
+    shorter than ``n_fft`` is filled up with zeros on both sides, as in the public implementation.
+
+    Args:
+        windows: lengths of the Hann windows, samples.
+        hop: of all of them, samples.
+        weight: of the sum of the spectral terms; the waveform has 1.
+        n_fft: least size of a transform, samples.
+
+    Shape:
+        - est_targets: waveforms ``(batch, n_src, channels, time)``; of a tuple, its first entry
+        - targets: likewise
+
+    Raises:
+        ValueError: a window or hop below 1 sample, a negative weight, or shapes that do not agree.
+
+    References
+        [1] W.-T. Lu, J.-C. Wang, Q. Kong and Y.-N. Hung, "Music Source Separation with Band-Split RoPE Transformer",
+        ICASSP 2024.
+    """
+
+    def __init__(
+        self, windows: Sequence[int] = WINDOWS, hop: int = 147, weight: float = 1.0, n_fft: int = 2048
+    ) -> None:
+        super().__init__()
+        if not isinstance(windows, (list, tuple)) or not windows or min(windows) < 1:
+            raise ValueError(f"windows must be a list of whole numbers of at least 1, got {windows!r}")
+        if hop < 1 or n_fft < 2 or weight < 0:
+            raise ValueError(f"hop must be at least 1, n_fft 2 and weight 0, got {hop}, {n_fft} and {weight}")
+        self.windows, self.hop, self.weight, self.n_fft = tuple(windows), hop, weight, n_fft
+
+    def forward(self, est_targets: Any, targets: torch.Tensor) -> torch.Tensor:
+        estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
+        if estimates.shape != targets.shape:
+            raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
+        error = estimates.to(targets.dtype) - targets
+        return error.abs().mean() + self.weight * sum(
+            self.spectrum(error, window).abs().mean() for window in self.windows
+        )
+
+    def spectrum(self, wav: torch.Tensor, window: int) -> torch.Tensor:
+        """Complex STFT over the last axis; of an error, it is the error of the STFT, which is linear.
+
+        Shape:
+            (..., time) -> (items, bins, frames)
+        """
+        n_fft = max(window, self.n_fft)
+        mode = "reflect" if wav.shape[-1] > n_fft // 2 else "constant"  # a reflection needs that many samples
+        with torch.autocast(wav.device.type, enabled=False):
+            wav = wav.reshape(-1, wav.shape[-1]).to(torch.promote_types(wav.dtype, torch.float32))
+            hann = torch.hann_window(window, dtype=wav.dtype, device=wav.device)
+            return torch.stft(wav, n_fft, self.hop, window, hann, pad_mode=mode, return_complex=True)
