@@ -1,0 +1,36 @@
+"""DTTNet: TFC-TDF U-Net with a dual-path bottleneck."""
+from typing import Any
+
+import torch
+
+from .blocks import BLOCKS
+from .config import DTTNetConfig
+from .dual_path import DualPath
+from .unet import TDFUNet
+
+
+class DTTNet(TDFUNet):
+    """Dual-path TFC-TDF U-Net [1]: one source, spectrogram in and out. Output is not proportional to the level.
+
+    The defaults are those published for vocals, drums and other; bass has ``dim_f`` 864 and ``bottleneck`` 2.
+
+    Args:
+        See :class:`~asteroid_bsrnn.models.tfc_tdf.config.DTTNetConfig`.
+
+    References:
+        [1] Chen, Vekkot and Shukla, "Music Source Separation Based on a Lightweight Deep Learning Framework (DTTNet)",
+        ICASSP 2024.
+    """
+
+    Config = DTTNetConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        config = self.Config(*args, **kwargs)
+        block = BLOCKS[config.block_type]
+        super().__init__(config, block)
+        self.bottleneck_block1 = block(config.widths[-1], config.dim_f // 2**config.n_levels, config)
+        self.bottleneck_block2 = DualPath(config.widths[-1], config)
+
+    def bottleneck(self, x_BCNF: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, frames, bins), shape kept."""
+        return self.run_block(self.bottleneck_block2, self.run_block(self.bottleneck_block1, x_BCNF))
