@@ -21,8 +21,8 @@ from table1_checks import (
     relative,
 )
 
-from asteroid_bsrnn.cost import count_macs
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.recipe.cost import count_macs
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import Demucs, HDemucs, HTDemucs
 from asteroid_bsrnn.models.demucs import FAMILY
 from asteroid_bsrnn.models.demucs.network import RENAMED

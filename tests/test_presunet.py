@@ -14,7 +14,7 @@ from table1_checks import (
     relative,
 )
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import PResUNet
 from asteroid_bsrnn.models.presunet import FAMILY
 from asteroid_bsrnn.models.presunet.filter_bank import FilterBank

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRoFormer
 from asteroid_bsrnn.models.family import adapter_for, adapters
 from asteroid_bsrnn.models.roformer import FAMILY

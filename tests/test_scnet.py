@@ -15,7 +15,7 @@ from table1_checks import (
     relative,
 )
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import SCNet
 from asteroid_bsrnn.models.scnet import FAMILY
 from asteroid_bsrnn.models.scnet.dual_path import from_fourier, to_fourier

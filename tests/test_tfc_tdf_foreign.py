@@ -7,7 +7,7 @@ import torch
 import yaml
 from helpers import SHARED
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models.family import adapter_for, adapters
 from asteroid_bsrnn.models.tfc_tdf import FAMILY
 

@@ -4,7 +4,7 @@ import torch
 from helpers import SHARED
 from test_tfc_tdf_foreign import FILES, check, error, needs_shared, reference
 
-from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import ConvTDFNet
 from asteroid_bsrnn.models.tfc_tdf.adapters import KUIELabConvTDFNet
 from asteroid_bsrnn.models.tfc_tdf.onnx import read_onnx

@@ -1,15 +1,19 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-from . import afrcnn, bsrnn, dual_path, roformer, spectral
+from . import afrcnn, bsrnn, demucs, dual_path, presunet, roformer, scnet, spectral, tfc_tdf
 from .afrcnn.network import AFRCNN, SFRCNN
 from .bsrnn.network import BSRNN
+from .demucs import Demucs, HDemucs, HTDemucs
 from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
 from .dual_path.sandglasset import ASandglasset, Sandglasset
 from .family import FAMILIES, Family
 from .names import get, register_model
+from .presunet import PResUNet
 from .roformer import BSRoFormer, MelBandRoFormer
+from .scnet import SCNet
 from .spectral.deep_clustering import DPCL, Chimera
 from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
+from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
 
 def register_family(family: Family) -> Family:
@@ -25,5 +29,5 @@ def register_family(family: Family) -> Family:
 
 register_model(StemSeparator)
 # One line for each family: its folder among the imports above, and here.
-for _folder in (bsrnn, afrcnn, dual_path, spectral, roformer):
+for _folder in (bsrnn, afrcnn, dual_path, spectral, roformer, tfc_tdf, demucs, presunet, scnet):
     register_family(_folder.FAMILY)

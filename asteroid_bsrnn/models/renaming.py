@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..common.errors import UserError
 from .family import Adapter, State
 
 

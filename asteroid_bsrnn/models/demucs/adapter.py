@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Optional
 
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..family import State
 from ..renaming import RenamingAdapter
 from .network import RENAMED, Demucs, HDemucs, HTDemucs, WrappedDemucs

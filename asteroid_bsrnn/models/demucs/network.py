@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..base import MusicModel
 from ..layers.autocast import cast_inputs
 from ..layers.checks import source_names

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 
 STRIDE = 4  # of every published network; no shape shows it
 

@@ -3,7 +3,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..family import State
 from ..renaming import RenamingAdapter
 from .network import PResUNet

@@ -4,8 +4,8 @@ from typing import Any, ClassVar, Mapping
 
 import torch
 
-from ...errors import UserError
-from ...registry import nearest
+from ...common.errors import UserError
+from ...common.registry import nearest
 from ..family import Adapter, State
 from ..layers.checks import plain
 from . import shapes

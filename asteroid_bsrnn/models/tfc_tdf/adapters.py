@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 from ..family import Adapter, State
 from .conv_tdf_net import ConvTDFNet
 from .dttnet import DTTNet

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import UserError
+from ...common.errors import UserError
 
 EPS = 1e-5  # of batch norms
 _TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}  # TensorProto.DataType of floating-point numbers
