@@ -62,8 +62,12 @@ def _check_model(content):
     elif "state_dict" in content:
         for key in _MODEL:
             _refuse_entries(content.get(key), key)
-    elif any(isinstance(value, torch.Tensor) for value in content.values()):
+    elif any(isinstance(value, torch.Tensor) for value in content.values()) and not any(map(_is_dict, content.values())):
         _refuse_entries(content, "weights")
+
+
+def _is_dict(value):
+    return isinstance(value, dict)
 
 
 def _refuse_entries(value, place):
