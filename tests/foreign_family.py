@@ -1,4 +1,5 @@
 """A family of one tiny network with another project's format: what a user's plug-in would bring."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,9 @@ class GainsFormat(Adapter):
         return {"sources": names, "power": settings["exponent"]}
 
     def convert(self, state, settings):
-        return {"gain" if name == "volume" else name: value.float() for name, value in state.items() if name != "window"}
+        return {
+            "gain" if name == "volume" else name: value.float() for name, value in state.items() if name != "window"
+        }
 
 
 def family(published=None):

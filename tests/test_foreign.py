@@ -1,4 +1,5 @@
 """Containers, configuration files and sentences of foreign weights, on a tiny family that a plug-in might bring."""
+
 import json
 
 import numpy as np
@@ -39,7 +40,11 @@ STATE = {"volume": VOLUME, "window": torch.ones(3)}
 CONTAINERS = {
     "plain": STATE,
     "state_dict": {"state_dict": STATE, "epoch": 3},
-    "model_state_dict": {"model_state_dict": STATE, "optimizer_state_dict": {"state": {}}, "all_metrics": {"sdr": np.float64(9)}},
+    "model_state_dict": {
+        "model_state_dict": STATE,
+        "optimizer_state_dict": {"state": {}},
+        "all_metrics": {"sdr": np.float64(9)},
+    },
     "state": {"state": STATE, "callbacks": [_Callback()]},
     "generator": {"generator": STATE, "discriminator": {"x": torch.ones(1)}},
     "model, nested": {"model": {"state_dict": STATE}, "args": _Callback()},
@@ -84,15 +89,29 @@ def test_our_own_file_takes_no_configuration(tmp_path):
 @pytest.mark.parametrize(
     "state, settings, said",
     [
-        ({"volumes": VOLUME}, {}, "no weights in a known format .*reference-bsrnn .BN.0.1.weight.*gains-of-others.*first keys are 'volumes'"),
-        ({"state": {"volume": _Callback()}, "x": torch.ones(1)}, {}, "no weights in a known format"),
-        ({"state": {"volume": VOLUME, "more": _Callback()}}, SETTINGS, "is refused: its weight 'more' is a .*_Callback"),
+        (
+            {"volumes": VOLUME},
+            {},
+            "no weights in a known format .*reference-bsrnn .BN.0.1.weight.*gains-of-others.*first keys are 'volumes'",
+        ),
+        ({"state": {"volume": _Callback()}, "x": torch.ones(1)}, {}, "would call .*_Callback"),
+        ({"state": {"volume": _Callback()}}, {}, "no weights in a known format"),
+        ({"state": {"x": _Callback(), "y": VOLUME}, "z": VOLUME}, {}, "no weights in a known format"),
+        (
+            {"state": {"volume": VOLUME, "more": _Callback()}},
+            SETTINGS,
+            "is refused: its weight 'more' is a .*_Callback",
+        ),
         ({"state": {**STATE, "more": "text"}}, SETTINGS, "is refused: its weight 'more' is a str"),
         (STATE, None, "'exponent' is missing.*; give the configuration file that lay beside the weights .--config."),
         (STATE, {}, "'exponent' is missing.* tell it$"),
         ({**STATE, "left": torch.ones(1)}, SETTINGS, "Gains has no weight 'left'"),
         ({"volume": torch.tensor([1.0, float("nan")])}, SETTINGS, "volume holds values that are not finite"),
-        ({"volume": torch.tensor(0.5)}, {"exponent": 1}, "not the weights of gains-of-others, or not with these settings"),
+        (
+            {"volume": torch.tensor(0.5)},
+            {"exponent": 1},
+            "not the weights of gains-of-others, or not with these settings",
+        ),
         (STATE, {"exponent": 1, "sources": "a"}, "the weight 'gain' has the shape"),
     ],
 )
@@ -134,10 +153,15 @@ def test_convert_with_the_option_anywhere(tmp_path, capsys, suffix, order):
 
 def test_convert_joins_models_of_different_sources(tmp_path, capsys):
     for name, sources in (("x", ["a", "b"]), ("y", ["c", "d"])):
-        torch.save({"state_dict": STATE, "hyper_parameters": {"exponent": 1, "sources": sources}}, tmp_path / f"{name}.ckpt")
+        torch.save(
+            {"state_dict": STATE, "hyper_parameters": {"exponent": 1, "sources": sources}}, tmp_path / f"{name}.ckpt"
+        )
     files, out = [str(tmp_path / "x.ckpt"), str(tmp_path / "y.ckpt")], str(tmp_path / "all.safetensors")
     assert main(["convert", *files, out]) == 0 and load_model(out).sources == ("a", "b", "c", "d")
-    assert main(["convert", *files[:1], out, "--sources", "left,right"]) == 0 and load_model(out).sources == ("left", "right")
+    assert main(["convert", *files[:1], out, "--sources", "left,right"]) == 0 and load_model(out).sources == (
+        "left",
+        "right",
+    )
     assert main(["convert", *files[:1], *files[:1], str(tmp_path / "twice.pth")]) == 2
     assert "are both for 'a': tell them apart with --sources" in capsys.readouterr().err
     assert main(["convert", *files, "--config", "a.yaml", "--config", "b.yaml", "--config", "c.yaml", out]) == 2
@@ -155,8 +179,17 @@ def test_convert_writes_no_checkpoint(tmp_path, capsys, out):
 
 
 def test_tuples_and_numbers_of_yaml(tmp_path):
-    (tmp_path / "x.yaml").write_text("a: !!python/tuple [1, !!python/tuple [2, 3]]\nb: 1e-5\nc: 5.0e-05\nd: '1e-5'\ne: &x [1]\nf: *x\n")
-    assert read_settings(tmp_path / "x.yaml") == {"a": [1, [2, 3]], "b": 1e-5, "c": 5e-5, "d": "1e-5", "e": [1], "f": [1]}
+    (tmp_path / "x.yaml").write_text(
+        "a: !!python/tuple [1, !!python/tuple [2, 3]]\nb: 1e-5\nc: 5.0e-05\nd: '1e-5'\ne: &x [1]\nf: *x\n"
+    )
+    assert read_settings(tmp_path / "x.yaml") == {
+        "a": [1, [2, 3]],
+        "b": 1e-5,
+        "c": 5e-5,
+        "d": "1e-5",
+        "e": [1],
+        "f": [1],
+    }
 
 
 @pytest.mark.parametrize(
@@ -169,7 +202,8 @@ def test_tuples_and_numbers_of_yaml(tmp_path):
         "",
         "a: [",
         "a: &a [*a]",
-        "x0: &x0 [1,1,1,1,1,1,1,1,1]\n" + "".join(f"x{n}: &x{n} [{','.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+        "x0: &x0 [1,1,1,1,1,1,1,1,1]\n"
+        + "".join(f"x{n}: &x{n} [{','.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 12)),
     ],
 )
 def test_nothing_but_plain_values_is_read(tmp_path, text, monkeypatch):

@@ -1,4 +1,5 @@
-"""Every public format of Table I, from file to estimate: ``load_model``, ``convert``, ``separate`` and ``from_foreign``."""
+"""Every public format of Table I, from file to estimate: by name of file, command and ``from_foreign``."""
+
 import json
 import os
 
@@ -27,12 +28,47 @@ UVR = {
 ONNX = {"n_fft": 256, "hop_length": 64, "target_name": "vocals"}
 ROFORMER = ("bass", "drums", "other", "vocals")
 TABLE = [  # file, configuration, reference, class, sources, tolerance
-    ("msst_bs_roformer_ep_17_sdr_9.6568.ckpt", "msst_bs_roformer.yaml", "msst_bs_roformer", "BSRoFormer", ROFORMER, 1e-5),
+    (
+        "msst_bs_roformer_ep_17_sdr_9.6568.ckpt",
+        "msst_bs_roformer.yaml",
+        "msst_bs_roformer",
+        "BSRoFormer",
+        ROFORMER,
+        1e-5,
+    ),
     ("msst_bs_roformer_float16.ckpt", "msst_bs_roformer.yaml", "msst_bs_roformer", "BSRoFormer", ROFORMER, 4e-3),
-    ("msst_bs_roformer_wrapped_state_dict.ckpt", "msst_bs_roformer.yaml", "msst_bs_roformer", "BSRoFormer", ROFORMER, 1e-5),
-    ("msst_bs_roformer_training.ckpt", "msst_bs_roformer_training.yaml", "msst_bs_roformer_training", "BSRoFormer", ("vocals",), 1e-5),
-    ("msst_mel_band_roformer.ckpt", "msst_mel_band_roformer.yaml", "msst_mel_band_roformer", "MelBandRoFormer", ("vocals",), 1e-5),
-    ("msst_mdx23c_ep_168_sdr_7.0207.ckpt", "msst_mdx23c.yaml", "msst_mdx23c", "TFCTDFv3", ("vocals", "bass", "drums", "other"), 1e-5),
+    (
+        "msst_bs_roformer_wrapped_state_dict.ckpt",
+        "msst_bs_roformer.yaml",
+        "msst_bs_roformer",
+        "BSRoFormer",
+        ROFORMER,
+        1e-5,
+    ),
+    (
+        "msst_bs_roformer_training.ckpt",
+        "msst_bs_roformer_training.yaml",
+        "msst_bs_roformer_training",
+        "BSRoFormer",
+        ("vocals",),
+        1e-5,
+    ),
+    (
+        "msst_mel_band_roformer.ckpt",
+        "msst_mel_band_roformer.yaml",
+        "msst_mel_band_roformer",
+        "MelBandRoFormer",
+        ("vocals",),
+        1e-5,
+    ),
+    (
+        "msst_mdx23c_ep_168_sdr_7.0207.ckpt",
+        "msst_mdx23c.yaml",
+        "msst_mdx23c",
+        "TFCTDFv3",
+        ("vocals", "bass", "drums", "other"),
+        1e-5,
+    ),
     ("uvr_mdx_c.ckpt", "uvr_mdx_c.yaml", "uvr_mdx_c", "TFCTDFv3", ("Vocals", "Instrumental"), 1e-5),
     ("sdx23_mdx_AB_ema.ckpt", UVR, "uvr_mdx_c", "TFCTDFv3", ("Vocals", "Instrumental"), 1e-5),
     ("msst_scnet.ckpt", "msst_scnet.yaml", "msst_scnet", "SCNet", FOUR, 1e-5),
@@ -43,14 +79,28 @@ TABLE = [  # file, configuration, reference, class, sources, tolerance
     ("kuielab_mixer_submission.ckpt", None, "kuielab_mixer", "Mixer", ROFORMER, 1e-5),
     ("kuielab_mixer_lightning_abridged.ckpt", None, "kuielab_mixer", "Mixer", ROFORMER, 1e-5),
     ("presunet_epoch=49-val_loss=0.0902_trimed.ckpt", None, "presunet_vocals", "PResUNet", ("vocals",), 1e-5),
-    ("presunet_epoch=33-val_loss=0.4293_trimed.ckpt", None, "presunet_other", "PResUNet", ("bass", "drums", "other"), 1e-5),
+    (
+        "presunet_epoch=33-val_loss=0.4293_trimed.ckpt",
+        None,
+        "presunet_other",
+        "PResUNet",
+        ("bass", "drums", "other"),
+        1e-5,
+    ),
     ("demucs_hub/aaaa1111.safetensors", None, "demucs_hub/aaaa1111", "HDemucs", FOUR, 1e-5),
     ("demucs_hub/bbbb2222.safetensors", None, "demucs_hub/bbbb2222", None, FOUR, 1e-5),
     ("demucs_hub/cccc3333.safetensors", None, "demucs_hub/cccc3333", None, FOUR, 1e-5),
     ("demucs_hub/dddd4444.safetensors", None, "demucs_hub/dddd4444", "HTDemucs", FOUR, 1e-5),
     ("demucs_hub/eeee5555.safetensors", None, "demucs_hub/eeee5555", None, FOUR, 4e-3),
     ("demucs_local/aaaa1111-07efc80e.th", None, "demucs_local/aaaa1111", "HDemucs", FOUR, 1e-5),
-    ("demucs_local/torchaudio_hdemucs_style.pt", None, "demucs_hub/aaaa1111", "HDemucs", ("s1", "s2", "s3", "s4"), 1e-5),
+    (
+        "demucs_local/torchaudio_hdemucs_style.pt",
+        None,
+        "demucs_hub/aaaa1111",
+        "HDemucs",
+        ("s1", "s2", "s3", "s4"),
+        1e-5,
+    ),
 ]
 CASES = [pytest.param(*case, id=case[0]) for case in TABLE if SHARED and (FILES / case[0]).exists()]
 
@@ -94,11 +144,21 @@ def test_file_to_estimate(file, config, reference, kind, sources, tolerance, tmp
     assert torch.equal(estimate(again, wav), found)
 
 
-@pytest.mark.parametrize("file, config", [("msst_scnet.ckpt", "msst_scnet.yaml"), ("demucs_hub/aaaa1111.safetensors", None)])
+@pytest.mark.parametrize(
+    "file, config", [("msst_scnet.ckpt", "msst_scnet.yaml"), ("demucs_hub/aaaa1111.safetensors", None)]
+)
 def test_a_recording_is_separated_by_a_foreign_file(file, config, tmp_path, capsys):
     soundfile.write(tmp_path / "song.wav", 0.1 * np.random.default_rng(0).standard_normal((9000, 2)), 44100)
     options = ["--config", str(FILES / config)] if config else []
-    command = ["separate", "--model", str(FILES / file), *options, str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+    command = [
+        "separate",
+        "--model",
+        str(FILES / file),
+        *options,
+        str(tmp_path / "song.wav"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     assert main([*command, "--segment", "0.15"]) == 0, capsys.readouterr().err
     assert sorted(path.stem for path in (tmp_path / "out" / "song").iterdir()) == sorted(FOUR)
 
@@ -132,8 +192,13 @@ def test_several_files_become_one_model(tmp_path, capsys):
 
 
 INSTANCES = [("table1", name) for name in ("bsroformer_stereo2", "melband_60_stereo1", "tfctdf_v3_four_instancenorm")]
-INSTANCES += [("table1", name) for name in ("scnet_original_4", "dttnet_res2_heads3", "presunet_conv1_sub4", "convtdfnet_7blocks")]
-INSTANCES += [("table1", name) for name in ("hdemucs_cac_4", "htdemucs_4")] + [("afrcnn", "afrcnn"), ("afrcnn", "afrcnn_sum")]
+INSTANCES += [
+    ("table1", name) for name in ("scnet_original_4", "dttnet_res2_heads3", "presunet_conv1_sub4", "convtdfnet_7blocks")
+]
+INSTANCES += [("table1", name) for name in ("hdemucs_cac_4", "htdemucs_4")] + [
+    ("afrcnn", "afrcnn"),
+    ("afrcnn", "afrcnn_sum"),
+]
 
 
 @pytest.mark.parametrize("folder, name", INSTANCES)

@@ -1,4 +1,5 @@
 """``asteroid-bsrnn convert``: other implementations' checkpoints to model files of this package."""
+
 import argparse
 
 
@@ -7,13 +8,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "convert",
         help="other implementations' checkpoints to model files of this package",
-        description="Convert checkpoints of other implementations. Their format is recognised by what is inside; nothing in "
-        "them is executed. Several files become one model of all their sources.",
+        description="Convert checkpoints of other implementations. Their format is recognised by what is inside; "
+        "nothing in them is executed. Several files become one model of all their sources.",
     )
     parser.add_argument("files", nargs="+", metavar="IN", help="checkpoints")
     parser.add_argument("out", metavar="OUT", help="model file to write, .pth or .safetensors")
     parser.add_argument(
-        "--config", action="append", default=[], metavar="YAML", help="configuration that lay beside IN; again for each further IN"
+        "--config",
+        action="append",
+        default=[],
+        metavar="YAML",
+        help="configuration that lay beside IN; again for each further IN",
     )
     parser.add_argument("--sources", help="names of the sources, separated by commas, in the order of the files")
     parser.set_defaults(run=run)

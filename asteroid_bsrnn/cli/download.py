@@ -1,4 +1,5 @@
 """``asteroid-bsrnn download NAME``: a published model into the cache, or into a file."""
+
 import argparse
 
 

@@ -1,4 +1,5 @@
 """``asteroid-bsrnn models``: the published models that can be had by name."""
+
 import argparse
 from typing import Any, Optional
 

@@ -136,7 +136,8 @@ def run(args):
     use_threads(args.threads)
     keep_freed_memory()
     needed = None if args.consistent else args.sources
-    models = [load_model(model, config) if config else model for model, config in zip(args.model, one_each(args.config, args.model))]
+    pairs = zip(args.model, one_each(args.config, args.model))
+    models = [load_model(model, config) if config else model for model, config in pairs]
     separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
     targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}

@@ -1,4 +1,5 @@
 """The content of a weights file of any kind, as it is: safetensors, or what torch.save wrote."""
+
 import os
 import zipfile
 from typing import Any

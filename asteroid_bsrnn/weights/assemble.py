@@ -1,4 +1,5 @@
 """From a serialized model to a module: its class, its arguments, and every weight in its place."""
+
 import inspect
 from collections.abc import Mapping
 from typing import Any, Optional, Sequence

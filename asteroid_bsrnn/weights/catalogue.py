@@ -1,4 +1,5 @@
 """Published models by name, as the ``published.yml`` of each family lists them (docs/weights.md has its keys)."""
+
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ class Entry:
         system: whose formats its file may have.
         model: class that it becomes; a bag has none.
         description: one line; without one, the note.
-        address: where its file lies; others are tried in turn. A list in this list is one file in parts. ``#member`` behind
-            an archive's address names the file in it, which size and hash are of.
+        address: where its file lies; others are tried in turn. A list in this list is one file in parts. ``#member``
+            behind an archive's address names the file in it, which size and hash are of.
         hub: ``org/name[@revision]`` on the Hugging Face hub, where it has no address.
         records: Zenodo records to look into, in this order, where nobody wrote down which file is which.
         wanted: constructor arguments by which checkpoints in a record are recognised.

@@ -1,4 +1,5 @@
 """Checkpoint files in, one model file out."""
+
 import os
 import warnings
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def convert_files(
 
     Args:
         paths: checkpoint files of other implementations (or models of ours).
-        out_path: model file that ``from_pretrained`` reads, safetensors where its name ends so; written whole or not at all.
+        out_path: model file that ``from_pretrained`` reads, safetensors where its name ends so; written whole or not at
+            all.
         sources: names in the order of the files (or of the sources of one file).
         configs: configuration files that lay beside the checkpoints: one for all of them, or one for each.
 

@@ -2,6 +2,7 @@
 
 Adapters are those of the registered families (:mod:`asteroid_bsrnn.models.family`); this module knows none of them.
 """
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +44,9 @@ class Foreign:
     settings: Mapping[str, Any] = field(default_factory=dict)
     origin: str = "the weights"
 
-    def model(self, document: Optional[Mapping[str, Any]] = None, settings: Optional[Mapping[str, Any]] = None) -> torch.nn.Module:
+    def model(
+        self, document: Optional[Mapping[str, Any]] = None, settings: Optional[Mapping[str, Any]] = None
+    ) -> torch.nn.Module:
         """The model, in evaluation mode.
 
         Args:
@@ -84,14 +87,17 @@ def open_foreign(path: Path, system: Optional[str] = None, content: Any = None) 
     return found
 
 
-def from_foreign(system: str, state_dict: Mapping[str, Any], settings: Optional[Mapping[str, Any]] = None) -> torch.nn.Module:
+def from_foreign(
+    system: str, state_dict: Mapping[str, Any], settings: Optional[Mapping[str, Any]] = None
+) -> torch.nn.Module:
     """A model of ours with another implementation's weights.
 
     Args:
         system: name of the network, e.g. ``"bs_roformer"``, ``"htdemucs"``; several formats may share one.
-        state_dict: name -> tensor or array, as the original has them; what is frozen (windows, DFT matrices) may be missing.
-        settings: constructor arguments in the original's words, with ``sources`` and ``sample_rate`` where they are known
-            (else s1, s2, ... and what is usual for the system).
+        state_dict: name -> tensor or array, as the original has them; what is frozen (windows, DFT matrices) may be
+            missing.
+        settings: constructor arguments in the original's words, with ``sources`` and ``sample_rate`` where they are
+            known (else s1, s2, ... and what is usual for the system).
 
     Returns:
         The model in evaluation mode, in float32.
@@ -103,7 +109,8 @@ def from_foreign(system: str, state_dict: Mapping[str, Any], settings: Optional[
     if system not in known:
         raise UserError(f"unknown system {system!r}: {nearest(system, known)}known are {', '.join(known)}")
     if not isinstance(state_dict, Mapping) or not isinstance(settings, (Mapping, type(None))):
-        raise UserError(f"{system}: weights and settings are dictionaries, got {type(state_dict).__name__} and {type(settings).__name__}")
+        kinds = f"{type(state_dict).__name__} and {type(settings).__name__}"
+        raise UserError(f"{system}: weights and settings are dictionaries, got {kinds}")
     found = _recognised(_weights_alone(state_dict, system), _of(system), system)
     if found is None:
         raise UserError(_unknown(state_dict, _of(system), f"{system}: state_dict"))
@@ -127,12 +134,14 @@ def _recognised(content: Mapping[str, Any], known: list[Adapter], origin: str) -
             with _explained(origin, adapter):
                 fits = adapter.recognises(state)
             if fits:
-                return Foreign(adapter, _weights_alone(state, origin), told if isinstance(told, Mapping) else {}, origin)
+                return Foreign(
+                    adapter, _weights_alone(state, origin), told if isinstance(told, Mapping) else {}, origin
+                )
     return None
 
 
 def _states(content: Any, depth: int = _DEPTH) -> Iterator[dict[str, Any]]:
-    """Weights in the usual places, the likeliest first: as they are named there, then without what wrappers put before."""
+    """Weights in the usual places, the likeliest first: as they are named there, then without wrappers' prefixes."""
     if isinstance(content, list):
         for entry in content if depth else ():
             yield from _states(entry, depth - 1)
@@ -166,7 +175,8 @@ def _as_tensor(name: Any, value: Any, origin: str) -> torch.Tensor:
     kind = value.name if isinstance(value, Inert) else type(value).__name__
     array = None if isinstance(value, Inert) else np.asarray(value)
     if not isinstance(name, str) or array is None or array.dtype.kind not in "fiub":
-        raise UserError(f"{origin} is refused: its weight {str(name)[:100]!r} is a {kind[:100]}, neither a tensor nor an array of numbers")
+        what = f"its weight {str(name)[:100]!r} is a {kind[:100]}, neither a tensor nor an array of numbers"
+        raise UserError(f"{origin} is refused: {what}")
     return torch.from_numpy(np.array(array))
 
 
@@ -181,13 +191,16 @@ def _explained(origin: str, adapter: Adapter, untold: bool = False) -> Iterator[
         raise UserError(f"{origin}: {said}{hint if '--config' not in said else ''}") from None
     except _STRANGE as error:
         said = " ".join(str(error).split())[:300]
-        raise UserError(f"{origin}: these are not the weights of {adapter.name}, or not with these settings: {said}{hint}") from error
+        raise UserError(
+            f"{origin}: these are not the weights of {adapter.name}, or not with these settings: {said}{hint}"
+        ) from error
 
 
 def _unknown(content: Mapping[str, Any], known: list[Adapter], origin: Any) -> str:
     formats = ", ".join(f"{adapter.name} ({adapter.mark})" if adapter.mark else adapter.name for adapter in known)
     first = ", ".join(repr(key) for key in list(content)[:4]) or "none"
-    return f"{origin} holds no model of Asteroid ({', '.join(KEYS)}) and no weights in a known format ({formats}); its first keys are {first}"
+    ours = f"no model of Asteroid ({', '.join(KEYS)})"
+    return f"{origin} holds {ours} and no weights in a known format ({formats}); its first keys are {first}"
 
 
 def settings_of(config: Any) -> Optional[dict[str, Any]]:

@@ -1,4 +1,5 @@
 """``BaseModel.from_pretrained`` of the host, taught our sources and file formats."""
+
 import functools
 import os
 from typing import Any

@@ -1,4 +1,5 @@
 """``load_model``: whatever names a model becomes a module in evaluation mode, with every weight from its file."""
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,9 +25,9 @@ def load_model(source: Source, config: Any = None, **model_args: Any) -> torch.n
     """Load a model for inference.
 
     Args:
-        source: name of a published model (``asteroid-bsrnn models`` lists them), a file of ours, of Asteroid or of another
-            implementation (``.pth``, ``.safetensors``, ``.ckpt``, ``.th``, ``.onnx``), a folder with such a file, an http(s)
-            address, a hub id ``org/name[@revision]``, or a serialized model.
+        source: name of a published model (``asteroid-bsrnn models`` lists them), a file of ours, of Asteroid or of
+            another implementation (``.pth``, ``.safetensors``, ``.ckpt``, ``.th``, ``.onnx``), a folder with such a
+            file, an http(s) address, a hub id ``org/name[@revision]``, or a serialized model.
         config: configuration that lay beside the weights of another implementation: a YAML file, or what stands in it.
         **model_args: constructor arguments that replace those in the file.
 

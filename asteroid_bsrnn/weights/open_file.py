@@ -1,4 +1,5 @@
 """A file that holds a model, of ours, of Asteroid or of another implementation."""
+
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
 
@@ -33,7 +34,9 @@ def open_file(
         content = read_file(path)
         if is_model(content):
             if config is not None:
-                raise UserError(f"{path} is a model with its own settings: a configuration is for other implementations' weights")
+                raise UserError(
+                    f"{path} is a model with its own settings: a configuration is for other implementations' weights"
+                )
             return content
     return open_foreign(path, system, content).model(settings_of(config), settings)
 

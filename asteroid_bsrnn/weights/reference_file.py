@@ -1,4 +1,5 @@
 """Weights and settings in checkpoints of the reference BSRNN, as :func:`from_reference` takes them."""
+
 from os import PathLike
 from pathlib import Path
 from typing import Any, Optional

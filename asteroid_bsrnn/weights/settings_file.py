@@ -1,4 +1,5 @@
 """Configuration files that lie beside other implementations' weights: YAML (so JSON too), read as data."""
+
 import os
 import re
 from collections.abc import Mapping
@@ -17,8 +18,12 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe types, tuples as Python writes them (as lists), and numbers such as 1e-5."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node, deep=True)
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_settings(path: str | os.PathLike) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """Weights of the A-FRCNN authors' classes (``AFRCNN.py`` and ``AFRCNN(sum).py``) under our names."""
+
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -49,7 +50,9 @@ class AuthorsAFRCNN(Adapter):
 
     def recognises(self, state: State) -> bool:
         """By the encoder and the depthwise convolutions of the block."""
-        return "encoder.weight" in state and any(re.match(r"sm\.blocks?\.spp_dw\.0\.conv\.weight", key) for key in state)
+        return "encoder.weight" in state and any(
+            re.match(r"sm\.blocks?\.spp_dw\.0\.conv\.weight", key) for key in state
+        )
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Constructor arguments; what the settings say as well must agree with the shapes."""

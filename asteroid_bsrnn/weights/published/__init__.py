@@ -1,4 +1,5 @@
 """Published models by name: fetched from where they are public, checked, converted once, kept in the cache."""
+
 import sys
 from typing import Any, Optional
 
@@ -50,7 +51,10 @@ def download(name: str, api: Optional[str] = None, progress: bool = True) -> Man
 
 def load(name: str) -> torch.nn.Module:
     """A published model in evaluation mode; downloaded first when it is not in the cache."""
-    parts = [as_module(open_file(path), path) for path in (converted(part["sha256"]) for part in download(name)["checkpoints"])]
+    parts = [
+        as_module(open_file(path), path)
+        for path in (converted(part["sha256"]) for part in download(name)["checkpoints"])
+    ]
     return parts[0] if len(parts) == 1 else StemSeparator(parts, find(name).sources).eval()
 
 

@@ -1,4 +1,5 @@
 """Where published models lie once they were fetched: converted weights, and for each name which of them it is."""
+
 import hashlib
 import json
 import os
@@ -40,7 +41,15 @@ def remember(entry: Entry, manifest: Manifest) -> Manifest:
 
 def stamp(entry: Entry) -> str:
     """Changes when an entry means other weights than before."""
-    what = (entry.address, entry.hub, entry.records, dict(entry.wanted), entry.checksum, entry.config_address, entry.settings)
+    what = (
+        entry.address,
+        entry.hub,
+        entry.records,
+        dict(entry.wanted),
+        entry.checksum,
+        entry.config_address,
+        entry.settings,
+    )
     return digest_of(what)
 
 

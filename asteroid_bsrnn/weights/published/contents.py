@@ -1,4 +1,5 @@
 """What a downloaded file holds: every checkpoint in it, recognised by its keys and settings, and converted once."""
+
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,21 @@ from ..assemble import is_model
 from ..foreign import open_foreign
 from ..safetensors import plain, save_safetensors
 
-_NEVER_WEIGHTS = (".txt", ".md", ".rst", ".pdf", ".yaml", ".yml", ".json", ".csv", ".tsv", ".png", ".jpg", ".svg", ".html")
+_NEVER_WEIGHTS = (
+    ".txt",
+    ".md",
+    ".rst",
+    ".pdf",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".png",
+    ".jpg",
+    ".svg",
+    ".html",
+)
 _NEVER_WEIGHTS += (".py", ".sh", ".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml")
 _NAMING = ("targets", "target", "sources")  # settings that say which source a checkpoint is for
 _DEPTH = 2  # archives within archives
@@ -21,7 +36,9 @@ def may_hold_weights(name: str) -> bool:
     return Path(name).suffix.lower() not in _NEVER_WEIGHTS and not Path(name).name.startswith((".", "__MACOSX"))
 
 
-def convert_all(path: Path, folder: Path, workspace: Path, origin: Mapping[str, Any], system: str) -> tuple[list[dict], list[dict]]:
+def convert_all(
+    path: Path, folder: Path, workspace: Path, origin: Mapping[str, Any], system: str
+) -> tuple[list[dict], list[dict]]:
     """Convert every checkpoint of a system in a file or archive.
 
     Args:
@@ -32,8 +49,8 @@ def convert_all(path: Path, folder: Path, workspace: Path, origin: Mapping[str, 
         system: whose formats the checkpoints may have.
 
     Returns:
-        Checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its sources, and ``epoch``
-        and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
+        Checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its sources, and
+        ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
     """
     checkpoints, skipped = [], []
     try:

@@ -1,4 +1,5 @@
 """Models whose file has an address: fetched, checked, converted."""
+
 import re
 import shutil
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def _settings(entry: Entry, progress: bool) -> tuple[Optional[dict], Optional[di
 
 @contextmanager
 def _file(entry: Entry, parts: tuple[str, ...], progress: bool) -> Iterator[Path]:
-    """The weights file, checked. What was downloaded goes once it was used; an archive stays while other models need it."""
+    """The weights file, checked. Downloads go once they were used; an archive stays while other models need it."""
     if not parts:
         yield hub_file(entry.hub)
         return
@@ -77,14 +78,16 @@ def _file(entry: Entry, parts: tuple[str, ...], progress: bool) -> Iterator[Path
     folder = cache_dir() / "downloads" / digest_of(addresses)[:16]
     shutil.rmtree(folder / "unpacked", ignore_errors=True)
     checks = {"checksum": entry.checksum, "size": entry.size} if len(parts) == 1 and not member else {}
-    path = _unpacked(_joined([_fetched(address, folder, checks, progress) for address in addresses]), folder / "unpacked", member)
+    path = _unpacked(
+        _joined([_fetched(address, folder, checks, progress) for address in addresses]), folder / "unpacked", member
+    )
     try:
         _check(entry, path)
     except UserError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     yield path
-    shutil.rmtree(folder / "unpacked" if _is_needed(addresses, entry) else folder, ignore_errors=True)
+    shutil.rmtree(folder / "unpacked" if member and _is_needed(addresses, entry) else folder, ignore_errors=True)
 
 
 def _fetched(address: str, folder: Path, checks: dict[str, Any], progress: bool) -> Path:

@@ -1,4 +1,5 @@
 """Models in Zenodo records of which nobody wrote down which file is which: recognised by what is inside."""
+
 import re
 from typing import Any, Optional
 
@@ -15,8 +16,8 @@ _WORDS = {"feature_dim": "features", "n_repeats": "repeats", "stereo": "stereo",
 def from_records(entry: Entry, api: Optional[str] = None, progress: bool = True) -> Manifest:
     """Look into the files of an entry's records, one after the other, until every part of the model is found.
 
-    Those whose names look promising come first. Which checkpoint is which is decided by its weights and settings, never by
-    its name. Nothing is executed.
+    Those whose names look promising come first. Which checkpoint is which is decided by its weights and settings, never
+    by its name. Nothing is executed.
 
     Returns:
         ``record, title, url, licence`` (as the record states it), ``checkpoints`` (each with ``sources``, ``sha256``,
