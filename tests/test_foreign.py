@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from asteroid.models import BaseModel
+from asteroid.utils import hub_utils
 from foreign_family import Gains, family
+from loopback import serve
 from safetensors.torch import save_file
 
 from asteroid_bsrnn.cli.main import main
@@ -78,6 +80,12 @@ def test_safetensors_and_formats_of_a_suffix(tmp_path):
     assert_is(load_model(tmp_path / "x.safetensors", SETTINGS))
     (tmp_path / "x.gains").write_text("0.5 -0.25")
     assert_is(load_model(tmp_path / "x.gains"), 1, ("s1", "s2"))
+
+
+def test_a_format_of_a_suffix_by_address(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_utils, "CACHE_DIR", str(tmp_path / "cache"))
+    with serve() as server:
+        assert_is(load_model(server.add("/x.gains", b"0.5 -0.25") + "?download=1"), 1, ("s1", "s2"))
 
 
 def test_our_own_file_takes_no_configuration(tmp_path):

@@ -4,10 +4,11 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlsplit
 
 from ..common.download import fetch
 from ..common.errors import UserError
+from ..models.family import adapters
 from .catalogue import names
 from .hub import hub_file
 
@@ -78,5 +79,7 @@ def _cached_url(url):
 
     address, fragment = urldefrag(url)
     checksum = fragment.replace("=", ":", 1) if fragment else None
-    path = Path(hub_utils.get_cache_dir()) / hub_utils.url_to_filename(address) / "model.pth"
+    suffix = Path(urlsplit(address).path).suffix.lower()
+    named = any(suffix in adapter.suffixes for adapter in adapters())  # formats that are known by their suffix keep it
+    path = Path(hub_utils.get_cache_dir()) / hub_utils.url_to_filename(address) / f"model{suffix if named else '.pth'}"
     return path if path.is_file() and checksum is None else fetch(address, path, checksum=checksum)
