@@ -26,7 +26,8 @@ def check_types(values: Mapping[str, Any], reader: Callable, section: str) -> No
     hints = typing.get_type_hints(reader)
     for key, value in values.items():
         if key in hints and not _fits(value, hints[key]):
-            raise UserError(f"{section}.{key} must be {_words(hints[key])}, not {value!r}")
+            hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if isinstance(value, str) and "e" in value else ""
+            raise UserError(f"{section}.{key} must be {_words(hints[key])}, not {value!r}{hint}")
 
 
 def check_counts(values: Mapping[str, Any], keys: Sequence[str], section: str) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from .. import losses
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, read_json, remove_leftovers
+from ..experiment.energy import Ledger
 from ..experiment.run import RunRecord, now
+from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
 from ..training.state.mending import refuse_damaged
+from .configuration import PROTOCOLS, experiments, load_conf, merge, parse_overrides
 from .preflight import preflight
 from .repeat import repeat
 
