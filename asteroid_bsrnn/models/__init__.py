@@ -3,12 +3,18 @@ from .afrcnn import FAMILY as _AFRCNN
 from .afrcnn import AFRCNN, SFRCNN
 from .bsrnn import FAMILY as _BSRNN
 from .bsrnn import BSRNN
+from .demucs import FAMILY as _DEMUCS
+from .demucs import Demucs, HDemucs, HTDemucs
 from .dual_path import FAMILY as _DUAL_PATH
 from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
 from .family import FAMILIES, Family
 from .names import get, register_model
+from .presunet import FAMILY as _PRESUNET
+from .presunet import PResUNet
 from .roformer import FAMILY as _ROFORMER
 from .roformer import BSRoFormer, MelBandRoFormer
+from .scnet import FAMILY as _SCNET
+from .scnet import SCNet
 from .spectral import FAMILY as _SPECTRAL
 from .spectral import DPCL, UPITBLSTM, Chimera
 from .stems import StemSeparator
@@ -29,5 +35,5 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF):
+for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF, _PRESUNET, _SCNET, _DEMUCS):
     register_family(_family)
