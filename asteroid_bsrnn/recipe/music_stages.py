@@ -105,9 +105,9 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola or whole")
+    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference or whole")
     parser.add_argument("--segment", default="", help="s")
-    parser.add_argument("--hop", default="", help="s, for ola")
+    parser.add_argument("--hop", default="", help="s, for ola and ola_reference")
     parser.add_argument("--median_rule", default="numpy", choices=MEDIAN_RULES, help="over frames; lower: as published")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     parser.add_argument("--musdb_root", default="", help="folder with test/, when not the one of training")
