@@ -18,10 +18,12 @@ from .scnet import SCNet
 from .spectral import FAMILY as _SPECTRAL
 from .spectral import DPCL, UPITBLSTM, Chimera
 from .stems import StemSeparator
+from .system import SeparationSystem
 from .tfc_tdf import FAMILY as _TFC_TDF
 from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
 register_model(StemSeparator)
+register_model(SeparationSystem)
 
 
 def register_family(family: Family) -> Family:

@@ -20,7 +20,7 @@ protocol=published   # published or corrected
 seed=                # of training; the configuration's when empty
 id=$CUDA_VISIBLE_DEVICES # GPUs to use, e.g. 0,1
 python_path=python   # python with asteroid_bsrnn
-inference=           # stage 3: fader, fader_reference, ola, ola_reference or whole, when not the configuration's
+inference=           # stage 3: fader, fader_reference, ola, ola_reference, trim or whole, when not the configuration's
 segment=             # stage 3: segment in seconds
 hop=                 # stage 3: hop in seconds, for ola
 set=                 # configuration values: "section.key=value section.key=value"
