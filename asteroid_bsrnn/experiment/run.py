@@ -34,6 +34,18 @@ FREE = (  # where and how fast, not what: may differ at any time
 NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
     "task.name": ("music", "speech"),
     "task.groups": (None,),
+    "task.less": (None,),
+    "data.standardise": (False,),
+    "data.gate_db": (None,),
+    "data.gate_level": ("rms",),
+    "optim.amsgrad": (False,),
+    "optim.warmup_steps": (None,),
+    "optim.plateau_start": (None,),
+    "inference.margin": (0.0,),
+    "inference.standardise": (False,),
+    "inference.shifts": (0,),
+    "inference.shift": (0.5,),
+    "inference.shift_seed": (0,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
 

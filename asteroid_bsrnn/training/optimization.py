@@ -28,6 +28,7 @@ def make_optim(
     eps: float = 1e-8,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    amsgrad: bool = False,
     scheduler: str = "step",
     step_size: int = 2,
     gamma: float = 0.98,
@@ -49,6 +50,7 @@ def make_optim(
         eps (float): of Adam and its kin.
         momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
         weight_decay (float): as the optimizer defines it.
+        amsgrad (bool): of Adam and AdamW.
         scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
         step_size (int): epochs.
         gamma (float): factor of ``step``.
@@ -62,7 +64,7 @@ def make_optim(
         tuple: optimizer, scheduler (None for ``"none"``).
 
     Raises:
-        UserError: for an unknown name, text in the place of a number, or a momentum that the optimizer does not have.
+        UserError: for an unknown name, text in the place of a number, or a momentum or amsgrad that the optimizer does not have.
     """
     for key, value in (("plateau_start", plateau_start), ("warmup_steps", warmup_steps)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
@@ -75,15 +77,18 @@ def make_optim(
     own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
     if momentum:
         own["momentum"] = momentum
+    if amsgrad:
+        own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     try:
         optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
     except TypeError as error:
-        if "momentum" not in str(error):
-            raise
-        raise UserError(f"optim.momentum must be 0: {optimizer} has none") from None
+        for key, allowed in (("momentum", "0"), ("amsgrad", "false")):
+            if key in str(error):
+                raise UserError(f"optim.{key} must be {allowed}: {optimizer} has none") from None
+        raise
     if warmup_steps:
         for group in optim.param_groups:
             group[WARMUP] = warmup_steps

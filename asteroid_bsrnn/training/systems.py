@@ -141,6 +141,7 @@ class MusicSystem(RecordingSystem):
             tuple: estimates ``(n_src, channels, time)``, list of losses, one per segment.
         """
         from ..separation.segments import apply_segments
+        from ..separation.whole_song import mono_mix_level
 
         n_src, losses, references = sources.shape[0], [], sources.flatten(0, 1)
 
@@ -154,9 +155,10 @@ class MusicSystem(RecordingSystem):
                 losses.append(self.loss(estimate, targets[one]).double().cpu())
             return torch.cat([waveforms.flatten(1, 2).to(segment), segment], dim=1)[:, None]
 
-        song = torch.cat([references, mixture])
-        rate, scheme = int(self.model.sample_rate), self.config.get("inference") or {}
-        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)]
+        rate, scheme = int(self.model.sample_rate), dict(self.config.get("inference") or {})
+        mean, std = mono_mix_level(mixture) if scheme.pop("standardise", False) else (0, 1)
+        song = (torch.cat([references, mixture]) - mean) / std
+        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)] * std + mean
         return result.unflatten(0, (n_src, -1)), losses
 
 

@@ -20,11 +20,11 @@ tag=                 # folder in exp/; made from variant, demo and seed when emp
 demo=                # true: real 6-s excerpt; synth: rendered songs; changes paths and sizes only
 musdb_root=          # folder with train/ and test/, when not data/musdb18hq
 download=false       # true: stage 0 fetches MUSDB18-HQ (22.7 GB)
-protocol=published   # published or corrected
+protocol=published   # published, corrected or controlled
 seed=                # of training; the configuration's when empty
 id=${CUDA_VISIBLE_DEVICES:-} # GPUs to use, e.g. 0,1
 python_path=python   # python with asteroid_bsrnn
-inference=           # stage 3: fader, fader_reference, ola, ola_reference or whole, when not the configuration's
+inference=           # stage 3: fader, fader_reference, ola, ola_reference, trim or whole, when not the configuration's
 segment=             # stage 3: segment in seconds
 hop=                 # stage 3: hop in seconds, for ola
 set=                 # configuration values: "section.key=value section.key=value"
