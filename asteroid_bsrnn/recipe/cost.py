@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.sequence import neighbour_counts
-from ..models.base import MusicModel, run_batch
+from ..models.base import MusicModel, count_params, run_batch
 from ..models.bsrnn.config import BSRNNConfig
 from ..models.names import MODELS
 from .configuration import build_model, conf_of, experiments, task_name
@@ -110,11 +110,6 @@ def _dilated_layers(args, axis, n_feat):
     layers = [(kernel, n_feat, hid)] + [(kernel, hid, hid)] * count
     layers += [(kernel, reads * hid, hid) for reads in neighbour_counts(count)]
     return layers + [(kernel, max(count, 1) * hid, n_feat)]
-
-
-def count_params(model):
-    """Trainable parameters of any module."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def count_macs(model, wav):

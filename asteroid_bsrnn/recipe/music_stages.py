@@ -13,12 +13,14 @@ from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
 from ..separation.segments import apply_segments
+from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
 from .configuration import build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
 from .cost import recipe_cost
+from .preflight import check_inference
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 
 
@@ -48,17 +50,20 @@ def train(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
     training_options(conf)
-    chosen = chosen_experiments(conf, args.source)
+    repeated = info.pop("source", None)
+    chosen = chosen_experiments(conf, repeated if repeated and args.source == "all" else args.source)
     allow_changes = bool(args.resume_with)
     cost = recipe_cost(conf, True)[1]
     whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": cost}
     with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
         for name, sources in chosen:
-            print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+            if is_first_process():
+                print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
             noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
             own = conf_of(conf, name)
             record.finished(name, _train_one(own, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
-        _join(conf, args.exp_dir)
+        if is_first_process():
+            _join(conf, args.exp_dir)
 
 
 def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
@@ -119,6 +124,7 @@ def evaluate(recipe_dir, argv=None):
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
     conf = merge(conf, changes, origin="command line")
+    check_inference(conf)
     sources, data = tuple(conf["task"]["sources"]), music_data(conf, recipe_dir)
     model, path = _trained_model(args.exp_dir, conf)
     device = "cuda" if torch.cuda.is_available() else "cpu"

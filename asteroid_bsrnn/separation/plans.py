@@ -11,7 +11,15 @@ WITH_HOP = ("ola", "ola_reference")
 SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
-def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, window="rect", margin=0.0):
+def make_plan(
+    sample_rate,
+    scheme: str = "fader",
+    segment: float = 10.0,
+    overlap: float = 0.1,
+    hop: float | None = None,
+    window: str = "rect",
+    margin: float = 0.0,
+):
     """Where the segments of a scheme lie and how they are weighted.
 
     Args:

@@ -23,14 +23,14 @@ def apply_segments(
     overlap=0.1,
     hop=None,
     window="rect",
-    batch=1,
+    batch: int = 1,
     progress=None,
     match_sources=False,
     margin=0.0,
-    standardise=False,
-    shifts=0,
-    shift=0.5,
-    shift_seed=0,
+    standardise: bool = False,
+    shifts: int = 0,
+    shift: float = 0.5,
+    shift_seed: int = 0,
 ):
     """Separate a recording of any length in segments.
 
