@@ -12,7 +12,7 @@ from ..separation.segments import apply_segments, make_plan
 from ..training.feed.sampling import make_loader
 from ..training.optimization import make_optim
 from ..training.options import TrainingOptions, call_with_section
-from .configuration import experiments, task_name
+from .configuration import PER_SOURCE, conf_of, experiments, task_name
 
 
 def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
@@ -28,9 +28,16 @@ def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
     """
     if task_name(conf) == "music":
         check_sources(conf, recipe_dir)
-        check_inference(conf)
     else:
         speech_data(conf, recipe_dir)
+    for own in [conf, *(conf_of(conf, name) for name in conf.get(PER_SOURCE) or {})]:
+        _check_run(own)
+
+
+def _check_run(conf):
+    """How one model is trained and used."""
+    if task_name(conf) == "music":
+        check_inference(conf)
     options = call_with_section(TrainingOptions, "training", conf)
     one = [torch.nn.Parameter(torch.zeros(1))]
     call_with_section(make_optim, "optim", conf, one, options.effective_batch, options.mode)
