@@ -23,13 +23,14 @@ def prepare(recipe_dir, argv=None):
     """Stages 0 and 1: provide speech and lists, then mix. What is there already stays as it is."""
     parser = recipe_parser(prepare.__doc__)
     parser.add_argument("--what", choices=("data", "mixtures"), required=True)
+    parser.add_argument("--download", choices=("true", "false"), default="false", help="fetch real voices when missing")
     args = parser.parse_args(argv)
     conf, _ = recipe_conf(args, recipe_dir)
     data = speech_data(conf, recipe_dir)
     done = data.is_prepared if args.what == "data" else data.is_indexed
     with measured(args.exp_dir, "preparation", conf["energy"], done):
         if args.what == "data":
-            print(data.prepare())
+            print(data.prepare(args.download == "true"))
             return
         for split, record in data.index().items():
             left_out = f", {record['left_out']} left out (files missing or broken)" if record["left_out"] else ""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Speech separation on WSJ0-2mix. Example usage:
 #   ./run.sh --stage 0 --demo true                          # the whole path on synthetic voices, minutes on a CPU
+#   ./run.sh --stage 0 --demo real --download true          # the same on real voices (Mini LibriSpeech, 459 MB)
 #   ./run.sh --stage 0 --wsj0_dir /data/LDC93S6A   # everything: A-FRCNN-16
 #   ./run.sh --stage 2 --variant a_dprnn --tag a_dprnn      # train another system (or go on with an interrupted one)
 #   ./run.sh --stage 0 --wsj0_dir /data/LDC93S6A --set "data.storage=on_the_fly"  # store no mixtures
@@ -12,7 +13,9 @@ stage=0              # first stage: 0 data, 1 mixtures and their metadata, 2 tra
 stop_stage=4         # last stage
 variant=afrcnn_16    # a file in local/variants, without .yml
 tag=                 # folder in exp/; made from variant, demo and seed when empty
-demo=false           # true: synthetic voices, made on the spot; changes paths and sizes only
+demo=false           # true: synthetic voices, made on the spot; real: voices of LibriSpeech; changes paths and sizes only
+librispeech_root=    # with --demo real: any folder in LibriSpeech's layout, when not data/LibriSpeech
+download=false       # true: fetch Mini LibriSpeech (459 MB) for --demo real when there are no voices
 wsj0_dir=            # WSJ0's folder with si_tr_s, si_dt_05 and si_et_05 (wv1 or wav), when not data/wsj0
 metadata_dir=        # folder with the lists mix_2_spk_*.txt and activlev_*.txt; cloned from their public repository when empty
 storage_dir=         # where decoded utterances and mixtures are written, when not data
@@ -31,6 +34,7 @@ done
 if [ -z "$tag" ]; then
   tag=$variant
   [ "$demo" = false ] || tag=${tag}_demo
+  [ "$demo" != real ] || tag=${tag}_real
   [ -z "$seed" ] || tag=${tag}_seed$seed
 fi
 expdir=exp/$tag
@@ -38,13 +42,19 @@ export CUDA_VISIBLE_DEVICES=$id
 [ -n "$id" ] || unset CUDA_VISIBLE_DEVICES
 
 conf=(--variant "$variant")
-if [ "$demo" = true ]; then
-  conf+=(--overlay local/demo.yml)
+case "$demo" in
+  false) ;;
+  true) conf+=(--overlay local/demo.yml) ;;
+  real) conf+=(--overlay local/demo_real.yml) ;;
+  *) _fail "--demo is false, true or real, got '$demo'" ;;
+esac
+if [ "$demo" != false ]; then
   case "$variant" in *frcnn*) conf+=(--overlay local/demo_model.yml) ;; esac
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")
 [ -z "$wsj0_dir" ] || places+=("data.speech_dir=$wsj0_dir")
+[ -z "$librispeech_root" ] || places+=("data.speech_dir=$librispeech_root")
 [ -z "$metadata_dir" ] || places+=("data.metadata_dir=$metadata_dir")
 [ -z "$storage_dir" ] || places+=("data.storage_dir=$storage_dir")
 conf+=(--set $set "${places[@]}")
@@ -53,7 +63,7 @@ run_stage() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 if run_stage 0; then
   echo "Stage 0: data"
-  $python_path local/prepare.py --what data --exp_dir "$expdir" "${conf[@]}"
+  $python_path local/prepare.py --what data --download "$download" --exp_dir "$expdir" "${conf[@]}"
 fi
 
 if run_stage 1; then
