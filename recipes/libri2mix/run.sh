@@ -13,7 +13,7 @@ stage=0              # first stage: 0 data, 1 mixtures and their metadata, 2 tra
 stop_stage=4         # last stage
 variant=afrcnn_16    # a file in local/variants, without .yml
 tag=                 # folder in exp/; made from variant, demo and seed when empty
-demo=false           # true: synthetic voices, made on the spot; real: voices of LibriSpeech; changes paths and sizes only
+demo=                # true: synthetic voices, made on the spot; real: voices of LibriSpeech; changes paths and sizes only
 librispeech_root=    # with --demo real: any folder in LibriSpeech's layout, when not data/LibriSpeech
 download=false       # true: fetch Mini LibriSpeech (459 MB) for --demo real when there are no voices
 librispeech_dir=     # LibriSpeech's folder with train-clean-100, dev-clean and test-clean, when not data/LibriSpeech
@@ -31,9 +31,15 @@ resume_with=         # on resume: "training.patience=40 training.epochs=300 opti
 for number in "$stage" "$stop_stage"; do
   [[ $number =~ ^[0-4]$ ]] || _fail "stages are 0 to 4, got '$number'"
 done
+case "$demo" in
+  "" | false) demo="" ;;
+  true) overlay=local/demo.yml ;;
+  real) overlay=local/demo_real.yml ;;
+  *) _fail "option --demo is true, real or false, got '$demo'" ;;
+esac
 if [ -z "$tag" ]; then
   tag=$variant
-  [ "$demo" = false ] || tag=${tag}_demo
+  [ "$demo" != true ] || tag=${tag}_demo
   [ "$demo" != real ] || tag=${tag}_real
   [ -z "$seed" ] || tag=${tag}_seed$seed
 fi
@@ -42,13 +48,8 @@ export CUDA_VISIBLE_DEVICES=$id
 [ -n "$id" ] || unset CUDA_VISIBLE_DEVICES
 
 conf=(--variant "$variant")
-case "$demo" in
-  false) ;;
-  true) conf+=(--overlay local/demo.yml) ;;
-  real) conf+=(--overlay local/demo_real.yml) ;;
-  *) _fail "--demo is false, true or real, got '$demo'" ;;
-esac
-if [ "$demo" != false ]; then
+if [ -n "$demo" ]; then
+  conf+=(--overlay "$overlay")
   case "$variant" in *frcnn*) conf+=(--overlay local/demo_model.yml) ;; esac
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
