@@ -10,6 +10,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import get_window
 
+from .speakers import SpeakerMemory, correlations
+
 SCHEMES = ("fader", "fader_reference", "ola", "whole")
 _SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
@@ -37,7 +39,7 @@ def apply_segments(
         batch (int): segments per call of ``forward``. The result does not depend on it.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         match_sources (bool): for models without an order of sources (speech): permute those of each segment to fit
-            what is already there on the overlap.
+            what is already there, see :class:`.speakers.SpeakerMemory`.
 
     Shape:
         (channels, time) -> (n_src, channels, time), on the device of ``wav``.
@@ -50,7 +52,8 @@ def apply_segments(
         raise ValueError(f"wav must be (channels, time) with at least one sample, not of shape {tuple(wav.shape)}")
     plan = make_plan(sample_rate, scheme, segment, overlap, hop, window)
     parts, done = [], 0
-    for part in stream_segments(forward, [wav], plan, batch, match_sources):
+    memory = SpeakerMemory(sample_rate) if match_sources else None
+    for part in stream_segments(forward, [wav], plan, batch, memory):
         parts.append(part)
         done += part.shape[-1]
         if progress is not None:
@@ -172,7 +175,7 @@ class Whole:
         return torch.ones(1).expand(length)
 
 
-def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
+def stream_segments(forward, blocks, plan, batch=1, memory=None):
     """Separate a recording that comes in blocks; memory does not grow with its length (except in one go).
 
     Args:
@@ -180,7 +183,7 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
         blocks (iterable of Tensor): consecutive parts of the recording, (channels, time) each, of any lengths.
         plan: from :func:`make_plan`.
         batch (int): segments per call of ``forward``.
-        match_sources (bool): permute the sources of each segment to fit the previous ones on the overlap.
+        memory (SpeakerMemory, optional): permutes the sources of each segment to fit the previous ones.
 
     Yields:
         Tensor: consecutive parts of the estimates, (n_src, channels, time); together as long as the recording.
@@ -190,7 +193,7 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
-    sums = _WeightedSums(match_sources)
+    sums = _WeightedSums(memory)
     for group in _groups(_cut(blocks, plan), batch):
         estimates = _apply(forward, torch.stack([view for _, view, _ in group]))
         for (start, view, last), estimate in zip(group, estimates):
@@ -243,17 +246,16 @@ def _apply(forward, segments):
 class _WeightedSums:
     """Sums of weighted segments and of the weights, from ``start`` on; what is finished is taken off the front."""
 
-    def __init__(self, match_sources):
-        self.match_sources, self.start, self.total, self.weight = match_sources, 0, None, None
+    def __init__(self, memory):
+        self.memory, self.start, self.total, self.weight = memory, 0, None, None
 
     def add(self, start, estimate, weights):
         if self.total is None:
             self.total, self.weight = estimate[..., :0], weights[:0]
         begin = start - self.start
         overlap = self.weight.shape[0] - begin
-        if self.match_sources and overlap > 0:
-            known = self.total[..., begin:] / self.weight[begin:]
-            estimate = estimate[best_order(estimate[..., :overlap], known)]
+        if self.memory is not None:
+            estimate = estimate[self.memory.order(estimate, self.total[..., begin:] / self.weight[begin:])]
         growth = estimate.shape[-1] - overlap
         self.total = torch.nn.functional.pad(self.total, (0, growth))
         self.weight = torch.nn.functional.pad(self.weight, (0, growth))
@@ -278,7 +280,4 @@ def best_order(estimate, reference):
     Returns:
         list of int: indices into ``estimate``, one per source of ``reference``.
     """
-    estimate, reference = (wav.flatten(1).double() for wav in (estimate, reference))
-    norms = reference.norm(dim=1)[:, None] * estimate.norm(dim=1)[None]
-    similarity = (reference @ estimate.T) / norms.clamp(min=1e-12)
-    return linear_sum_assignment(similarity.cpu().numpy(), maximize=True)[1].tolist()
+    return linear_sum_assignment(correlations(estimate, reference), maximize=True)[1].tolist()
