@@ -70,6 +70,7 @@ def evaluate(recipe_dir, argv=None):
     parser.add_argument("--exp_dir", type=Path, required=True)
     parser.add_argument("--set", nargs="*", default=[], metavar="data.KEY=VALUE", help="where the data is now")
     parser.add_argument("--n_examples", type=int, default=10, help="mixtures to keep as audio; -1: all")
+    parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores: stoi, estoi, pesq")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     args = parser.parse_args(argv)
     if not (args.exp_dir / "conf.yml").exists():
@@ -92,6 +93,7 @@ def evaluate(recipe_dir, argv=None):
             model_id=file_digest(path),
             device=device,
             n_examples=args.n_examples,
+            extra=args.scores,
         )
     print(f"SI-SNRi {scores['si_sdr_imp']:.2f} dB, SDRi {scores['sdr_imp']:.2f} dB (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
     return scores

@@ -20,6 +20,7 @@ wsj0_dir=            # WSJ0's folder with si_tr_s, si_dt_05 and si_et_05 (wv1 or
 metadata_dir=        # folder with the lists mix_2_spk_*.txt and activlev_*.txt; cloned from their public repository when empty
 storage_dir=         # where decoded utterances and mixtures are written, when not data
 allow_missing=false  # true: leave out mixtures whose files are missing or broken, and list them
+scores=              # optional scores of stage 3: "stoi estoi pesq"
 seed=                # of training; the configuration's when empty
 id=$CUDA_VISIBLE_DEVICES # GPUs to use, e.g. 0,1
 python_path=python   # python with asteroid_bsrnn
@@ -79,7 +80,7 @@ fi
 
 if run_stage 3; then
   echo "Stage 3: evaluation of $expdir"
-  $python_path eval.py --exp_dir "$expdir" --set "${places[@]}"
+  $python_path eval.py --exp_dir "$expdir" --scores $scores --set "${places[@]}"
 fi
 
 if run_stage 4; then
