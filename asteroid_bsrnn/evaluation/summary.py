@@ -90,8 +90,8 @@ def write_speech_summary(folder, records, info, *, missing=(), extra=(), problem
     """Write the three files of a speech evaluation; arguments and result as :func:`write_music_summary`."""
     rows = [{**record, "mixture_id": record["track"], "permutation": " ".join(map(str, record["permutation"]))}
             for record in records]
-    extra = [name for name in INTELLIGIBILITY_DEFINITION if rows and name in rows[0]]
-    optional = [column for name in extra for column in (f"input_{name}", name, f"{name}_imp")]
+    asked = [name for name in INTELLIGIBILITY_DEFINITION if rows and name in rows[0]]
+    optional = [column for name in asked for column in (f"input_{name}", name, f"{name}_imp")]
     table = pd.DataFrame(rows, columns=[*SPEECH_COLUMNS, *optional])
     final = {name: float(table[name].mean()) for name in [*SPEECH_SCORES, *optional]}
     undefined = table.loc[table["sdr_imp"].isna() | table["si_sdr_imp"].isna(), "mixture_id"].tolist()
@@ -99,7 +99,7 @@ def write_speech_summary(folder, records, info, *, missing=(), extra=(), problem
     if undefined:
         notes.append("left out of a mean, as a signal is silent: " + ", ".join(undefined))
     lists = _lists(records, missing, extra, problems, notes, undefined)
-    definition = {**SPEECH_DEFINITION, **{name: INTELLIGIBILITY_DEFINITION[name] for name in extra}}
+    definition = {**SPEECH_DEFINITION, **{name: INTELLIGIBILITY_DEFINITION[name] for name in asked}}
     info = {**info, "n_tracks": len(records), "metric_definition": definition}
     return _write(folder, table, final, {**info, **lists})
 
