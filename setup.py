@@ -13,6 +13,7 @@ EXTRAS = {
     "data": ["librosa>=0.10"],  # what `import asteroid.data` needs
     "cluster": ["submitit>=1.5"],
     "tensorboard": ["tensorboard>=2.14"],
+    "demucs": ["demucs>=4.1,<5", "einops", "julius"],
     "test": ["pytest>=8", "pytest-xdist>=3", "aiohttp"],
 }
 EXTRAS["all"] = sorted({item for name, items in EXTRAS.items() if name != "test" for item in items})

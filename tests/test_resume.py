@@ -59,10 +59,10 @@ def kill_at(folder, kind, count):
     elif kind == "inside the write of a checkpoint":
         original = torch.save
 
-        def half(value, path, **keywords):
-            original(value, path, **keywords)
-            if "resume_" in str(path) and due():
-                os.truncate(path, os.path.getsize(path) // 2)
+        def half(value, file, **keywords):
+            original(value, file, **keywords)
+            if "resume_" in str(file.name) and due():
+                file.truncate(file.tell() // 2)
                 die(folder, kind)
 
         torch.save = half
@@ -213,7 +213,7 @@ def test_killed_twenty_times_at_random(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
-    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_1.0a1b2c3d.partial.ckpt"]
+    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_00000001.0a1b2c3d.partial.ckpt"]
     (tmp_path / "checkpoints").mkdir()
     for name in [*left, ".notes.0a1b2c3d.partial.txt"]:
         (tmp_path / name).touch()

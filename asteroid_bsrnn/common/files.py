@@ -1,11 +1,15 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
+import errno
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -26,6 +30,10 @@ def atomic_path(path):
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -47,3 +55,28 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
+
+
+@contextmanager
+def full_disk_explained(folder):
+    """Turn "no room" from the block, whatever file it was for, into a :class:`UserError` with the way on.
+
+    Args:
+        folder (str or Path): where the block writes; named if the error itself names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise UserError(no_room(error.filename or folder, error.strerror)) from error
+
+
+def no_room(path, reason):
+    """Sentence for a file of an experiment that could not be written: which, why, how full its disk is, the way on."""
+    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"{path} could not be written ({reason}; {free:.1f} MB are free on its disk); what was saved before stays: "
+        "make room and run the same command again to continue from it"
+    )

@@ -125,6 +125,12 @@ class Family:
 FAMILIES = Registry("family")
 
 
+def demo_arguments(model_name: str) -> dict[str, Any]:
+    """Constructor arguments of a demonstration size; none for a class whose family brings none, which keeps its own."""
+    sizes = {name.lower(): dict(args) for family in FAMILIES.values() for name, args in (family.demo or {}).items()}
+    return sizes.get(model_name.lower(), {})
+
+
 def adapters() -> list[Adapter]:
     """Adapters of all registered families."""
     return [adapter for family in FAMILIES.values() for adapter in family.adapters]

@@ -19,6 +19,7 @@ import yaml
 from .. import losses, models
 from ..common.errors import UserError
 from ..common.plugins import load_plugins
+from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
 
@@ -74,16 +75,17 @@ def variant_names(recipe_dir):
     return sorted(path.stem for path in (Path(recipe_dir) / "local" / "variants").glob("*.yml"))
 
 
-def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published"):
+def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published", demo=False):
     """The configuration of one experiment.
 
     Args:
         recipe_dir (str or Path): folder with ``local/conf.yml`` and ``local/variants/``.
-        variant (str, optional): name of a file in ``local/variants``, without ``.yml``.
+        variant (str, optional): name of a file in ``local/variants``, without ``.yml``, or the path of any such file.
         overrides (dict or list of str, optional): ``{"section": {"key": value}}`` or ``"section.key=value"`` with
             the value in YAML.
         overlays (iterable of path): YAML files laid over the variant, e.g. the demo's sizes.
         protocol (str): ``"published"`` or ``"corrected"`` (``local/corrected.yml``).
+        demo (bool): give the model the demonstration size of its family.
 
     Returns:
         dict: ``{section: {key: value}}``, complete and checked.
@@ -102,11 +104,19 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         _check_open(section, conf, local / "conf.yml")
     layers = [local / "corrected.yml"] if protocol == "corrected" else []
     if variant is not None:
-        _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
-        layers.append(local / "variants" / f"{variant}.yml")
+        layers.append(_variant_file(recipe_dir, variant))
     for path in [*layers, *overlays]:
         conf = merge(conf, read_yaml(path), origin=path)
+    if demo:
+        conf = merge(conf, {"model": demo_arguments(conf["model"]["model_name"])}, origin="demonstration")
     return merge(conf, parse_overrides(overrides), origin="override")
+
+
+def _variant_file(recipe_dir, variant):
+    if str(variant).endswith((".yml", ".yaml")):
+        return Path(variant)
+    _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
+    return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
 
 
 def parse_overrides(overrides):

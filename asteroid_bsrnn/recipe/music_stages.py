@@ -7,7 +7,7 @@ import torch
 from asteroid.models import BaseModel
 
 from ..common.errors import UserError
-from ..common.files import atomic_path, read_json, write_json
+from ..common.files import read_json, write_json
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import Ledger
@@ -16,6 +16,7 @@ from ..models import StemSeparator
 from ..separation.segments import apply_segments
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
+from ..training.state.checkpoints import write_torch
 from ..weights import load_model
 from .configuration import build_model, experiments, load_conf, merge, read_yaml
 from .cost import recipe_cost
@@ -87,8 +88,7 @@ def _join(conf, exp_dir):
         best = {f"{name}/{path}": value for name, paths in best.items() for path, value in paths.items()}
         write_json(exp_dir / "best_k_models.json", best)
         separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
-        with atomic_path(exp_dir / "best_model.pth") as partial_path, open(partial_path, "wb") as file:
-            torch.save(separator.serialize(), file)  # to a file object: the archive then does not hold the partial name
+        write_torch(separator.serialize(), exp_dir / "best_model.pth")
 
 
 def _trained_model(exp_dir, conf):

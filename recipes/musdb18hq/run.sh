@@ -48,7 +48,7 @@ export CUDA_VISIBLE_DEVICES=$id
 [ -n "$id" ] || unset CUDA_VISIBLE_DEVICES
 
 conf=(--variant "$variant" --protocol "$protocol")
-[ -z "$overlay" ] || conf+=(--overlay "$overlay")
+[ -z "$overlay" ] || conf+=(--demo --overlay "$overlay")
 [ -z "$seed" ] || conf+=(--seed "$seed")
 values=($set)
 [ -z "$musdb_root" ] || values+=("data.root=$musdb_root")

@@ -50,8 +50,7 @@ export CUDA_VISIBLE_DEVICES=$id
 
 conf=(--variant "$variant")
 if [ -n "$demo" ]; then
-  conf+=(--overlay "$overlay")
-  case "$variant" in *frcnn*) conf+=(--overlay local/demo_model.yml) ;; esac
+  conf+=(--demo --overlay "$overlay")
 fi
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")
