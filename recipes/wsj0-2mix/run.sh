@@ -12,6 +12,7 @@ cd "$(dirname "$0")"
 stage=0              # first stage: 0 data, 1 mixtures and their metadata, 2 training, 3 evaluation, 4 report
 stop_stage=4         # last stage
 variant=afrcnn_16    # a file in local/variants, without .yml
+overlay=             # YAML file that is laid over the variant
 tag=                 # folder in exp/; made from variant, demo and seed when empty
 demo=                # true: synthetic voices, made on the spot; real: voices of LibriSpeech; changes paths and sizes only
 librispeech_root=    # with --demo real: any folder in LibriSpeech's layout, when not data/LibriSpeech
@@ -34,8 +35,8 @@ for number in "$stage" "$stop_stage"; do
 done
 case "$demo" in
   "" | false) demo="" ;;
-  true) overlay=local/demo.yml ;;
-  real) overlay=local/demo_real.yml ;;
+  true) sizes=local/demo.yml ;;
+  real) sizes=local/demo_real.yml ;;
   *) _fail "option --demo is true, real or false, got '$demo'" ;;
 esac
 if [ -z "$tag" ]; then
@@ -50,8 +51,9 @@ export CUDA_VISIBLE_DEVICES=$id
 
 conf=(--variant "$variant")
 if [ -n "$demo" ]; then
-  conf+=(--demo --overlay "$overlay")
+  conf+=(--demo --overlay "$sizes")
 fi
+[ -z "$overlay" ] || conf+=(--overlay "$overlay")
 [ -z "$seed" ] || conf+=(--seed "$seed")
 places=("data.allow_missing=$allow_missing")
 [ -z "$wsj0_dir" ] || places+=("data.speech_dir=$wsj0_dir")

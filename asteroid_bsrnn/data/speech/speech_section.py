@@ -1,7 +1,7 @@
 """The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
 import os
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Optional
 
@@ -73,7 +73,7 @@ class SpeechData:
     n_test: Optional[int] = None
     segment: float = 3.0
     dynamic_mixing: bool = False
-    speeds: tuple = (1.0,)
+    speeds: list = field(default_factory=lambda: [1.0])
     allow_missing: bool = False
     voices: str = "auto"
     demo_seed: int = 0
@@ -257,7 +257,7 @@ def speech_data(conf, recipe_dir="."):
     Raises:
         UserError: for an unknown key or value.
     """
-    section, known = dict(conf["data"]), {field.name for field in fields(SpeechData)} - {"n_src", "sample_rate"}
+    section, known = dict(conf["data"]), {one.name for one in fields(SpeechData)} - {"n_src", "sample_rate"}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
     for key in ("speech_dir", "metadata_dir", "storage_dir", "noise_dir"):
