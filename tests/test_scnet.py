@@ -170,6 +170,7 @@ def test_what_is_not_set_is_read_from_shapes(masked):
     assert FORK.recognises(state)
     assert AUTHORS.unwrap({"best_nsdr": 1.0, "best_state": {f"module.{key}": value for key, value in state.items()}})
     settings = {"nfft": 512, "hop_size": 128, "band_SR": [0.175, 0.392, 0.433], "band_stride": [1, 4, 16]}
+    settings = FORK.settings(settings)
     again = FORK.build(state, settings)
     assert again.sources == ("s1", "s2") and again.config.masked == masked and again.config.compress == 2
     wav = torch.randn(1, 2, 3000)

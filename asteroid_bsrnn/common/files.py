@@ -2,14 +2,22 @@
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and leftovers stay
+    fcntl = None
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
 
 
 @contextmanager
@@ -26,16 +34,55 @@ def atomic_path(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        yield partial
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
+        with _held(partial):
+            yield partial
+            with open(partial, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(partial, path)
     except OSError as error:
         if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
             error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(partial):
+    """Hold a lock on the file that is being written, so that nobody takes it for a leftover."""
+    if fcntl is None:
+        yield
+        return
+    with open(partial, "wb") as mine:
+        _lock(mine)
+        yield
+
+
+def remove_leftovers(folder):
+    """Remove what killed processes left half written in ``folder``; what somebody is writing stays.
+
+    A file that is being written is locked by its writer, however that ends. Where the file system knows no locks, all
+    files stay.
+    """
+    for path in Path(folder).glob(".*.partial*"):
+        if fcntl is not None and _PARTIAL.fullmatch(path.name) and path.is_file():
+            with open(path, "rb") as found:
+                if _lock(found):
+                    path.unlink(missing_ok=True)
+
+
+def _lock(file):
+    """Whether this process holds ``file`` now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
+def nfc(name: str) -> str:
+    """A name in Unicode's composed form: file systems and archives disagree on how they store an accent."""
+    return unicodedata.normalize("NFC", name)
 
 
 def write_text(path, text):

@@ -109,10 +109,7 @@ class Meter:
     """
 
     def __init__(self, ledger, source=None, *, country="FRA", pue=1.5, flush_seconds=60.0):
-        if not isinstance(pue, (int, float)) or pue < 1:
-            raise UserError(f"energy.pue must be a number from 1 on, not {pue!r}")
-        if not (isinstance(country, str) and len(country) == 3 and country.isupper()):
-            raise UserError(f"energy.country must be an ISO code of three capital letters (FRA), not {country!r}")
+        check_place(country, pue)
         self.ledger, self.source, self.country, self.pue = ledger, source, country, float(pue)
         self.flush_seconds, self.run_id, self.phase, self.entries = flush_seconds, uuid.uuid4().hex[:12], None, {}
         self.tracker = _Tracker(country, self.pue)
@@ -170,7 +167,17 @@ class Meter:
         self.settled, self.kwh = moment, kwh
 
 
-def make_meter(path, source=None, *, track=True, country="FRA", pue=1.5, flush_seconds=60.0):
+def check_place(country, pue):
+    """Refuse a country that is no ISO code, and a power usage effectiveness that cannot be."""
+    if not isinstance(pue, (int, float)) or not 1 <= pue < float("inf"):
+        raise UserError(f"energy.pue must be a number from 1 on, not {pue!r}")
+    if not (isinstance(country, str) and len(country) == 3 and country.isupper()):
+        raise UserError(f"energy.country must be an ISO code of three capital letters (FRA), not {country!r}")
+
+
+def make_meter(
+    path, source=None, *, track: bool = True, country: str = "FRA", pue: float = 1.5, flush_seconds: float = 60.0
+):
     """The :class:`Meter` that section ``energy`` of a configuration describes, None with ``track: false``.
 
     Args:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from .. import losses
 from ..common.errors import UserError
-from ..common.files import full_disk_explained, read_json
-from ..experiment.energy import Ledger
+from ..common.files import full_disk_explained, read_json, remove_leftovers
 from ..experiment.run import RunRecord, now
-from ..models.names import named_arguments
+from ..training.devices import is_first_process
+from ..training.options import section_defaults
 from ..training.state.mending import refuse_damaged
-from .configuration import PROTOCOLS, experiments, load_conf, merge, parse_overrides
+from .preflight import preflight
 from .repeat import repeat
 
 
@@ -33,7 +33,7 @@ def recipe_conf(args, recipe_dir):
     """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
 
     Returns:
-        tuple: configuration, ``{"variant": ..., "protocol": ...}``.
+        tuple: configuration, ``{"variant": ..., "protocol": ...}``; with ``--repeat`` also the ``source`` of that run.
 
     Raises:
         UserError: for everything that cannot be meant; see :func:`asteroid_bsrnn.recipe.configuration.load_conf`.
@@ -42,12 +42,15 @@ def recipe_conf(args, recipe_dir):
     info = {"variant": args.variant, "protocol": args.protocol}
     if args.repeat:
         then, known, notes = repeat(args.repeat)
-        conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in info}
+        conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in (*info, "source")}
+        conf = merge(conf, parse_overrides(overrides), origin="override")
         for note in notes:
             print(f"note on {args.repeat}: {note}")
     else:
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
-    return merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with"), info
+    conf = merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with")
+    preflight(conf, recipe_dir)
+    return conf, info
 
 
 def chosen_experiments(conf, source="all"):
@@ -107,9 +110,10 @@ class ExperimentRecord:
 
     def __init__(self, exp_dir, conf, info, names, allow_changes=False):
         self.record = None
-        if len(experiments(conf)) == 1:
+        if len(experiments(conf)) == 1 or not is_first_process():
             return
-        record = RunRecord(exp_dir, conf)
+        record = RunRecord(exp_dir, conf, section_defaults(conf))
+        remove_leftovers(exp_dir)
         changes, models = record.changes(allow_changes), record.values.get("models", {})
         joined = (exp_dir / "best_model.pth").exists()
         for name in names:

@@ -173,8 +173,11 @@ def _known(kind, name, known, where=""):
 
 
 def _typed(value, base, where):
-    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float."""
-    if value is None or base is None:
+    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float.
+
+    Where one of them is ``auto``, what reads the key knows its other values.
+    """
+    if value is None or base is None or "auto" in (value, base):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -215,7 +218,8 @@ def experiments(conf):
     sources = tuple(conf["task"]["sources"])
     if conf["task"]["simo"]:
         return [(None, sources)]
-    groups = conf["task"].get("groups") or [[source] for source in sources]
+    groups = conf["task"].get("groups")
+    groups = [[source] for source in sources] if groups is None else groups
     listed = sorted(source for group in groups for source in group)
     if listed != sorted(sources):
         raise UserError(f"task.groups must hold each of {', '.join(sources)} once, got {groups}")
@@ -234,6 +238,13 @@ def build_model(conf, source=None):
         UserError: if ``source`` is not one of the configuration's.
         ValueError: if the model refuses its arguments.
     """
+    try:
+        return _built(conf, source)
+    except TypeError as error:
+        raise UserError(f"section model: {conf['model']['model_name']} does not take these values: {error}") from error
+
+
+def _built(conf, source):
     if task_name(conf) == "speech":
         arguments = dict(conf["model"])
         return models.get(arguments.pop("model_name"))(**arguments)

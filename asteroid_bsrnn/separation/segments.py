@@ -2,17 +2,20 @@
 
 There is one scheduler. It cuts segments from a stream of blocks, gives them to the model in batches of equal length,
 adds the weighted results and divides by the sum of the weights, so that whatever the scheme the weights of every
-sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding.
+sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding. Only
+the two published schemes (:mod:`.published_schemes`) do as their authors did.
 """
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from scipy.signal import get_window
 
-from .speakers import SpeakerMemory, correlations
+from .published_schemes import ReferenceFader, ReferenceOverlapAdd
+from .speakers import SpeakerMemory, best_order
 
-SCHEMES = ("fader", "fader_reference", "ola", "whole")
+__all__ = ["SCHEMES", "WITH_HOP", "apply_segments", "best_order", "linear_fades", "make_plan", "stream_segments"]
+SCHEMES = ("fader", "fader_reference", "ola", "ola_reference", "whole")
+WITH_HOP = ("ola", "ola_reference")
 _SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
@@ -25,7 +28,7 @@ def apply_segments(
     overlap=0.1,
     hop=None,
     window="rect",
-    batch=1,
+    batch: int = 1,
     progress=None,
     match_sources=False,
 ):
@@ -61,7 +64,14 @@ def apply_segments(
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, window="rect"):
+def make_plan(
+    sample_rate,
+    scheme: str = "fader",
+    segment: float = 10.0,
+    overlap: float = 0.1,
+    hop: float | None = None,
+    window: str = "rect",
+):
     """Where the segments of a scheme lie and how they are weighted.
 
     Args:
@@ -69,10 +79,11 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
         scheme (str): ``"fader"``: segments of exactly ``segment`` seconds, linear cross-fade over ``overlap``;
             ``"fader_reference"``: the pattern of the published scores, a first segment of (1 + overlap) * segment, then
             segments of (1 + 2 * overlap) * segment, cross-faded over overlap * segment (11 s, then 12 s, 1 s);
-            ``"ola"``: overlap-add with ``window`` and ``hop``; ``"whole"``: the recording in one go.
+            ``"ola"``: overlap-add with ``window`` and ``hop``; ``"ola_reference"``: the published overlap-add, with a
+            segment of silence before and after and ``hop / segment`` as the scale; ``"whole"``: the recording in one go.
         segment (float): seconds.
         overlap (float): fraction of ``segment``, in [0, 1).
-        hop (float, optional): seconds from segment to segment, ``"ola"`` only; (1 - overlap) * segment if None.
+        hop (float, optional): seconds from segment to segment, of the two overlap-adds; (1 - overlap) * segment if None.
         window (str): ``"rect"`` or a name that ``scipy.signal.get_window`` knows, ``"ola"`` only.
 
     Raises:
@@ -84,32 +95,32 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
         raise ValueError(f"segment must be more than 0 seconds, not {segment}")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap is a fraction of the segment, at least 0 and below 1, not {overlap}")
-    if scheme != "ola" and (hop is not None or window != "rect"):
-        raise ValueError(f"hop and window belong to scheme 'ola'; scheme {scheme!r} fades linearly over the overlap")
+    if hop is not None and scheme not in WITH_HOP or window != "rect" and scheme != "ola":
+        raise ValueError(
+            f"hop and window belong to scheme 'ola', hop to 'ola_reference' too; {scheme!r} fades over the overlap"
+        )
     if scheme == "whole":
         return Whole()
     if scheme == "fader_reference":
-        return ReferenceFader(int(sample_rate * segment * (1 + overlap)), int(overlap * segment * sample_rate))
+        return ReferenceFader(int(sample_rate * segment * (1 + overlap)), overlap * segment * sample_rate)
+    if hop is not None and not 0 < hop <= segment:
+        raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
+    hop = segment * (1 - overlap) if hop is None else hop
+    if scheme == "ola_reference":
+        return ReferenceOverlapAdd(max(1, int(sample_rate * segment)), max(1, int(sample_rate * hop)), hop / segment)
     length = max(1, round(segment * sample_rate))
     if scheme == "fader":
         fade = min(round(overlap * length), length - 1)
         return Uniform(length, length - fade, linear_fades(length, fade))
-    step = max(1, round((segment * (1 - overlap) if hop is None else hop) * sample_rate))
-    if step > length or (hop is not None and not hop > 0):
-        raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
-    return Uniform(length, step, _window(window, length))
+    return Uniform(length, max(1, round(hop * sample_rate)), _window(window, length))
 
 
-def linear_fades(length, fade, rise=True, fall=True):
-    """Weights that rise from 0 to 1 over the first ``fade`` samples and fall likewise at the end.
-
-    The ramps of two segments that overlap by ``fade`` samples sum to one: both contain their ends, 0 and 1.
-    """
+def linear_fades(length, fade):
+    """Weights that rise from 0 to 1 over the first ``fade`` samples, both included, and fall likewise at the end."""
     up = torch.ones(length)
     ramp = torch.linspace(0, 1, fade) if fade > 1 else torch.full((fade,), 0.5)
     up[:fade] = ramp[:length]
-    down = up.flip(0) if fall else torch.ones(length)
-    return torch.minimum(up if rise else torch.ones(length), down).clamp(min=_SMALLEST_WEIGHT)
+    return torch.minimum(up, up.flip(0)).clamp(min=_SMALLEST_WEIGHT)
 
 
 def _window(name, length):
@@ -129,14 +140,16 @@ class Uniform:
     length: int
     hop: int
     window: torch.Tensor
+    padding = 0  # samples of silence on each side, which are taken off again
+    gain = None  # of the sum; None: divided by the sum of the weights
 
     def span(self, index):
         """First sample of a segment, and the one behind its last."""
         return index * self.hop, index * self.hop + self.length
 
-    def tail(self, index, total):
-        """First sample of the segment that covers the end of ``total`` samples."""
-        return max(0, total - self.length)
+    def rest(self, index, total):
+        """First samples of the segments from ``index`` on that reach the end of ``total`` samples."""
+        return [max(0, total - self.length)]
 
     def weights(self, start, length, last):
         """Weights of a segment that begins at ``start``."""
@@ -144,32 +157,17 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class ReferenceFader:
-    """The published pattern: [0, G), then [jG - O, (j + 1)G), the last one cut short, faded over O samples."""
-
-    stride: int
-    fade: int
-
-    def span(self, index):
-        return max(0, index * self.stride - self.fade), (index + 1) * self.stride
-
-    def tail(self, index, total):
-        return self.span(index)[0]
-
-    def weights(self, start, length, last):
-        """No rise at the start of the recording, no fall at its end."""
-        return linear_fades(length, self.fade, rise=start > 0, fall=not last)
-
-
-@dataclass(frozen=True)
 class Whole:
     """One segment, whatever its length."""
+
+    padding = 0
+    gain = None
 
     def span(self, index):
         return 0, float("inf")
 
-    def tail(self, index, total):
-        return 0
+    def rest(self, index, total):
+        return [0]
 
     def weights(self, start, length, last):
         return torch.ones(1).expand(length)
@@ -193,29 +191,49 @@ def stream_segments(forward, blocks, plan, batch=1, memory=None):
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
-    sums = _WeightedSums(memory)
+    length, position = 0, -plan.padding
+
+    def padded():
+        nonlocal length
+        for block in blocks:
+            silence = block.new_zeros(*block.shape[:-1], plan.padding)
+            if not length:
+                yield silence
+            length += block.shape[-1]
+            yield block
+        if length:
+            yield silence
+
+    for part in _added(forward, padded(), plan, batch, memory):
+        inside = part[..., max(0, -position) : max(0, length - position)]
+        position += part.shape[-1]
+        if inside.shape[-1]:
+            yield inside
+
+
+def _added(forward, blocks, plan, batch, memory):
+    """What :func:`stream_segments` yields, with the silence of the plan at both ends."""
+    sums = _WeightedSums(memory, plan.gain)
     for group in _groups(_cut(blocks, plan), batch):
         estimates = _apply(forward, torch.stack([view for _, view, _ in group]))
         for (start, view, last), estimate in zip(group, estimates):
             sums.add(start, estimate, plan.weights(start, view.shape[-1], last).to(estimate))
-            yield from sums.take(None if last else start)
+            yield from sums.take(start)
     yield from sums.take(None)
 
 
 def _cut(blocks, plan):
-    """Yield (first sample, segment, whether it is surely the last) for every segment, in order."""
-    parts, begin, end, index, keep = [], 0, 0, 0, 0
+    """Yield (first sample, segment, whether it reaches the end) for every segment, in order."""
+    parts, begin, end, index = [], 0, 0, 0
     for block in blocks:
         parts.append(block)
         end += block.shape[-1]
-        while plan.span(index)[1] <= end:
+        while plan.span(index)[1] < end:
             buffer = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
             keep, stop = plan.span(index)
             yield keep, buffer[..., keep - begin : stop - begin], False
             parts, begin, index = [buffer[..., keep - begin :]], keep, index + 1
-    covered = plan.span(index - 1)[1] if index else 0
-    if end > covered:
-        start = plan.tail(index, end)
+    for start in plan.rest(index, end) if end else ():
         yield start, torch.cat(parts, dim=-1)[..., start - begin :], True
 
 
@@ -246,8 +264,9 @@ def _apply(forward, segments):
 class _WeightedSums:
     """Sums of weighted segments and of the weights, from ``start`` on; what is finished is taken off the front."""
 
-    def __init__(self, memory):
-        self.memory, self.start, self.total, self.weight = memory, 0, None, None
+    def __init__(self, memory, gain):
+        self.memory, self.gain = memory, gain
+        self.start, self.total, self.weight = 0, None, None
 
     def add(self, start, estimate, weights):
         if self.total is None:
@@ -255,7 +274,8 @@ class _WeightedSums:
         begin = start - self.start
         overlap = self.weight.shape[0] - begin
         if self.memory is not None:
-            estimate = estimate[self.memory.order(estimate, self.total[..., begin:] / self.weight[begin:])]
+            known = self.total[..., begin:] / self.weight[begin:].clamp(min=_SMALLEST_WEIGHT)
+            estimate = estimate[self.memory.order(estimate, known)]
         growth = estimate.shape[-1] - overlap
         self.total = torch.nn.functional.pad(self.total, (0, growth))
         self.weight = torch.nn.functional.pad(self.weight, (0, growth))
@@ -266,18 +286,7 @@ class _WeightedSums:
         """Yield the estimates before sample ``stop`` (all if None), if there are any."""
         n_ready = self.weight.shape[0] if stop is None else stop - self.start
         if n_ready:
-            yield self.total[..., :n_ready] / self.weight[:n_ready]
+            total = self.total[..., :n_ready]
+            yield total / self.weight[:n_ready] if self.gain is None else total * self.gain
             self.total, self.weight = self.total[..., n_ready:], self.weight[n_ready:]
             self.start += n_ready
-
-
-def best_order(estimate, reference):
-    """The permutation of ``estimate`` that correlates best with ``reference``; the given order where both are silent.
-
-    Args:
-        estimate, reference (Tensor): (n_src, ...) each.
-
-    Returns:
-        list of int: indices into ``estimate``, one per source of ``reference``.
-    """
-    return linear_sum_assignment(correlations(estimate, reference), maximize=True)[1].tolist()

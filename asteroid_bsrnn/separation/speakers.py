@@ -148,6 +148,18 @@ def correlations(estimate: torch.Tensor, reference: torch.Tensor) -> np.ndarray:
     return ((reference @ estimate.T) / norms.clamp(min=1e-12)).cpu().numpy()
 
 
+def best_order(estimate: torch.Tensor, reference: torch.Tensor) -> list[int]:
+    """The permutation of ``estimate`` that correlates best with ``reference``; the given order where both are silent.
+
+    Args:
+        estimate, reference (Tensor): (n_src, ...) each.
+
+    Returns:
+        list of int: indices into ``estimate``, one per source of ``reference``.
+    """
+    return linear_sum_assignment(correlations(estimate, reference), maximize=True)[1].tolist()
+
+
 def _mel_bands(sample_rate: float, frame_len: int) -> np.ndarray:
     """Triangles of equal width in mel, (bins, bands)."""
     hertz = np.fft.rfftfreq(frame_len, 1 / sample_rate)

@@ -1,5 +1,6 @@
 """Optimizer and learning-rate schedule of the published protocols."""
 from contextlib import contextmanager
+from typing import Sequence
 
 import torch
 from asteroid.engine.optimizers import make_optimizer
@@ -20,20 +21,20 @@ def make_optim(
     effective_batch,
     mode="max",
     *,
-    optimizer="adam",
-    lr=1e-3,
-    lr_reference_batch=16,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    momentum=0.0,
-    weight_decay=0.0,
-    scheduler="step",
-    step_size=2,
-    gamma=0.98,
-    plateau_factor=0.5,
-    plateau_patience=5,
-    plateau_start=None,
-    warmup_steps=None,
+    optimizer: str = "adam",
+    lr: float = 1e-3,
+    lr_reference_batch: int | None = 16,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    scheduler: str = "step",
+    step_size: int = 2,
+    gamma: float = 0.98,
+    plateau_factor: float = 0.5,
+    plateau_patience: int = 5,
+    plateau_start: int | None = None,
+    warmup_steps: int | None = None,
 ):
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 

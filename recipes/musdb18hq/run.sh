@@ -3,7 +3,7 @@
 #   ./run.sh --stage 0 --demo true                         # the whole path on a 6-second excerpt, minutes on a CPU
 #   ./run.sh --stage 0 --musdb_root /data/musdb18hq        # everything, the base model of the paper
 #   ./run.sh --stage 2 --variant optimized --tag opt       # train another row (or go on with an interrupted one)
-#   ./run.sh --stage 3 --tag opt --variant optimized --inference ola --segment 3 --hop 1.5
+#   ./run.sh --stage 3 --tag opt --variant optimized --inference ola_reference --segment 3 --hop 1.5
 set -e
 set -o pipefail
 cd "$(dirname "$0")"
@@ -20,7 +20,7 @@ protocol=published   # published or corrected
 seed=                # of training; the configuration's when empty
 id=$CUDA_VISIBLE_DEVICES # GPUs to use, e.g. 0,1
 python_path=python   # python with asteroid_bsrnn
-inference=           # stage 3: fader, fader_reference, ola or whole, when not the configuration's
+inference=           # stage 3: fader, fader_reference, ola, ola_reference or whole, when not the configuration's
 segment=             # stage 3: segment in seconds
 hop=                 # stage 3: hop in seconds, for ola
 set=                 # configuration values: "section.key=value section.key=value"

@@ -8,7 +8,8 @@ from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
-from ..corpus import Corpus, get_corpus, register_corpus
+from ...common.typed import check_counts, check_types
+from ..corpus import Corpus, check_names, get_corpus, register_corpus
 from .layout import CORPUS_FILE, check_corpus
 from .musdb import SOURCES
 from ..demo.excerpt import make_excerpt
@@ -56,6 +57,11 @@ class MusicData:
     synth_seed: int = 0
 
     def __post_init__(self):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        check_types(values, MusicData, "data")
+        check_counts(values, ("n_train_tracks", "n_valid_tracks", "n_test_tracks"), "data")
+        if self.valid_tracks is not None and not check_names(self.valid_tracks, "data.valid_tracks"):
+            raise UserError("data.valid_tracks is empty: name tracks, or null for those of the corpus")
         rate = self.value.sample_rate
         if self.sad is not None and self.sad not in MODES:
             raise UserError(f"data.sad: unknown rule {self.sad!r}; known are {', '.join(MODES)} and null")
@@ -177,6 +183,7 @@ def music_data(conf, recipe_dir="."):
     section, known = dict(conf["data"]), {field.name for field in fields(MusicData)}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
+    check_types(section, MusicData, "data")
     for key in ("root", "lists"):
         section[key] = str(Path(recipe_dir) / section.get(key, getattr(MusicData, key)))
     return MusicData(**section)

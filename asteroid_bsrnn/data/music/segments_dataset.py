@@ -10,7 +10,7 @@ from ...common.errors import AudioError, UserError
 from ..corpus import check_targets, get_corpus
 from .layout import check_track, corpus_infos
 from .augment import build_augmentations, peak_normalise
-from .activity import read_segments
+from .activity import check_made_from, read_segments
 from ...audio.wav import WavReader
 from .stem_reader import StemReader
 
@@ -85,6 +85,8 @@ class MUSDB18HQ(Dataset):
         found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
         tracks = {track.name: track for track in found}
         frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
+        if lists is not None:
+            check_made_from(Path(lists) / "train.json", {"lengths": frames}, self.root)
         self.rows = [self._rows(source, tracks, frames, lists) for source in self.corpus.stems]
         self.order = [np.random.default_rng(seed).permutation(len(files)) for files, _, _ in self.rows]
 

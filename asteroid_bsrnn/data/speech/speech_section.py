@@ -7,6 +7,7 @@ from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
+from ...common.typed import check_counts, check_types
 from ..demo.talks import CORPUS_FILE, make_librispeech, make_wsj0
 from .dynamic_mixing import DynamicMixing
 from .generate import RECORD, generate
@@ -81,6 +82,9 @@ class SpeechData:
     sample_rate: int = 8000
 
     def __post_init__(self):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        check_types(values, SpeechData, "data")
+        check_counts(values, ("n_train", "n_valid", "n_test"), "data")
         for key, known in (("corpus", CORPORA), ("storage", STORAGES)):
             if getattr(self, key) not in known:
                 raise UserError(f"data.{key}: unknown value {getattr(self, key)!r}; known are {', '.join(known)}")
@@ -260,6 +264,7 @@ def speech_data(conf, recipe_dir="."):
     section, known = dict(conf["data"]), {one.name for one in fields(SpeechData)} - {"n_src", "sample_rate"}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
+    check_types(section, SpeechData, "data")
     for key in ("speech_dir", "metadata_dir", "storage_dir", "noise_dir"):
         value = section.get(key, getattr(SpeechData, key))
         section[key] = None if value is None else str(Path(recipe_dir) / value)

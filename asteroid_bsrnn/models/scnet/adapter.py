@@ -29,23 +29,26 @@ NAMES = (
 class ForkSCNet(RenamingAdapter):
     """Plain weights with a YAML file, as the fork publishes them; see :class:`~asteroid_bsrnn.models.family.Adapter`.
 
-    The fork's class does not standardise what it reads; a setting ``standardise`` says that weights need it.
+    The two classes take equal arguments, and only the authors' standardises what it reads: weights with a configuration file
+    of the fork do without, constructor arguments alone (:func:`asteroid_bsrnn.convert.from_foreign`) mean the authors', and a
+    setting ``standardise`` decides.
     """
 
     name = "msst-scnet"
     system = "scnet"
     model = SCNet
     needs_settings = True
+    in_files = {"standardise": False}
 
     def settings(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The section ``model`` with sources and rate; a document without it is taken as the section itself."""
         if not isinstance(document.get("model"), Mapping):
-            return dict(document)
+            return self.in_files | dict(document)
         training, model = document.get("training") or {}, dict(document["model"])
         target = training.get("target_instrument")
         sources = model.get("sources") or ([target] if target else training.get("instruments"))
         rate = (document.get("audio") or {}).get("sample_rate") or (document.get("data") or {}).get("samplerate")
-        return model | {key: value for key, value in (("sources", sources), ("sample_rate", rate)) if value}
+        return self.in_files | model | {key: value for key, value in (("sources", sources), ("sample_rate", rate)) if value}
 
     def recognises(self, state: State) -> bool:
         """By the first convolution and the dual-path layers."""
@@ -60,7 +63,8 @@ class ForkSCNet(RenamingAdapter):
         n_src = found.pop("n_src")
         found["sources"] = settings.get("sources") or [f"s{index + 1}" for index in range(n_src)]
         found["sample_rate"] = settings.get("sample_rate") or 44100
-        return found | {"in_channels": found["dims"][0] // 2, "masked": POSITION in state}
+        masked = POSITION in state
+        return {"standardise": not masked} | found | {"in_channels": found["dims"][0] // 2, "masked": masked}
 
     def _of_shapes(self, state):
         try:
@@ -77,6 +81,7 @@ class AuthorsSCNet(ForkSCNet):
     """The authors' training file: the best weights in it, for their class, which standardises what it reads."""
 
     name = "scnet-authors"
+    in_files = {}
 
     def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
         """``best_state`` of the trainer's file; the last weights and the averages beside it are left."""

@@ -85,10 +85,12 @@ def spread_cell(values, why, digits=1):
 
 
 def inference_label(exp):
-    """``fader``, ``ola_0.5``, ... from evaluation.json: the rows of Table III differ in it."""
+    """``fader``, ``ola_reference_0.5``, ... from evaluation.json: the rows of Table III differ in it."""
     inference = exp.evaluation.get("inference") or {}
-    scheme = str(inference.get("scheme", "unknown"))
-    return f"ola_{inference.get('hop')}" if scheme == "ola" else scheme
+    scheme, hop = str(inference.get("scheme", "unknown")), inference.get("hop")
+    if hop is None and "segment" in inference:
+        hop = round(inference["segment"] * (1 - inference.get("overlap", 0)), 6)
+    return f"{scheme}_{hop}" if scheme.startswith("ola") else scheme
 
 
 def table_3(exps, seed=0):
@@ -123,8 +125,8 @@ def table_3(exps, seed=0):
 
 
 def _same_inference(exp, inference):
-    label = inference_label(exp)
-    return label == inference or (inference == "fader" and label == "fader_reference")
+    """Whether an experiment was scored as a published row says; our own form of a scheme stands beside the authors'."""
+    return inference_label(exp).replace("_reference", "") == inference
 
 
 def _test_row(name, exp, seed):
