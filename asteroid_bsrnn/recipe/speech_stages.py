@@ -5,14 +5,15 @@ from pathlib import Path
 
 import torch
 
-from .configuration import build_model, load_conf, merge, parse_overrides, read_yaml
+from .configuration import build_model, load_conf, merge, read_yaml
+from .overrides import parse_overrides
 from .cost import recipe_cost
 from ..data import speech_data
 from ..common.errors import UserError
 from ..weights import load_model
 from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
-from .command_line import make_loss, measured, recipe_conf, recipe_parser
+from .command_line import add_overrides, given_overrides, make_loss, measured, recipe_conf, recipe_parser
 from ..training.systems import SpeechSystem
 from ..training.fit import fit, training_options
 
@@ -68,7 +69,7 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test mixtures with an experiment's best model and score them (SI-SDR, SDR, gains)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="data.KEY=VALUE", help="where the data is now")
+    add_overrides(parser, "where the data is now: data.KEY=VALUE")
     parser.add_argument("--n_examples", type=int, default=10, help="mixtures to keep as audio; -1: all")
     parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores: stoi, estoi, pesq")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
@@ -79,7 +80,7 @@ def evaluate(recipe_dir, argv=None):
     if not path.exists():
         raise UserError(f"{args.exp_dir}: no best_model.pth; run stage 2 to its end first")
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
-    changes = parse_overrides(args.set)
+    changes = parse_overrides(given_overrides(args), conf)
     if set(changes) - {"data"}:
         raise UserError(f"evaluation takes changes of the section data only, not of {sorted(set(changes) - {'data'})[0]}")
     data = speech_data(merge(conf, changes, origin="--set"), recipe_dir)
