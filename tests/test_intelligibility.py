@@ -85,3 +85,19 @@ def test_columns_come_only_when_asked_for(talk, tmp_path):
     assert {"estoi", "input_estoi", "estoi_imp", "pesq"} <= set(more) and abs(more["estoi_imp"]) < 1e-9
     assert "pesq" in pd.read_csv(tmp_path / "all_metrics.csv").columns
     assert "pesq" in json.loads((tmp_path / "evaluation.json").read_text())["metric_definition"]
+
+
+def test_interval_by_speaker():
+    """Wider than one over mixtures where speakers differ; the mean of all lies in it; unknown speakers have none."""
+    from asteroid_bsrnn.metrics.by_speaker import speaker_interval
+
+    generator = np.random.default_rng(0)
+    people = [f"p{index}" for index in range(10)]
+    skill = dict(zip(people, generator.normal(5, 3, 10)))
+    pairs = [tuple(generator.choice(people, 2, replace=False)) for _ in range(200)]
+    values = [sum(skill[name] for name in pair) / 2 + generator.normal(0, 0.5) for pair in pairs]
+    low, high = speaker_interval(values, pairs)
+    assert low < np.mean(values) < high and high - low > 2 * 4 * np.std(values) / np.sqrt(200)
+    assert speaker_interval(values, pairs) == (low, high)
+    assert np.isnan(speaker_interval([1.0, 2.0], [("a", "b"), ("b", "a")])).all()
+    assert np.isfinite(speaker_interval([*values, float("nan")], [*pairs, pairs[0]])).all()

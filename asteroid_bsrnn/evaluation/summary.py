@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..common.files import atomic_path, write_json
+from ..metrics.by_speaker import speaker_interval
 from ..metrics.intelligibility import INTELLIGIBILITY_DEFINITION
 
 MUSIC_COLUMNS = ["track", "source", "usdr", "csdr", "input_usdr", "input_csdr", "seconds", "rtf"]
@@ -100,8 +101,16 @@ def write_speech_summary(folder, records, info, *, missing=(), extra=(), problem
         notes.append("left out of a mean, as a signal is silent: " + ", ".join(undefined))
     lists = _lists(records, missing, extra, problems, notes, undefined)
     definition = {**SPEECH_DEFINITION, **{name: INTELLIGIBILITY_DEFINITION[name] for name in asked}}
-    info = {**info, "n_tracks": len(records), "metric_definition": definition}
+    info = {**info, "n_tracks": len(records), "metric_definition": definition, "intervals": _intervals(records)}
     return _write(folder, table, final, {**info, **lists})
+
+
+def _intervals(records):
+    """Score -> ends of its 95 % interval over speakers; empty where it is not known who speaks."""
+    people = [record.get("speakers") or () for record in records]
+    if not all(people):
+        return {}
+    return {name: speaker_interval([record[name] for record in records], people) for name in ("si_sdr_imp", "sdr_imp")}
 
 
 def _lists(records, missing, extra, problems, notes, undefined):

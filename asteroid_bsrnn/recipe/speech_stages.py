@@ -10,6 +10,7 @@ from .overrides import parse_overrides
 from .cost import recipe_cost
 from ..data import speech_data
 from ..common.errors import UserError
+from ..common.files import read_json
 from ..weights import load_model
 from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
@@ -17,6 +18,7 @@ from .command_line import add_overrides, given_overrides, make_loss, measured, r
 from ..training.systems import SpeechSystem
 from ..training.fit import fit, training_options
 
+_GAINS = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"}
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
 
 
@@ -96,5 +98,12 @@ def evaluate(recipe_dir, argv=None):
             n_examples=args.n_examples,
             extra=args.scores,
         )
-    print(f"SI-SNRi {scores['si_sdr_imp']:.2f} dB, SDRi {scores['sdr_imp']:.2f} dB (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
+    intervals = read_json((args.out_dir or args.exp_dir) / "evaluation.json")["intervals"]
+    gains = [f"{label} {scores[name]:.2f} dB{_between(intervals.get(name))}" for name, label in _GAINS.items()]
+    print(f"{', '.join(gains)} (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
     return scores
+
+
+def _between(interval):
+    """An interval over speakers in words, where it is known who speaks."""
+    return f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
