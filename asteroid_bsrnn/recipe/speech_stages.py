@@ -73,13 +73,14 @@ def evaluate(recipe_dir, argv=None):
     parser.add_argument("--exp_dir", type=Path, required=True)
     add_overrides(parser, "where the data is now: data.KEY=VALUE")
     parser.add_argument("--n_examples", type=int, default=10, help="mixtures to keep as audio; -1: all")
+    parser.add_argument("--model", help="another model than the experiment's best: a file or a published name")
     parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores: stoi, estoi, pesq")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     args = parser.parse_args(argv)
     if not (args.exp_dir / "conf.yml").exists():
         raise UserError(f"{args.exp_dir} is no experiment: it has no conf.yml; run stage 2 first")
-    path = args.exp_dir / "best_model.pth"
-    if not path.exists():
+    source = args.model or args.exp_dir / "best_model.pth"
+    if not args.model and not source.exists():
         raise UserError(f"{args.exp_dir}: no best_model.pth; run stage 2 to its end first")
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
     changes = parse_overrides(given_overrides(args), conf)
@@ -89,11 +90,11 @@ def evaluate(recipe_dir, argv=None):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with measured(args.exp_dir, "test", conf["energy"]):
         scores = evaluate_speech(
-            load_model(str(path)),
+            load_model(str(source)),
             data.test_set(),
             args.out_dir or args.exp_dir,
             data.name,
-            model_id=file_digest(path),
+            model_id=file_digest(source) if Path(source).is_file() else str(source),
             device=device,
             n_examples=args.n_examples,
             extra=args.scores,
