@@ -27,7 +27,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["asteroid_bsrnn", "asteroid_bsrnn.*"]),
-    package_data={"asteroid_bsrnn": ["**/*.csv", "**/*.json", "**/*.yml", "**/*.j2", "**/*.css", "**/*.js"]},
+    package_data={"asteroid_bsrnn": ["**/*.csv", "**/*.json", "**/*.yml", "**/*.j2", "**/*.css", "**/*.js", "**/*.safetensors"]},
     install_requires=[
         "asteroid>=0.7,<0.8",
         "requests",  # Asteroid imports it and does not say so

@@ -7,6 +7,7 @@ import torch
 from .channels import explain
 from ..audio.resample import resample_blocks
 from .segments import best_order, make_plan, stream_segments
+from .speakers import SpeakerMemory
 from ..common.errors import UserError
 from ..models.base import as_model, run_batch
 from ..weights import load_model
@@ -111,7 +112,8 @@ class Separator:
         """
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
-        estimates = stream_segments(self, there, plan, batch, match_sources=not self.ordered)
+        memory = None if self.ordered else SpeakerMemory(self.sample_rate)
+        estimates = stream_segments(self, there, plan, batch, memory)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
 
     def __call__(self, wav):
