@@ -1,5 +1,6 @@
 """What libsndfile cannot read (m4a, aac, mp4, ...), decoded by the ffmpeg of the system."""
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -12,7 +13,12 @@ from ..common.errors import AudioError
 _LOCAL_ONLY = ["-protocol_whitelist", "file,pipe"]  # a playlist that poses as audio opens no other address
 # Their last packet may be shorter than the others, which ffmpeg takes for damage.
 _LOOSE = frozenset(("adx", "aptx", "aptx_hd", "gsm", "g722", "g723_1", "g726", "g726le", "sln", "spdif"))
-_BROKEN = ("ended prematurely", "partial file", "truncat")
+_LOSSLESS = frozenset(("flac", "tta", "wavpack", "ape"))  # their checksums tell damage
+_DAMAGE = re.compile(
+    r"exceed|invalid|corrupt|overread|error|truncat|prematurely|partial|broken|missing|failed|out.of.range|too (small|large)", re.I
+)
+# Formats whose duration is an estimate, or that of something else.
+_UNSTATED = re.compile(r"aac|e?ac3|dts|mp[123]|mpeg|mpegts|loas|amr|spdif|adx|aptx|truehd|mlp|matroska|h26|gsm|g72")
 
 
 def available() -> bool:
@@ -28,14 +34,15 @@ def probe(path) -> dict:
     """Facts about the default audio stream, or the first where none is marked.
 
     Returns:
-        dict: ``index`` (of the stream), ``format``, ``sample_rate`` (Hz), ``channels``, ``layout`` (ffmpeg's name),
-        ``frames`` (from the stated duration: an estimate), ``tags``, ``codec``.
+        dict: ``index`` (of the stream), ``format``, ``codec``, ``sample_rate`` (Hz), ``channels``, ``layout`` (ffmpeg's
+        name), ``frames`` (from the stated duration: an estimate), ``stated`` (seconds, 0 where the stream states none),
+        ``tags``.
 
     Raises:
         AudioError: if there is no audio in it that ffmpeg understands.
     """
     wanted = "stream=index,codec_name,sample_rate,channels,channel_layout,duration:stream_disposition=default"
-    entries = f"{wanted}:stream_tags:format=format_name,duration:format_tags"
+    entries = f"{wanted}:stream_tags:format=format_name,nb_streams,duration:format_tags"
     command = ["ffprobe", "-v", "error", *_LOCAL_ONLY, "-select_streams", "a", "-show_entries", entries]
     done = subprocess.run([*command, "-of", "json", _source(path)], capture_output=True, check=False)
     found = json.loads(done.stdout.decode("utf-8", "replace")) if not done.returncode else {}
@@ -51,7 +58,9 @@ def probe(path) -> dict:
     seconds = float(stream.get("duration", container.get("duration", 0)))
     names = {"index": stream["index"], "format": container.get("format_name", ""), "codec": stream.get("codec_name")}
     sizes = {"sample_rate": rate, "channels": channels, "frames": round(max(0, seconds) * rate)}
-    return {**names, **sizes, "layout": stream.get("channel_layout", ""), "tags": tags}
+    stated = float(stream.get("duration", container.get("duration", 0) if container.get("nb_streams") == 1 else 0))
+    stated = 0.0 if _UNSTATED.match(names["format"]) else stated
+    return {**names, **sizes, "stated": stated, "layout": stream.get("channel_layout", ""), "tags": tags}
 
 
 def decode(path, facts, block_len, tolerant=False, complain=lambda line: None):
@@ -68,8 +77,21 @@ def decode(path, facts, block_len, tolerant=False, complain=lambda line: None):
         AudioError: if the stream is damaged.
     """
     strict = [] if tolerant or facts["format"] in _LOOSE else ["-xerror"]
-    source = [*strict, *_LOCAL_ONLY, "-i", _source(path), "-map", f"0:{facts['index']}"]
-    yield from _run(path, source, facts["channels"], block_len, not tolerant, complain)
+    checks = ["-err_detect", "crccheck"] if facts["codec"] in _LOSSLESS else []
+    source = [*strict, *checks, *_LOCAL_ONLY, "-i", _source(path), "-map", f"0:{facts['index']}"]
+    run, done, rate = _Run(source, facts["channels"], complain), 0, facts["sample_rate"]
+    for block in run.blocks(block_len):
+        done += len(block)
+        yield block
+    if tolerant:
+        return
+    contexts = (f"[{facts['format']} @", f"[{facts['codec']} @")
+    damage = [line for line in run.lines if line.startswith(contexts) and _DAMAGE.search(line)]
+    if run.failed or damage:
+        reason = (damage or run.lines or ["decoding failed"])[-1]
+        raise AudioError(path, f"is damaged or truncated at about {done / rate:.1f} s: {re.sub(r' @ 0x[0-9a-f]+', '', reason)}")
+    if facts["stated"] - done / rate > max(1.0, 0.02 * facts["stated"]):
+        raise AudioError(path, f"is truncated: it states {facts['stated']:.1f} s and ends at {done / rate:.1f} s")
 
 
 def decode_frames(path, frames, block_len):
@@ -83,41 +105,42 @@ def decode_frames(path, frames, block_len):
     decoder = "mp3float" if frames.layer == 3 else f"mp{frames.layer}float"  # "mp2" rounds to 16 bits
     source = ["-c:a", decoder, "-f", "mp3", "-i", "pipe:0", "-map", "0:a:0"]
     source += ["-ac", str(frames.channels), "-ar", str(frames.sample_rate)]
-    yield from _run(path, source, frames.channels, block_len, False, lambda line: None, frames.parts)
+    yield from _Run(source, frames.channels, feed=lambda stdin: _feed(path, frames.parts, stdin)).blocks(block_len)
 
 
-def _run(path, source, channels, block_len, strict, complain, parts=None):
-    command = ["ffmpeg", "-v", "error", *([] if parts else ["-nostdin"]), *source, "-f", "f32le", "-c:a", "pcm_f32le", "-"]
-    pipe, n_bytes, lines = subprocess.PIPE, 4 * channels, []
-    process = subprocess.Popen(command, stdin=pipe if parts else subprocess.DEVNULL, stdout=pipe, stderr=pipe)
-    workers = [threading.Thread(target=_listen, args=(process.stderr, lines, complain), daemon=True)]
-    if parts:
-        workers.append(threading.Thread(target=_feed, args=(path, parts, process.stdin), daemon=True))
-    for worker in workers:
-        worker.start()
-    try:
-        while data := process.stdout.read(n_bytes * block_len):
-            yield np.frombuffer(data[: len(data) // n_bytes * n_bytes], dtype="<f4").reshape(-1, channels)
-        failed = process.wait()
-        workers[0].join()
-        broken = [line for line in lines if any(word in line for word in _BROKEN)] if strict else []
-        if (failed and strict) or broken:
-            reason = (broken or lines or ["ffmpeg failed"])[-1]
-            raise AudioError(path, f"is damaged or truncated: {reason}")
-    finally:
-        process.kill()
-        process.wait()
-        for worker in workers:
-            worker.join()
-        process.stdout.close()
-        process.stderr.close()
+class _Run:
+    """One run of ffmpeg: what it decodes, what it complains of, and whether it failed."""
 
+    def __init__(self, source, channels, complain=lambda line: None, feed=None):
+        quiet = [] if feed else ["-nostdin"]
+        self.command = ["ffmpeg", "-v", "error", *quiet, *source, "-f", "f32le", "-c:a", "pcm_f32le", "-"]
+        self.channels, self.complain, self.feed = channels, complain, feed
+        self.lines, self.failed = [], False
 
-def _listen(stream, lines, complain):
-    for line in stream:
-        text = line.decode(errors="replace").strip()
-        complain(text)
-        lines[:] = [*lines[-99:], text]
+    def blocks(self, block_len):
+        """Yield float32 blocks (time, channels)."""
+        pipe, n_bytes = subprocess.PIPE, 4 * self.channels
+        stdin = pipe if self.feed else subprocess.DEVNULL
+        with subprocess.Popen(self.command, stdin=stdin, stdout=pipe, stderr=pipe) as process:
+            workers = [threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)]
+            if self.feed:
+                workers.append(threading.Thread(target=self.feed, args=(process.stdin,), daemon=True))
+            for worker in workers:
+                worker.start()
+            try:
+                while data := process.stdout.read(n_bytes * block_len):
+                    yield np.frombuffer(data[: len(data) // n_bytes * n_bytes], dtype="<f4").reshape(-1, self.channels)
+                self.failed = process.wait() != 0
+            finally:
+                process.kill()
+                for worker in workers:
+                    worker.join()
+
+    def _listen(self, stream):
+        for line in stream:
+            text = line.decode(errors="replace").strip()
+            self.complain(text)
+            self.lines = [*self.lines[-99:], text]
 
 
 def _feed(path, parts, stdin):

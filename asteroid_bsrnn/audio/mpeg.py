@@ -40,7 +40,7 @@ class Mpeg:
         counted (int): frames but the header frame.
         parts (tuple): (first byte, number of bytes) of the runs of frames, without the header frame and tags between.
         delay (int): samples at the beginning that the encoder added, 0 where nothing says so.
-        fault (tuple or None): (seconds, what is wrong there) of the first damage.
+        fault (str): place and kind of the first damage, empty if there is none.
         cut (str): what says that the end is missing, empty if nothing does.
     """
 
@@ -52,7 +52,7 @@ class Mpeg:
     counted: int
     parts: tuple
     delay: int
-    fault: Optional[tuple] = None
+    fault: str = ""
     cut: str = ""
 
 
@@ -152,7 +152,7 @@ class _Run:
     """Frames from a byte on: how many, where they lie, the first fault, what says that the end is missing."""
 
     def __init__(self, data, at, first):
-        self.counted, self.parts, self.fault, self.cut = 0, [], None, ""
+        self.counted, self.parts, self.fault, self.cut = 0, [], "", ""
         self.data, self.first, size = data, first, len(data)
         while 0 <= at < size:
             begin = at
@@ -172,8 +172,8 @@ class _Run:
         if 0 <= other and (found < 0 or other < found):
             kinds = (f"{kind[2]} Hz with {kind[3]} channel(s)" for kind in (self.first.kind, parse_frame(self.data, other).kind))
             reason = "it changes from {} to {}".format(*kinds)
-        if self.fault is None and (found >= 0 or other >= 0):
-            self.fault = (self.counted * self.first.samples / self.first.kind[2], reason)
+        if not self.fault and (found >= 0 or other >= 0):
+            self.fault = f"about {self.counted * self.first.samples / self.first.kind[2]:.2f} s: {reason}"
         return found
 
 

@@ -57,12 +57,12 @@ class Ogg:
     Args:
         links (list of Link or None): the streams, one behind the other; None where some run side by side (video), or
             one is neither Vorbis nor Opus.
-        fault (tuple or None): (seconds, what is wrong there) of the first damage.
+        fault (str): place and kind of the first damage, empty if there is none.
         cut (str): what says that the end is missing, empty if nothing does.
     """
 
     links: Optional[list]
-    fault: Optional[tuple] = None
+    fault: str = ""
     cut: str = ""
 
 
@@ -96,7 +96,7 @@ def walk(path) -> Ogg:
 
 class _Walk:
     def __init__(self, data):
-        self.data, self.links, self.fault, self.beside = data, [], None, False
+        self.data, self.links, self.fault, self.beside = data, [], "", False
         self.end = self._pages()
 
     def found(self):
@@ -121,9 +121,9 @@ class _Walk:
             behind = self.data.find(b"OggS\0", at + 1)
             if behind < 0:
                 if page is not None:
-                    self._note("a page is damaged")
+                    self._note("a page is damaged", at)
                 return at
-            self._note("a page is damaged")
+            self._note("a page is damaged", at)
             at = behind
         return at
 
@@ -134,7 +134,7 @@ class _Walk:
         elif self.links and page.serial == self.links[-1].serial:
             link = self.links[-1]
             if page.number != link.page + 1 and link.position:  # a recorded broadcast has a gap behind its head
-                self._note("pages are missing")
+                self._note("pages are missing", at)
             link.page = max(page.number, 1)
             link.position = link.position if page.position == _NO_POSITION else page.position
 
@@ -146,6 +146,8 @@ class _Walk:
             return Link("opus", packet[9], 48000, packet[18], page.serial, at)
         return Link("other", 0, 1, 1, page.serial, at)
 
-    def _note(self, reason):
-        if self.fault is None:
-            self.fault = (sum(link.position / (link.rate or 1) for link in self.links if link.codec != "other"), reason)
+    def _note(self, reason, at):
+        if not self.fault:
+            known = all(link.codec != "other" for link in self.links)
+            seconds = sum(link.position / (link.rate or 1) for link in self.links)
+            self.fault = f"{f'about {seconds:.2f} s' if known else f'byte {at}'}: {reason}"

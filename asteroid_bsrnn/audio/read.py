@@ -103,7 +103,7 @@ class AudioReader:
                 where = f"at {bad / self.info.sample_rate:g} s"
                 raise AudioError(self.info.path, f"has a sample that is NaN or infinite, {where}")
             self.n_read += len(block)
-            yield torch.from_numpy(np.ascontiguousarray(block.T))
+            yield torch.from_numpy(np.array(block.T, order="C"))
             if self.n_read == self.frames:
                 return
         if not self.n_read:

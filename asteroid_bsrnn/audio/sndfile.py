@@ -10,6 +10,7 @@ from .layout import from_sndfile
 
 _CHANNEL_MAP = 0x1100  # SFC_GET_CHANNEL_MAP_INFO of sndfile.h
 _MAPPED = ("WAV", "WAVEX", "RF64", "W64", "CAF")  # libsndfile 1.2 answers for AIFF too, with numbers of no meaning
+_STEP = 1 << 13  # samples per call: a failing call gives none of those before the damage
 _TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 
 
@@ -58,17 +59,21 @@ def read_on(stream, path, block_len, begin=0, dtype="float32"):
     Raises:
         AudioError: where decoding fails, with the time; ``begin`` is what came before, in samples.
     """
-    done = begin
-    while True:
+    parts, done, failed = [], begin, None
+    while failed is None:
         try:
-            block = stream.read(block_len, dtype=dtype, always_2d=True)
+            part = stream.read(min(block_len, _STEP), dtype=dtype, always_2d=True)
         except (soundfile.LibsndfileError, OSError) as error:
-            reason = getattr(error, "error_string", "") or "decoding failed"
-            raise Damaged(path, done, stream.samplerate, reason) from None
-        if not len(block):
+            part, failed = (), Damaged(path, done, stream.samplerate, getattr(error, "error_string", "") or str(error))
+        if len(part):
+            done += len(part)
+            parts.append(part)
+        if parts and (not len(part) or sum(map(len, parts)) >= block_len):
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+            parts = []
+        if not len(part) and not failed:
             return
-        done += len(block)
-        yield block
+    raise failed
 
 
 class Damaged(AudioError):

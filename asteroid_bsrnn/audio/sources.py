@@ -88,7 +88,7 @@ def _refuse(path, tolerant, sentence):
 def _what_is_wrong(found):
     """What a walk over a file found, as a sentence without its subject; empty if nothing is wrong."""
     if found.fault:
-        return f"is damaged at about {found.fault[0]:.2f} s: {found.fault[1]}"
+        return f"is damaged at {found.fault}"
     return found.cut and f"is truncated: {found.cut}"
 
 
@@ -351,6 +351,8 @@ def through_ffmpeg(path, tolerant=False, remark=""):
     if not ffmpeg.available():
         raise AudioError(path, "is in no format that libsndfile reads; with ffmpeg installed, more formats are tried")
     facts = ffmpeg.probe(path)
+    if facts["format"] == "avi" and (cut := _avi_cut(path)) and not remark:
+        remark = _refuse(path, tolerant, cut)
     tags = {**facts["tags"], "tracknumber": facts["tags"].get("track", "")}
     tags = {name: tags[name] for name in _TAGS if tags.get(name)}
     mask = layout.from_ffmpeg(facts["layout"], facts["channels"]) if facts["channels"] > 2 else 0
@@ -361,3 +363,10 @@ def through_ffmpeg(path, tolerant=False, remark=""):
     source = Source(info, lambda block_len, begin: ffmpeg.decode(path, facts, block_len, tolerant, complain))
     complain = source.complain
     return source
+
+
+def _avi_cut(path):
+    """What the header of an AVI file says of a missing end."""
+    with open(path, "rb") as file:
+        promised, size = int.from_bytes(file.read(8)[4:], "little") + 8, file.seek(0, 2)
+    return f"is truncated: its header promises {promised} bytes and there are {size}" if size < promised < 2**31 else ""
