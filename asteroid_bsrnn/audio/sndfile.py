@@ -1,6 +1,7 @@
 """What libsndfile decodes, always from the first sample to the last, and counted."""
 import hashlib
 import os
+import sys
 
 import numpy as np
 import soundfile
@@ -21,10 +22,20 @@ class Stream(soundfile.SoundFile):
         return False
 
 
+def name_for(path):
+    """A path as soundfile takes it: text, or bytes where the name is none of the system's encoding."""
+    text = os.fspath(path)
+    try:
+        text.encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
 def open_stream(file):
     """Open a path or a :class:`~.view.View`; None if libsndfile cannot."""
     try:
-        return Stream(os.fsencode(file) if isinstance(file, (str, os.PathLike)) else file)
+        return Stream(name_for(file) if isinstance(file, (str, os.PathLike)) else file)
     except (soundfile.LibsndfileError, TypeError, OSError):  # TypeError: the suffix says raw samples without a header
         return None
 
