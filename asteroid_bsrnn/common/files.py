@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,23 +55,30 @@ def atomic_paths(paths):
 
 
 def _replace_all(partials, paths):
-    olds = [_beside(path, ".old") for path in paths]
-    placed = []
+    olds, placed = [_beside(path, ".old") for path in paths], []
     try:
         for partial, path, old in zip(partials, paths, olds):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
-            placed.append((path, old))
-            if path.exists():
-                os.link(path, old) if hasattr(os, "link") else os.replace(path, old)
+            kept = path.exists() and _keep(path, old)
+            placed.append((path, old if kept else None))
             os.replace(partial, path)
     except BaseException:
         for path, old in placed:
-            os.replace(old, path) if old.exists() else path.unlink(missing_ok=True)
+            os.replace(old, path) if old else path.unlink(missing_ok=True)
         raise
     finally:
         for old in olds:
             old.unlink(missing_ok=True)
+
+
+def _keep(path, old):
+    """Give a file a second name, or copy it where a disk has no such thing."""
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old)
+    return True
 
 
 def _beside(path, ending):

@@ -1,10 +1,13 @@
 """Models made ready for any recording: every number of channels, device and precision, ensembles and shifts."""
 import contextlib
+import functools
 import inspect
+import numbers
 
 import torch
 
 from .channels import explain
+from ..audio.layout import groups as channel_groups
 from ..audio.resample import resample_blocks
 from .segments import best_order, make_plan, stream_segments
 from ..common.errors import UserError
@@ -14,6 +17,7 @@ from ..weights import load_model
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
+_MOST_SHIFTS = 1000
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
@@ -51,6 +55,8 @@ class Separator:
             raise UserError(f"unknown precision {precision!r}: known are {', '.join(PRECISIONS)}")
         if shifts < 1:
             raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
+        if not isinstance(shifts, numbers.Integral) or shifts > _MOST_SHIFTS:
+            raise UserError(f"shifts is a whole number of passes, at most {_MOST_SHIFTS}, not {shifts}")
         self.device, self.dtype, self.shifts = choose_device(device), PRECISIONS[precision], shifts
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use fp32 or bf16")
@@ -95,13 +101,16 @@ class Separator:
             raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
         return tuple(names)
 
-    def stream(self, blocks, sample_rate, batch=1, **inference):
+    def stream(self, blocks, sample_rate, batch=1, layout=0, **inference):
         """Separate a stream in constant memory.
 
         Args:
             blocks (iterable of Tensor): consecutive parts of the recording, (channels, time).
             sample_rate (int): of the recording, in Hz.
             batch (int): segments per pass.
+            layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if unknown. A stereo model gets left and right of front, side
+                and back as pairs, and centre, LFE and the like each alone; without a mask, those that so many channels
+                usually have.
             **inference: keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`.
 
         Yields:
@@ -110,11 +119,12 @@ class Separator:
         """
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
-        estimates = stream_segments(self, there, plan, batch, match_sources=not self.ordered)
+        forward = functools.partial(self, layout=layout)
+        estimates = stream_segments(forward, there, plan, batch, match_sources=not self.ordered)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
 
-    def __call__(self, wav):
-        """Separate segments; silent ones give exact zeros.
+    def __call__(self, wav, layout=0):
+        """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
 
         Shape:
             (batch, channels, time) -> (batch, n_src, channels, time), on the device of ``wav``.
@@ -122,14 +132,14 @@ class Separator:
         estimates = wav.new_zeros(wav.shape[0], len(self.sources), *wav.shape[1:])
         audible = wav.flatten(1).any(dim=1)
         if audible.any():
-            estimates[audible] = self._average(wav[audible])
+            estimates[audible] = self._average(wav[audible], layout)
         return estimates
 
-    def _average(self, wav):
+    def _average(self, wav, layout):
         total, reference = 0, None
         for model, weight, order in zip(self.models, self.weights, self.orders):
             for shift in range(self.shifts):
-                estimate = self._shifted(model, wav, shift, order)
+                estimate = self._shifted(model, wav, shift, order, layout)
                 if not self.ordered:
                     reference = estimate if reference is None else reference
                     estimate = torch.stack([e[best_order(e, r)] for e, r in zip(estimate, reference)])
@@ -138,12 +148,14 @@ class Separator:
             raise UserError("the model returned values that are not finite: try --precision fp32")
         return total
 
-    def _shifted(self, model, wav, shift, order):
+    def _shifted(self, model, wav, shift, order, layout):
         """Estimates for the segments behind so much silence, without it again."""
         delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
         missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
         padded = torch.nn.functional.pad(wav, (delay, missing)).to(self.device)
-        estimate = in_groups(lambda part: self._chosen(model, part, order), padded, _group_size(model))
+        size = _group_size(model)
+        groups = channel_groups(wav.shape[1], layout) if size == 2 else None
+        estimate = in_groups(lambda part: self._chosen(model, part, order), padded, size, groups)
         estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
         return estimate if self.ordered else explain(wav, estimate)
 

@@ -4,6 +4,7 @@ There is one scheduler. It cuts segments from a stream of blocks, gives them to 
 adds the weighted results and divides by the sum of the weights, so that whatever the scheme the weights of every
 sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding.
 """
+import numbers
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import get_window
 
 SCHEMES = ("fader", "fader_reference", "ola", "whole")
+_LONGEST = 3600  # s
 _SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
@@ -77,6 +79,9 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
     """
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme!r}: known are {', '.join(SCHEMES)}")
+    for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
+        if value is not None and not isinstance(value, numbers.Real):
+            raise ValueError(f"{name} is a number, not {value!r}")
     if not segment > 0:
         raise ValueError(f"segment must be more than 0 seconds, not {segment}")
     if not 0 <= overlap < 1:
@@ -85,6 +90,10 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
         raise ValueError(f"hop and window belong to scheme 'ola'; scheme {scheme!r} fades linearly over the overlap")
     if scheme == "whole":
         return Whole()
+    if segment > _LONGEST:
+        raise ValueError(f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}")
+    if hop is not None and not 0 < hop <= segment:
+        raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
     if scheme == "fader_reference":
         return ReferenceFader(int(sample_rate * segment * (1 + overlap)), int(overlap * segment * sample_rate))
     length = max(1, round(segment * sample_rate))
@@ -92,9 +101,7 @@ def make_plan(sample_rate, scheme="fader", segment=10.0, overlap=0.1, hop=None, 
         fade = min(round(overlap * length), length - 1)
         return Uniform(length, length - fade, linear_fades(length, fade))
     step = max(1, round((segment * (1 - overlap) if hop is None else hop) * sample_rate))
-    if step > length or (hop is not None and not hop > 0):
-        raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
-    return Uniform(length, step, _window(window, length))
+    return Uniform(length, min(step, length), _window(window, length))
 
 
 def linear_fades(length, fade, rise=True, fall=True):
@@ -188,6 +195,8 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
     Raises:
         ValueError: if ``forward`` returns another shape.
     """
+    if not isinstance(batch, numbers.Integral):
+        raise ValueError(f"batch is a whole number of segments, not {batch!r}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
     sums = _WeightedSums(match_sources)

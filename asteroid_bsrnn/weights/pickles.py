@@ -30,7 +30,8 @@ def read_pickled(path):
     """
     torch.serialization.add_safe_globals(_NUMBER_TYPES)  # for good: a scope of torch's own would take the host's away
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as content:  # given a path, torch would believe the suffix
+            return torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         names = _foreign_globals(path, error)
         if names and all(_is_of_reference(name) for name in names):
