@@ -54,12 +54,11 @@ def from_ffmpeg(name: str, channels: int) -> int:
 def groups(channels: int, mask: int = 0) -> list:
     """Channels that a stereo model hears together: left and right of front, side and back as pairs, others alone.
 
-    Without a mask the usual one of so many channels counts; beyond eight, channels are paired as they come.
+    Without a mask channels are paired as they come.
 
     Returns:
         list of list of int: each channel once.
     """
-    mask = mask or DEFAULT.get(channels, 0)
     names = speakers_of(mask)
     if channels < 3 or len(names) != channels:
         return [list(range(first, min(first + 2, channels))) for first in range(0, channels, 2)]

@@ -91,7 +91,8 @@ def load_reference_checkpoint(path):
     if any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
         raise UserError(f"{path} is refused as a checkpoint: it is a TorchScript archive, which holds code")
     try:
-        content = torch.load(path, map_location="cpu", pickle_module=_RestrictedPickle, weights_only=False)
+        with open(path, "rb") as file:  # given a path, torch would believe the suffix
+            content = torch.load(file, map_location="cpu", pickle_module=_RestrictedPickle, weights_only=False)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is refused as a checkpoint: {error}") from None
     except (RuntimeError, EOFError, KeyError, IndexError, TypeError, AttributeError, ValueError, zipfile.BadZipFile) as error:

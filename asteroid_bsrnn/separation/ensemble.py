@@ -109,8 +109,7 @@ class Separator:
             sample_rate (int): of the recording, in Hz.
             batch (int): segments per pass.
             layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if unknown. A stereo model gets left and right of front, side
-                and back as pairs, and centre, LFE and the like each alone; without a mask, those that so many channels
-                usually have.
+                and back as pairs, and centre, LFE and the like each alone; without a mask, pairs as they come.
             **inference: keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`.
 
         Yields:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..audio.layout import DEFAULT as DEFAULT_LAYOUT
 from ..audio.read import AudioReader
 from ..audio.write import check_format
 from .stem_files import StemFormat, write_stems
@@ -129,6 +130,9 @@ def separate_file(
 ):
     """Separate a file into files, in constant memory.
 
+    A model of two channels gets left and right of front, side and back as pairs, and centre, LFE and other single
+    loudspeakers each alone; a file that names no loudspeakers is taken to have the usual ones for 3 to 8 channels.
+
     Args:
         separator (Separator, Module or str): what separates.
         path (str or Path): any audio file.
@@ -160,7 +164,8 @@ def separate_file(
     paths = stem_paths(path, out_dir, wanted, complement, fmt)
     _refuse_own_input(path, paths)
     columns = [*separator.sources, *(f"no_{name}" for name in separator.sources if complement)]
-    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, info.layout, **inference)
+    layout = info.layout or DEFAULT_LAYOUT.get(info.channels, 0)
+    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, layout, **inference)
     target_folder = next(iter(paths.values())).parent
     made = _missing_folders(target_folder)
     try:
