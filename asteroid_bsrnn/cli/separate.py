@@ -178,7 +178,7 @@ def run(args):
             raise UserError(f"{target} exists: choose --overwrite or --skip-existing")
     results = []
     for song in songs:
-        if args.skip_existing and all(target.exists() for target in targets[song]):
+        if args.skip_existing and all(target.is_file() for target in targets[song]):
             results.append({"file": str(song), "status": "skipped"})
         else:
             results.append(_separate(separator, song, args, inference))

@@ -31,7 +31,7 @@ def as_part(offset, duration) -> tuple:
             raise UserError(f"{name} is a number of seconds, not {value!r}")
     duration = None if duration == math.inf else duration
     if not 0 <= offset < math.inf or (duration is not None and not duration > 0):
-        raise UserError(f"offset must be at least 0 s and duration more than 0 s, not {offset} and {duration}")
+        raise UserError(f"offset must be at least 0 s (and finite) and duration more than 0 s, not {offset} and {duration}")
     return float(offset), None if duration is None else float(duration)
 
 
