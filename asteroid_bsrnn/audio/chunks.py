@@ -47,7 +47,7 @@ class _Stated:
         fields (callable): ``fields(length)`` gives [(byte, bytes)], what to write where for another length.
         chunk (callable): ``chunk(file, byte)`` gives name and end of a chunk that may follow.
         tag (int): the WAVE format tag.
-        form (bytes): the WAVE format of a plain RIFF file.
+        form (bytes): the WAVE format of a plain RIFF file, or of a W64 file that libsndfile misreads.
         lead (int): bytes before the first sample that count as sound.
     """
 
@@ -84,7 +84,7 @@ def _settle(file, stated, size):
         length, remark = there, "its header states no length: all that is on the disk was read"
         if not _is_placeholder(told - stated.lead, stated.bits):
             length, remark, cut = _judge(file, stated, there, size)
-    pieces = _pieces(file, stated, length, size) if remark or cut else ()
+    pieces = _pieces(file, stated, length, size) if remark or cut or (stated.form and stated.bits == 64) else ()
     return Sound(stated.start, length, pieces, remark, cut, stated.tag)
 
 
@@ -203,16 +203,18 @@ def _w64(file, head, size):
         length = struct.unpack("<q", head[16:])[0] if len(head) == 24 else 0
         return _name(head[:4]) if head[4:16] in _W64_TAILS else b"", at + length + -length % 8
 
-    at = 40
+    at, form = 40, b""
     while at + 24 <= size:
         name, behind = chunk(file, at)
+        if name == b"fmt " and _read(file, at + 24, 2) == b"\xfe\xff":
+            form = _read(file, at + 24, 40)  # libsndfile takes floats in it for integers
         if name == b"data":
             told = struct.unpack("<q", _read(file, at + 16, 8))[0]
 
             def fields(real, at=at):
                 return [(16, struct.pack("<q", at + 24 + real)), (at + 16, struct.pack("<q", real + 24))]
 
-            return _Stated(at + 24, told - 24 if told > 24 else 0, 64, fields, chunk)
+            return _Stated(at + 24, told - 24 if told > 24 else 0, 64, fields, chunk, form=form)
         if not name or behind <= at:
             return None
         at = behind
@@ -269,7 +271,7 @@ def _pieces(file, stated, length, size):
     if end == size and end - first >= begin and _read(file, end - first, 16) == magic:
         end -= first
     length = stated.lead + end - begin
-    if stated.form and stated.bits == 32 and stated.start + length >= 2**32:
+    if stated.form and (stated.bits == 64 or stated.start + length >= 2**32):
         return (_rf64(stated.form, length), (begin, end))
     at, pieces = 0, []
     for where, data in sorted(stated.fields(length)):

@@ -20,6 +20,7 @@ class Link:
     Args:
         codec (str): ``"vorbis"``, ``"opus"`` or ``"other"``.
         channels, rate (int): rate in Hz, of positions.
+        wanted (int): rate of the sound that was encoded, in Hz.
         family (int): the channel mapping of Opus; 0 and 1 are speakers in the order of Vorbis, others have no order.
         serial (int): number of the stream.
         start, stop (int): its bytes.
@@ -30,6 +31,7 @@ class Link:
     codec: str
     channels: int
     rate: int
+    wanted: int
     family: int
     serial: int
     start: int
@@ -141,10 +143,11 @@ class _Walk:
     def _identify(self, page, at):
         packet = self.data[page.body : page.body + 32]
         if packet[:7] == b"\1vorbis":
-            return Link("vorbis", packet[11], int.from_bytes(packet[12:16], "little"), 1, page.serial, at)
+            rate = int.from_bytes(packet[12:16], "little")
+            return Link("vorbis", packet[11], rate, rate, 1, page.serial, at)
         if packet[:8] == b"OpusHead":
-            return Link("opus", packet[9], 48000, packet[18], page.serial, at)
-        return Link("other", 0, 1, 1, page.serial, at)
+            return Link("opus", packet[9], 48000, int.from_bytes(packet[12:16], "little"), packet[18], page.serial, at)
+        return Link("other", 0, 1, 1, 1, page.serial, at)
 
     def _note(self, reason, at):
         if not self.fault:

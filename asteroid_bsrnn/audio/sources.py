@@ -262,6 +262,8 @@ def _ogg(path, tolerant):
             infos.append(_info(path, stream)[0])
     _check_joined(path, infos)
     first = found.links[0]
+    if infos[0].sample_rate < min(48000, first.wanted) and ffmpeg.available():
+        return None  # libsndfile decodes Opus of 32 kHz at 24 kHz
     speakers = first.family in (0, 1)
     mask = layout.DEFAULT.get(first.channels, 0) if speakers else 0
     info = replace(infos[0], frames=sum(info.frames for info in infos), layout=mask)
