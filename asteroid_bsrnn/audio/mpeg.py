@@ -3,10 +3,11 @@
 Decoders estimate the length of a file without such a header from its first frame, and believe a wrong one. Here nothing
 is decoded: each frame's four bytes say where the next one begins (ISO/IEC 11172-3, 2.4.1.3; 13818-3 for half rates).
 """
-import mmap
 import re
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
+
+from .view import Bytes
 
 _KBITS = {  # (half rates, layer) -> kbit/s of the indices 1 to 14
     (False, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -95,10 +96,10 @@ def _tag_length(data, at):
 
 def _next_frame(data, at, kind=None, n_more=1):
     """Where the next frame begins that so many of its kind, or a tag or the end, follow; -1 if there is none."""
-    for found in _SYNC.finditer(data, at):
-        frame = parse_frame(data, found.start())
-        if frame and (kind is None or frame.kind == kind) and _followed(data, found.start(), frame, n_more):
-            return found.start()
+    for found in data.search(_SYNC, at, longest=2):
+        frame = parse_frame(data, found)
+        if frame and (kind is None or frame.kind == kind) and _followed(data, found, frame, n_more):
+            return found
     return -1
 
 
@@ -121,7 +122,7 @@ def walk(path, within: int = 0) -> Optional[Mpeg]:
     Returns:
         Mpeg, or None if there are no frames of a known size.
     """
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with Bytes(path) as data:
         return _walk(data, within)
 
 

@@ -3,10 +3,11 @@
 A decoder may take the first stream for the whole file, or give the joints a few samples too many. Here every stream is
 found, to be decoded on its own, with its own pre-skip and end (RFC 3533, RFC 7845).
 """
-import mmap
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
+
+from .view import Bytes
 
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _FIRST = 2  # bit of a page's header type: a stream begins
@@ -92,7 +93,7 @@ def read_page(data, at: int) -> Optional[Page]:
 
 def walk(path) -> Ogg:
     """Walk over all pages of a file that begins with ``OggS``."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with Bytes(path) as data:
         return _Walk(data).found()
 
 

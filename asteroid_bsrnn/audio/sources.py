@@ -10,7 +10,6 @@ other formats of libsndfile              libsndfile
 everything else                          ffmpeg
 ======================================  ==========================================================================
 """
-import mmap
 import re
 from dataclasses import replace
 from functools import partial
@@ -22,7 +21,7 @@ from ..common.errors import AudioError
 from . import ffmpeg, layout, mpeg, ogg, sndfile
 from .chunks import find_sound
 from .info import AudioInfo
-from .view import View
+from .view import Bytes, View
 
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _MPEG_IN_WAV = (0x50, 0x55)
@@ -163,11 +162,11 @@ def _plain(path, tolerant):
 
 def _voc_blocks(path):
     """Blocks of sound in a Creative Voice file."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with Bytes(path) as data:
         at, n_blocks = int.from_bytes(data[20:22], "little"), 0
-        while at + 4 <= len(data) and data[at]:
-            n_blocks += data[at] in (1, 2, 9)
-            at += 4 + int.from_bytes(data[at + 1 : at + 4], "little")
+        while (head := data[at : at + 4]) and head[0]:
+            n_blocks += head[0] in (1, 2, 9)
+            at += 4 + int.from_bytes(head[1:], "little")
     return n_blocks
 
 
@@ -175,15 +174,15 @@ def _voc_blocks(path):
 
 
 def _flac_begins(path):
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with Bytes(path) as data:
         length = 10 + mpeg.syncsafe(data[6:10])
         return data[length : length + 4] == b"fLaC"
 
 
 def _flac(path):
     """FLAC, also several joined: their sample counts are taken out, so that each is decoded to its end."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        begins = [found.start() for found in _FLAC.finditer(data)]
+    with Bytes(path) as data:
+        begins = list(data.search(_FLAC))
         end = len(data) - 128 if data[-128:-125] == b"TAG" else len(data)
         heads = [data[begin : begin + 42] for begin in begins]
     if not begins:

@@ -1,6 +1,7 @@
-"""A file as libsndfile shall see it: stretches of what is on the disk, with other bytes where a header is wrong."""
+"""Files seen otherwise than whole: in pieces with other bytes between, for libsndfile; a megabyte at a time, for a walk."""
 import io
 import os
+import re
 from itertools import accumulate
 
 
@@ -54,3 +55,47 @@ class View(io.RawIOBase):
     def close(self):
         self.file.close()
         super().close()
+
+
+class Bytes:
+    """The bytes of a file, read a megabyte at a time: sliced and searched like ``bytes``, in constant memory.
+
+    Args:
+        path (str or Path): the file.
+    """
+
+    _STEP = 1 << 20
+
+    def __init__(self, path):
+        self.file, self.begin, self.held = open(path, "rb"), 0, b""
+        self.size = os.fstat(self.file.fileno()).st_size
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, part):
+        start, stop, _ = part.indices(self.size)
+        if start < self.begin or stop > self.begin + len(self.held):
+            self.file.seek(start)
+            self.begin, self.held = start, self.file.read(max(stop - start, self._STEP))
+        return self.held[start - self.begin : max(start, stop) - self.begin]
+
+    def search(self, pattern, at=0, longest=64):
+        """Yield where a compiled pattern of up to ``longest`` bytes is found from a byte on."""
+        while at < self.size:
+            held = self[at : min(at + self._STEP, self.size)]
+            last = at + len(held) >= self.size
+            for found in pattern.finditer(held):
+                if last or found.start() <= len(held) - longest:
+                    yield at + found.start()
+            at += len(held) if last else len(held) - longest + 1
+
+    def find(self, text, at=0):
+        """Where some bytes are found first from a byte on; -1 if nowhere."""
+        return next(self.search(re.compile(re.escape(text)), at, len(text)), -1)
