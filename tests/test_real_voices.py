@@ -13,7 +13,13 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data.speech import mini_librispeech
 from asteroid_bsrnn.data.speech.dynamic_mixing import DynamicMixing
 from asteroid_bsrnn.data.speech.libri2mix import read_metadata
-from asteroid_bsrnn.data.speech.real_voices import RECORD, draw_mixtures, find_speakers, make_librimix_lists, split_speakers
+from asteroid_bsrnn.data.speech.real_voices import (
+    RECORD,
+    draw_mixtures,
+    find_speakers,
+    make_librimix_lists,
+    split_speakers,
+)
 from asteroid_bsrnn.data.speech.speech_section import SpeechData
 from asteroid_bsrnn.dsp.k_weighting import gated_loudness, loudness
 from asteroid_bsrnn.recipe.configuration import load_conf

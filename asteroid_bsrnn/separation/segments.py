@@ -5,6 +5,8 @@ adds the weighted results and divides by the sum of the weights, so that whateve
 sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding. Only
 the two published schemes (:mod:`.published_schemes`) do as their authors did.
 """
+import numbers
+
 import torch
 from .plans import SCHEMES, SMALLEST_WEIGHT, make_plan
 from .speakers import SpeakerMemory, best_order
@@ -90,6 +92,8 @@ def stream_segments(forward, blocks, plan, batch=1, memory=None):
     Raises:
         ValueError: if ``forward`` returns another shape.
     """
+    if not isinstance(batch, numbers.Integral):
+        raise ValueError(f"batch is a whole number of segments, not {batch!r}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
     length, position = 0, -plan.padding
