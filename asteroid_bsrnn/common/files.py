@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -154,6 +155,15 @@ def write_text(path, text):
 def write_json(path, value):
     """Write ``value`` as readable JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def strict(value):
+    """``value`` with null for every number that JSON does not have: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: strict(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path):

@@ -28,6 +28,7 @@ def evaluate_speech(
     jobs=None,
     progress=True,
     extra=(),
+    about=None,
 ):
     """Separate and score every utterance of a data set.
 
@@ -50,6 +51,7 @@ def evaluate_speech(
         jobs (int, optional): utterances that are scored at the same time; the model runs one at a time.
         progress (bool): show a bar.
         extra (sequence of str): optional scores: ``stoi``, ``estoi``, ``pesq``.
+        about (dict, optional): what else is to be said of the data, for the record (which mixtures, which mode).
 
     Returns:
         dict: the content of ``final_metrics.json``.
@@ -63,7 +65,7 @@ def evaluate_speech(
     system, sample_rate = system or type(model).__name__, int(sample_rate or model.sample_rate)
     model = model.eval() if device is None else model.eval().to(device)
     device = next(model.parameters()).device
-    settings = {"model": model_id, "sample_rate": sample_rate, "corpus": corpus, "subset": subset, **extra_settings(extra)}
+    settings = {"model": model_id, "sample_rate": sample_rate, "corpus": corpus, "subset": subset, **extra_settings(extra), **(about or {})}
     records = Records(exp_dir / "utterances", settings)
     examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
 
@@ -87,7 +89,7 @@ def evaluate_speech(
 
     for index, record in each(score, range(len(names)), jobs, unit="utterance", progress=progress):
         done[names[index]] = record
-    info = {"corpus": corpus, "subset": subset, "model": model_id, "system": system, "sample_rate": sample_rate}
+    info = {"corpus": corpus, "subset": subset, "model": model_id, "system": system, "sample_rate": sample_rate, **(about or {})}
     rows = [done[name] for name in names]
     return write_speech_summary(exp_dir, rows, info, notes=[records.differences()])["final"]
 

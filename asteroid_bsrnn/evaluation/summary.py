@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..common.files import atomic_path, write_json
+from ..common.files import atomic_path, strict, write_json
 from ..metrics.by_speaker import speaker_interval
 from ..metrics.intelligibility import INTELLIGIBILITY_DEFINITION
 
@@ -128,8 +128,8 @@ def _write(folder, table, final, evaluation):
     folder = Path(folder)
     with atomic_path(folder / "all_metrics.csv") as partial:
         table.to_csv(partial, index=False, na_rep="nan")
-    write_json(folder / "final_metrics.json", final)
-    write_json(folder / "evaluation.json", evaluation)
+    write_json(folder / "final_metrics.json", strict(final))
+    write_json(folder / "evaluation.json", strict(evaluation))
     return {**evaluation, "final": final}
 
 

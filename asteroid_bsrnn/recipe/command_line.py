@@ -7,12 +7,12 @@ from .. import losses
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, read_json, remove_leftovers
 from ..experiment.energy import Ledger
-from ..experiment.run import RunRecord, now
+from ..experiment.run import RunRecord, changed_from, now
 from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
 from ..training.state.mending import refuse_damaged
-from .configuration import PROTOCOLS, experiments, load_conf, merge
+from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
 from .overrides import parse_overrides, split_overrides
 from .preflight import preflight
 from .repeat import repeat
@@ -48,7 +48,8 @@ def recipe_conf(args, recipe_dir):
     """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
 
     Returns:
-        tuple: configuration, ``{"variant": ..., "protocol": ...}``; with ``--repeat`` also the ``source`` of that run.
+        tuple: configuration, ``{"variant": ..., "protocol": ...}``, what it changes of that variant (``changed``); with
+        ``--repeat`` also the ``source`` of that run.
 
     Raises:
         UserError: for everything that cannot be meant; see :func:`asteroid_bsrnn.recipe.configuration.load_conf`.
@@ -65,6 +66,8 @@ def recipe_conf(args, recipe_dir):
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
     conf = merge(conf, parse_overrides(split_overrides([args.resume_with]), conf), origin="--resume_with")
     preflight(conf, recipe_dir)
+    if info["variant"] in (None, *variant_names(recipe_dir)):
+        info["changed"] = changed_from(conf, load_conf(recipe_dir, info["variant"], protocol=info["protocol"] or PROTOCOLS[0]))
     return conf, info
 
 

@@ -44,6 +44,7 @@ def train(recipe_dir, argv=None):
     """Stage 2: train the model of one configuration, or go on with it."""
     args = recipe_parser(train.__doc__).parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
+    info.pop("source", None)
     training_options(conf)
     data = speech_data(conf, recipe_dir)
     seed_everything(conf["training"]["seed"])
@@ -95,6 +96,7 @@ def evaluate(recipe_dir, argv=None):
             args.out_dir or args.exp_dir,
             data.name,
             model_id=file_digest(source) if Path(source).is_file() else str(source),
+            about={"stream": data.stream, "mode": data.mode},
             device=device,
             n_examples=args.n_examples,
             extra=args.scores,
