@@ -27,7 +27,7 @@ def atomic_path(path):
     partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
-        with open(partial, "rb") as written:
+        with open(partial, "r+b") as written:  # Windows flushes no file that is open for reading
             os.fsync(written.fileno())
         os.replace(partial, path)
     except OSError as error:

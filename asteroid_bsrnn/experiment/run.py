@@ -191,7 +191,7 @@ def commit():
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "record.py")
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         changed = bool(git("status", "--porcelain", "--untracked-files=no"))
         return {"commit": git("rev-parse", "HEAD"), "commit_changed": changed}
     except (OSError, subprocess.SubprocessError):
