@@ -11,6 +11,7 @@ from collections.abc import Sequence
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
+    "finetune": "finetune",
     "info": "info",
     "models": "models",
     "convert": "convert",

@@ -29,6 +29,10 @@ FREE = (  # where and how fast, not what: may differ at any time
 NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
     "task.name": ("music", "speech"),
     "task.groups": (None,),
+    "training.init_from": (None,),
+    "training.strict": (True,),
+    "training.freeze": (None,),
+    "optim.lr_factors": (None,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
 

@@ -3,6 +3,7 @@ import torch
 from asteroid.engine.optimizers import make_optimizer
 
 from ..common.errors import UserError
+from .starting import parameter_groups
 
 SCHEDULERS = ("step", "plateau", "none")
 
@@ -29,11 +30,12 @@ def make_optim(
     gamma=0.98,
     plateau_factor=0.5,
     plateau_patience=5,
+    lr_factors: dict | None = None,
 ):
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 
     Args:
-        parameters: what to train.
+        parameters: what to train: parameters, or pairs of a name and a parameter.
         effective_batch (int): items per optimizer step, over all devices and accumulated micro-batches.
         mode (str): ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
         optimizer (str): any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
@@ -48,6 +50,7 @@ def make_optim(
         gamma (float): factor of ``step``.
         plateau_factor (float): factor of ``plateau``.
         plateau_patience (int): epochs without improvement that ``plateau`` waits for.
+        lr_factors (dict, optional): pattern of names -> factor of the learning rate; see :func:`.starting.parameter_groups`.
 
     Returns:
         tuple: optimizer, scheduler (None for ``"none"``).
@@ -64,6 +67,11 @@ def make_optim(
     if momentum:
         own["momentum"] = momentum
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
+    parameters = list(parameters)
+    if lr_factors:
+        parameters = parameter_groups(parameters, rate, lr_factors)
+    elif isinstance(parameters[0], tuple):
+        parameters = [parameter for _, parameter in parameters]
     try:
         optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
