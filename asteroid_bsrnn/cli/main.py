@@ -23,10 +23,26 @@ COMMANDS = {  # name of the subcommand -> its module in this package
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Options may stand anywhere among the names of files, which are collected in their order."""
+
+    _within = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As the base class's; the second call is the one that it makes itself."""
+        if self._within or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
+
+
 def _parser(names):
     from ..common.version import __version__
 
-    parser = argparse.ArgumentParser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
+    parser = _Parser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
     parser.add_argument("--version", action="version", version=f"asteroid-bsrnn {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in names:

@@ -33,6 +33,7 @@ def add_parser(subparsers):
     add("songs", nargs="+", metavar="SONG", help="audio files, and folders that are searched for some")
     add("-o", "--out", default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)")
     add("--model", action="append", required=True, help="name, file, folder, address or hub id; several are averaged")
+    add("--config", action="append", default=[], metavar="YAML", help="configuration that lay beside a foreign --model")
     add("--weights", type=_numbers, metavar="W,W", help="of the models in the average (default: equal)")
     add("--sources", type=_names, metavar="S,S", help="write only these (default: all that the model has)")
     add("--complement", action="store_true", help="also write no_<source>: the mixture less the stem")
@@ -120,8 +121,10 @@ def run(args):
         int: 0, or 1 when some songs failed.
     """
     from ..audio.write import check_format
-    from ..separation.segments import make_plan
     from ..separation.recordings import Separator, check_stems, stem_paths
+    from ..separation.segments import make_plan
+    from ..weights import load_model
+    from ..weights.conversion import one_each
 
     inference = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
     make_plan(44100, **inference)
@@ -133,7 +136,9 @@ def run(args):
     use_threads(args.threads)
     keep_freed_memory()
     needed = None if args.consistent else args.sources
-    separator = Separator(args.model, args.weights, args.device, args.precision, args.shifts, needed)
+    pairs = zip(args.model, one_each(args.config, args.model))
+    models = [load_model(model, config) if config else model for model, config in pairs]
+    separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
     targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
     if not (args.overwrite or args.skip_existing):

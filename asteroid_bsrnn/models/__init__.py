@@ -1,21 +1,34 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-from .afrcnn import FAMILY as _AFRCNN
-from .afrcnn import AFRCNN, SFRCNN
-from .bsrnn import FAMILY as _BSRNN
-from .bsrnn import BSRNN
-from .dual_path import FAMILY as _DUAL_PATH
-from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
+from . import (
+    afrcnn,
+    bsrnn,
+    demucs,
+    dual_path,
+    host,
+    locoformer,
+    presunet,
+    roformer,
+    scnet,
+    sepreformer,
+    spectral,
+    tfc_tdf,
+)
+from .afrcnn.network import AFRCNN, SFRCNN
+from .bsrnn.network import BSRNN
+from .demucs import Demucs, HDemucs, HTDemucs
+from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
+from .dual_path.sandglasset import ASandglasset, Sandglasset
 from .family import FAMILIES, Family
+from .locoformer import TFLocoformer
 from .names import get, register_model
-from .roformer import FAMILY as _ROFORMER
+from .presunet import PResUNet
 from .roformer import BSRoFormer, MelBandRoFormer
-from .spectral import FAMILY as _SPECTRAL
-from .spectral import DPCL, UPITBLSTM, Chimera
+from .scnet import SCNet
+from .sepreformer import SepReformer
+from .spectral.deep_clustering import DPCL, Chimera
+from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
-from .tfc_tdf import FAMILY as _TFC_TDF
 from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
-
-register_model(StemSeparator)
 
 
 def register_family(family: Family) -> Family:
@@ -29,5 +42,8 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (_BSRNN, _AFRCNN, _DUAL_PATH, _SPECTRAL, _ROFORMER, _TFC_TDF):
-    register_family(_family)
+register_model(StemSeparator)
+# One line for each family: its folder among the imports above, and here.
+_FOLDERS = (bsrnn, afrcnn, dual_path, spectral, roformer, tfc_tdf, demucs, presunet, scnet, sepreformer, locoformer, host)
+for _folder in _FOLDERS:
+    register_family(_folder.FAMILY)

@@ -3,12 +3,14 @@
 For BSRNN both follow in closed form from the constructor arguments, without building anything; for every other model
 they are counted on the model itself.
 """
+from contextlib import contextmanager
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.sequence import neighbour_counts
-from ..models.base import run_batch
+from ..models.base import count_params, run_batch
 from .configuration import build_model, experiments, task_name
 from ..models.bsrnn.config import BSRNNConfig
 
@@ -108,11 +110,6 @@ def _dilated_layers(args, axis, n_feat):
     return layers + [(kernel, max(count, 1) * hid, n_feat)]
 
 
-def count_params(model):
-    """Trainable parameters of any module."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
 def count_macs(model, wav):
     """Multiply-accumulate operations of products, convolutions, attention and recurrent layers in ``model(wav)``.
 
@@ -120,9 +117,20 @@ def count_macs(model, wav):
     """
     aten = torch.ops.aten
     more = {aten.mkldnn_rnn_layer: _rnn_flop, aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=more) as counter:
+    with torch.no_grad(), _attention_in_parts(), FlopCounterMode(display=False, custom_mapping=more) as counter:
         model(wav)
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _attention_in_parts():
+    """PyTorch's own attention layers do without the one operation of inference that nothing counts."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _rnn_flop(input_shape, weight_ih_shape, weight_hh_shape, *_, **__):

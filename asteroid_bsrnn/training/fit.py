@@ -14,7 +14,7 @@ from ..common.memory import keep_freed_memory
 from ..common.precision import PRECISIONS, choose_precision, supports
 from ..experiment.energy import Ledger, make_meter
 from ..experiment.run import RunRecord, now
-from ..models.base import as_model
+from ..models.base import as_model, count_params
 from .autocast import Precision
 from .devices import choose_devices, gather, make_fabric, on_first_rank, peak_memory
 from .feed.batching import largest_batch, split_batch
@@ -212,7 +212,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "precision": self.options.precision,
             "lr": loop.optimizer.param_groups[0]["lr"],
-            "n_params": sum(p.numel() for p in loop.system.model.parameters() if p.requires_grad),
+            "n_params": count_params(loop.system.model),
             "steps_per_epoch": loop.sampler.steps_per_epoch,
             **self.info,
         }

@@ -10,6 +10,7 @@ from torch import nn
 from ..common.errors import UserError
 from .devices import gather
 from .faults import FaultPolicy, Rollback
+from .optimization import warmed_up, warmup_factor
 from .state.checkpoints import load
 
 
@@ -89,6 +90,7 @@ class Loop:
         self.sampler.set_position(progress.epoch, progress.step)
         self.log.start_bar(f"epoch {progress.epoch + 1}", self.sampler.steps_per_epoch, progress.step)
         self.system.train()
+        self.system.begin_epoch(progress.epoch + 1)
         start, parts = time.perf_counter(), []
         for part in self.loader if progress.step < self.sampler.steps_per_epoch else ():
             parts.append(part)
@@ -127,7 +129,8 @@ class Loop:
         numbers = torch.stack([torch.stack(losses).mean(), norm.double()])
         loss, norm, n_failures, stop = self.over_ranks(numbers, len(messages), self.stop_signal)
         finite = bool(np.isfinite(loss) and np.isfinite(norm))
-        overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
+        with warmed_up(self.optimizer, progress.global_step):
+            overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
         self.optimizer.zero_grad(set_to_none=True)
         if finite:
             progress.loss_sum, progress.loss_steps = progress.loss_sum + loss, progress.loss_steps + 1
@@ -219,7 +222,7 @@ class Loop:
         progress = self.progress
         row = {"epoch": progress.epoch + 1, "step": progress.global_step, "train_loss": progress.train_loss(), **scores}
         row.update(
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.optimizer.param_groups[0]["lr"] * warmup_factor(self.optimizer, max(0, progress.global_step - 1)),
             train_seconds=round(progress.train_seconds, 3),
             val_seconds=round(val_seconds, 3),
             skipped_steps=progress.skipped,

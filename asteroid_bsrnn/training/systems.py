@@ -23,6 +23,15 @@ class RecordingSystem(System):
 
     complete = True
 
+    def begin_epoch(self, epoch):
+        """Tell a loss whose terms change over the epochs which one begins (the first is 1)."""
+        if hasattr(self.loss_func, "set_epoch"):
+            self.loss_func.set_epoch(epoch)
+
+    def on_train_epoch_start(self):
+        """The same under Lightning's own trainer."""
+        self.begin_epoch(self.current_epoch + 1)
+
     def validation_step(self, batch, batch_nb):
         """Log the scores of a batch of recordings of equal length."""
         for mixture, sources in zip(*batch):
@@ -128,7 +137,7 @@ class SpeechSystem(RecordingSystem):
 
     Args:
         model: ``model(wav)`` -> (batch, n_src, time). One that defines ``training_loss(wav, sources)`` (uPIT on masks,
-            deep clustering) is trained with that.
+            deep clustering) is trained with that; one that defines ``estimates(wav)`` gives the loss what that returns.
         loss_func: ``loss(est_targets, targets)``, as Asteroid's ``PITLossWrapper``.
 
     Shape:
@@ -142,7 +151,11 @@ class SpeechSystem(RecordingSystem):
         mixture, sources = batch
         if hasattr(self.model, "training_loss"):
             return self.model.training_loss(mixture, sources)
-        return self.loss_func(self.model(mixture), sources)
+        return self.loss_func(self.estimates(mixture), sources)
+
+    def estimates(self, mixture):
+        """What the loss takes: the model's waveforms, and what else it gives to train on."""
+        return as_model(self.model).estimates(mixture)
 
     @torch.no_grad()
     def score(self, mixture, sources):

@@ -1,21 +1,23 @@
-"""Weights and settings in checkpoints of the reference; :mod:`asteroid_bsrnn.weights.pickles` reads the files."""
+"""Weights and settings in checkpoints of the reference BSRNN, as :func:`from_reference` takes them."""
+
 from os import PathLike
 from pathlib import Path
+from typing import Any, Optional
 
 import torch
 
 from ..common.errors import UserError
-from ..weights.load import read_file
+from .any_file import read_file
 
 
-def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Tensor], dict | None]:
+def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Tensor], Optional[dict[str, Any]]]:
     """Weights and configuration in a checkpoint of the authors' trainer; nothing in it is executed.
 
     Args:
         path: Lightning ``.ckpt`` file of any version, or a file that holds only a state_dict.
 
     Returns:
-        tuple: state_dict (key -> tensor on the CPU), and the configuration in plain values, or None if there is none.
+        state_dict (key -> tensor on the CPU), and the configuration in plain values, or None if there is none.
 
     Raises:
         UserError: if the file is truncated, is no checkpoint, or its weights are anything but tensors.
@@ -29,5 +31,5 @@ def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Ten
     return dict(weights), content.get("hyper_parameters") if "state_dict" in content else None
 
 
-def _is_weight(entry):
+def _is_weight(entry: tuple[Any, Any]) -> bool:
     return isinstance(entry[0], str) and torch.is_tensor(entry[1])
