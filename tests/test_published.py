@@ -136,12 +136,15 @@ def test_members_of_one_archive_are_two_models_and_one_download(shelf, server, t
         first={"address": f"{address}#deep/a.ckpt", "sha256": sha256(checkpoint()), "settings": SETTINGS},
         second={"address": f"{address}#b.ckpt", "size": len(checkpoint(other)), "settings": SETTINGS},
         third={"address": f"{address}#c.ckpt", "settings": SETTINGS},
+        fourth={"address": f"{address}#a.ckpt", "sha256": "0" * 64, "settings": SETTINGS},
     )
     assert_is(load_model("first"))
     assert_is(load_model("second"), gain=other)
     assert server.gets("/all.zip") == 1
     with pytest.raises(UserError, match="third: all.zip holds deep/a.ckpt, deep/b.ckpt, not one c.ckpt"):
         load_model("third")
+    with pytest.raises(UserError, match="fourth: a.ckpt is refused: its checksum is sha256:"):
+        load_model("fourth")
 
 
 def test_a_file_in_parts(shelf, server):
