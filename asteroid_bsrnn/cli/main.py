@@ -1,12 +1,18 @@
-"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code."""
+"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code.
+
+Nothing in this room imports PyTorch, or a room that does, before a subcommand runs: see ``asteroid_bsrnn_cli``.
+"""
 import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
+    "finetune": "finetune",
+    "info": "info",
     "models": "models",
     "convert": "convert",
     "params": "params",
@@ -80,16 +86,21 @@ def _secure_streams():
             stream.reconfigure(errors="backslashreplace")
 
 
-def main(argv=None):
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, checked as far as that goes without PyTorch; ends the process for help and for wrong ones."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
+    return _parser(names).parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        int: 0 on success, 1 when some items failed, else see :func:`guarded`.
+        0 on success, 1 when some items failed, else see :func:`guarded`.
     """
     _secure_streams()
-    argv = sys.argv[1:] if argv is None else list(argv)
-    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
-    args = _parser(names).parse_args(argv)
+    args = parse(argv)
     return guarded(args.run, args)
 
 

@@ -142,7 +142,7 @@ def _beside(path, ending):
 
 
 def _to_disk(path):
-    with open(path, "rb") as written:
+    with open(path, "r+b") as written:  # Windows flushes no file that is open for reading
         os.fsync(written.fileno())
 
 

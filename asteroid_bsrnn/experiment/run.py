@@ -46,6 +46,10 @@ NEUTRAL = {  # keys that came after version 0.1.0, with what they were before th
     "inference.shifts": (0,),
     "inference.shift": (0.5,),
     "inference.shift_seed": (0,),
+    "training.init_from": (None,),
+    "training.strict": (True,),
+    "training.freeze": (None,),
+    "optim.lr_factors": (None,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
 
