@@ -7,6 +7,7 @@ from asteroid_bsrnn import models
 _FRCNN = {"n_filters": 32, "bn_chan": 16, "hid_chan": 24, "num_iters": 3}
 _DUAL = {"n_filters": 16, "bn_chan": 16, "hid_size": 12, "chunk_size": 20, "hop_size": 10, "n_blocks": 2}
 _GLASS = {"n_filters": 16, "bn_chan": 16, "hid_size": 12, "chunk_size": 32, "hop_size": 16, "n_heads": 4}
+_LOCO = {"n_fft": 64, "hop": 32, "n_blocks": 1, "emb_dim": 8, "n_groups": 2, "n_heads": 2, "attention_dim": 8}
 _BLSTM = {"hid_size": 12, "n_layers": 2}
 
 WAVEFORM = {
@@ -19,6 +20,8 @@ WAVEFORM = {
     "sandglasset": ("Sandglasset", _GLASS),
     "sandglasset_dwconv": ("Sandglasset", {**_GLASS, "resampling": "dwconv", "legacy_residual": True}),
     "a_sandglasset": ("ASandglasset", {**_GLASS, "n_blocks": 2}),
+    "sepreformer": ("SepReformer", {"n_filters": 16, "bn_chan": 8, "n_stages": 2, "n_heads": 2, "max_rel": 50, "local_kernel": 9}),
+    "locoformer": ("TFLocoformer", {**_LOCO, "ffn_hidden": [12, 12]}),
 }
 SPECTRAL = {
     "upit_blstm": ("UPITBLSTM", _BLSTM),

@@ -15,6 +15,7 @@ from asteroid_bsrnn.models.base import SeparationModel
 BASE = """
 task: {sources: [vocals, bass], simo: false}
 model: {model_name: ConfigToy, sample_rate: 8000, width: 4}
+loss: {name: TimeTFLoss, domain: t}
 optim: {lr: 1e-3, name: adam, epochs: 10, ema: null, amp: true}
 """
 
@@ -63,6 +64,14 @@ def test_another_model_starts_its_section_afresh(recipe):
     assert load_conf(recipe, "other")["model"] == {"model_name": "OtherToy"}
 
 
+def test_another_loss_starts_its_section_afresh(recipe):
+    assert load_conf(recipe, overrides=["loss.domain=tf"])["loss"] == {"name": "TimeTFLoss", "domain": "tf"}
+    assert load_conf(recipe, overrides=["loss.name=TimeTFLoss"])["loss"] == {"name": "TimeTFLoss", "domain": "t"}
+    changed = ["loss.name=MultiStageLoss", "loss.decay=0.5"]
+    assert load_conf(recipe, overrides=changed)["loss"] == {"name": "MultiStageLoss", "decay": 0.5}
+    assert load_conf(recipe, overrides=["loss.n_fft=512"])["loss"]["n_fft"] == 512
+
+
 @pytest.mark.parametrize(
     "overrides, culprit, hint",
     [
@@ -70,6 +79,8 @@ def test_another_model_starts_its_section_afresh(recipe):
         (["optim.epoch=1"], "epoch", "did you mean 'epochs'"),
         (["optin.lr=1"], "optin", "did you mean 'optim'"),
         (["model.widht=1"], "widht", "did you mean 'width'"),
+        (["loss.name=MultiStageLos"], "MultiStageLos", "MultiStageLoss"),
+        (["loss.name=MultiStageLoss", "loss.dcay=1"], "dcay", "did you mean 'decay'"),
         (["model.model_name=ConfigTo"], "ConfigTo", "ConfigToy"),
         (["optim.lr=fast"], "optim.lr", "a number"),
         (["optim.epochs=2.5"], "optim.epochs", "a whole number"),

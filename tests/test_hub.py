@@ -108,6 +108,18 @@ def test_a_repository_with_safetensors_alone(repo, files, net):
     assert_same(BaseModel.from_pretrained("org/net"), net)
 
 
+def test_a_repository_of_another_implementation_has_one_file_of_weights(repo, files, net):
+    for name in ("pytorch_model.bin", "model.safetensors"):
+        repo.error("org/net", name, "EntryNotFound")
+    repo.add("org/net", "955717e8.safetensors", files["safetensors"])
+    listed = [{"rfilename": name} for name in ("README.md", "955717e8.safetensors", "net.yaml")]
+    repo.front.add("/api/models/org/net", {"id": "org/net", "siblings": listed})
+    assert_same(load_model("org/net"), net)
+    repo.front.add("/api/models/org/net", {"id": "org/net", "siblings": [*listed, {"rfilename": "b.ckpt"}]})
+    with pytest.raises(UserError, match="holds no model: .*; it has 955717e8.safetensors, b.ckpt: give the address of one"):
+        load_model("org/net")
+
+
 def test_a_small_file_kept_in_git(repo, files, net):
     repo.add_small("org/net", "pytorch_model.bin", files["bin"])
     assert_same(load_model("org/net"), net)

@@ -16,7 +16,7 @@ from asteroid_bsrnn.report.tables.costs import cost_table, total_energy
 from asteroid_bsrnn.report.tables.demo import demo_table
 from asteroid_bsrnn.report.experiments import find_experiments, read_experiment
 from asteroid_bsrnn.report.tables.score_cells import difference_table, score_table
-from asteroid_bsrnn.report.tables.speech_tables import afrcnn_table, table_s1
+from asteroid_bsrnn.report.tables.speech_tables import afrcnn_table, table_s1, today_table
 from asteroid_bsrnn.report.tables.cells import Cell, Table
 from asteroid_bsrnn.cli.main import main
 
@@ -138,6 +138,16 @@ def test_speech_tables(tmp_path):
     assert row_of(table_s1(exps), "Sandglasset", "ours")["Libri2Mix"].why == "not run"
     published = row_of(afrcnn_table(exps), "A-FRCNN-16", "published")
     assert (published["WSJ0-2mix SI-SNRi"].value, published["Libri2Mix SDRi"].value) == (18.3, 17.2)
+
+
+def test_the_strongest_systems_of_today(tmp_path):
+    exps = [read_experiment(speech(tmp_path / "one", "sepreformer_t", si_sdr_imp=12.0))]
+    table = today_table(exps)
+    published, mine = row_of(table, "SepReformer-T", "published"), row_of(table, "SepReformer-T", "ours")
+    assert (published["WSJ0-2mix SDRi"].value, published["GMAC per s"].value, published["GMAC as printed"].value) == (22.6, 5.43, 10.4)
+    assert mine["Libri2Mix SI-SNRi"].value == pytest.approx(12.0) and mine["GMAC per s"].value == 5.43
+    assert row_of(table, "TF-GridNet", "published")["GMAC per s"].why == "not counted"
+    assert "sepreformer_t" not in {row[0].value for row in afrcnn_table(exps).rows}
 
 
 def test_a_demonstration_is_no_result(tmp_path):

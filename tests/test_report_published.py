@@ -13,7 +13,7 @@ stereo_naive stereo_naive_mask_ratio_8 tac_tanh tac_prelu bscnn attention_1x8 at
 no_sad_umx optimized_no_tac optimized""".split()
 BESIDE = """base_patience_30 mask_ratio_1 stft_6144 gru conv multi_head_2_r4 bscnn_small joint_bands simo_subtract simo
 simo_optimized""".split()
-SPEECH = """afrcnn_16 afrcnn_8 afrcnn_4 afrcnn_sum_16 sfrcnn dprnn dprnn_k2 s_dprnn a_dprnn sandglasset a_sandglasset
+SPEECH = """sepreformer_t sepreformer_s sepreformer_b sepreformer_m locoformer_s locoformer_m afrcnn_16 afrcnn_8 afrcnn_4 afrcnn_sum_16 sfrcnn dprnn dprnn_k2 s_dprnn a_dprnn sandglasset a_sandglasset
 upit_blstm upit_blstm_st dpcl chimera conv_tasnet sudormrf_1x""".split()
 
 

@@ -61,10 +61,10 @@ def kill_at(folder, kind, count):
     elif kind == "inside the write of a checkpoint":
         original = torch.save
 
-        def half(value, path, **keywords):
-            original(value, path, **keywords)
-            if "resume_" in str(path) and due():
-                os.truncate(path, os.path.getsize(path) // 2)
+        def half(value, file, **keywords):
+            original(value, file, **keywords)
+            if "resume_" in str(file.name) and due():
+                file.truncate(file.tell() // 2)
                 die(folder, kind)
 
         torch.save = half

@@ -123,7 +123,8 @@ def test_published_weights_are_described():
     for name, entry in entries.items():
         assert list(entry) == KEYS, name
         assert ADAPTERS[entry["system"]].model.__name__ == entry["model"]
-        assert entry["address"] and all(address.startswith("https://") for address in entry["address"])
+        parts = [[part] if isinstance(part, str) else part for part in entry["address"]]
+        assert parts and all(address.startswith("https://") for part in parts for address in part)
         assert all(set(score) == {"metric", "values", "source"} for score in entry["scores"])
     settings = {**entries["bs_roformer_musdb"]["settings"], "sources": entries["bs_roformer_musdb"]["sources"]}
     size = dict(n_repeats=8, dim_head=64, mask_ratio=2, segment=11.0, bands=list(PUBLISHED_BANDS), win_length=2048)

@@ -1,10 +1,12 @@
 """How a run is cut: which items in which order, how a batch is dealt out, and the learning rate of each epoch."""
+import csv
+
 import pytest
 import torch
 from asteroid_bsrnn.engine import MusicSystem
 from asteroid_bsrnn.training.feed.batching import largest_batch, split_batch
 from asteroid_bsrnn.training.devices import choose_devices, make_fabric
-from asteroid_bsrnn.training.optimization import make_optim, scale_lr
+from asteroid_bsrnn.training.optimization import make_optim, scale_lr, warmed_up, warmup_factor
 from asteroid_bsrnn.training.options import TrainingOptions, call_with_section
 from asteroid_bsrnn.training.feed.sampling import StepSampler, TolerantDataset, make_loader
 from asteroid_bsrnn.training.fit import _Run
@@ -170,7 +172,49 @@ def test_changed_rate_scales_the_whole_schedule():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3 * 0.98) and scheduler.base_lrs == [0.5e-3]
 
 
+def test_rate_grows_over_the_first_steps_and_is_itself_again_after_each():
+    optimizer, scheduler = make_optim(nn.Linear(1, 1).parameters(), 16, scheduler="none", warmup_steps=4)
+    used = []
+    for step in range(6):
+        with warmed_up(optimizer, step):
+            used.append(optimizer.param_groups[0]["lr"])
+        assert optimizer.param_groups[0]["lr"] == 1e-3
+    assert used == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3, 1e-3]) and scheduler is None
+    plain, _ = make_optim(nn.Linear(1, 1).parameters(), 16)
+    assert warmup_factor(plain, 0) == 1.0 and "warmup_steps" not in plain.state_dict()["param_groups"][0]
+
+
+def test_warm_up_crosses_epochs_and_a_continued_run_alike(tmp_path):
+    def run(folder, epochs, **keywords):
+        configuration = conf(epochs=epochs)
+        configuration["optim"] = {**configuration["optim"], "warmup_steps": 9}
+        return train(tmp_path / folder, configuration, **keywords)[1]
+
+    whole = run("whole", 3)  # 6 steps an epoch
+    with open(tmp_path / "whole" / "history.csv") as file:
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx([6 / 9 * 1e-2, 1e-2, 0.98e-2])
+    run("parts", 1)
+    assert same_weights(whole, run("parts", 3, allow_changes=True))
+
+
+def test_plateau_that_begins_late():
+    optimizer, scheduler = make_optim(
+        nn.Linear(1, 1).parameters(), 16, "min", scheduler="plateau", plateau_patience=1, plateau_start=5
+    )
+    rates = []
+    for _ in range(8):
+        scheduler.step(1.0)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1e-3] * 7 + [0.5e-3]
+    other = make_optim(nn.Linear(1, 1).parameters(), 16, "min", scheduler="plateau", plateau_start=5)[1]
+    other.load_state_dict(scheduler.state_dict())
+    assert other.n_seen == 8
+
+
 def test_unknown_optimizer_and_scheduler_are_refused():
+    for key in ("warmup_steps", "plateau_start"):
+        with pytest.raises(UserError, match=f"optim.{key} must be a whole number"):
+            make_optim(nn.Linear(1, 1).parameters(), 16, **{key: -1})
     with pytest.raises(UserError, match="optim.scheduler 'cosine' is unknown; allowed are step, plateau, none"):
         make_optim(nn.Linear(1, 1).parameters(), 16, scheduler="cosine")
     with pytest.raises(UserError, match="optim: "):

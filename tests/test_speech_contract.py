@@ -1,4 +1,6 @@
 """What holds for every speech model: shapes, lengths, batches, files, gradients, precision, bad input."""
+import json
+
 import pytest
 import torch
 from asteroid.models import BaseModel
@@ -111,7 +113,7 @@ def test_arguments_and_registry(kind):
     model = small_model(kind)
     args = model.get_model_args()
     assert {key: args[key] for key in kwargs} == kwargs
-    assert all(isinstance(value, (int, float, str, bool)) for value in args.values())
+    assert json.loads(json.dumps(args)) == args
     assert type(model) is models.get(name.lower()) is getattr(models, name)
 
 
@@ -134,7 +136,7 @@ def test_bad_waveforms(kind, wav, error, said):
 
 
 @every
-@pytest.mark.parametrize("n_src, error", [(0, ValueError), (-1, ValueError), (2.0, TypeError), ("2", TypeError)])
+@pytest.mark.parametrize("n_src, error", [(0, ValueError), (-1, ValueError), (2.0, (TypeError, ValueError)), ("2", (TypeError, ValueError))])
 def test_bad_number_of_sources(kind, n_src, error):
     with pytest.raises(error, match="n_src"):
         small_model(kind, n_src=n_src)

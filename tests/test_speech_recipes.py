@@ -12,6 +12,7 @@ from helpers import ROOT
 from speech_corpora import librispeech, wsj0
 
 from asteroid_bsrnn import losses, models
+from asteroid_bsrnn.models.base import count_params
 from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml, variant_names
 from asteroid_bsrnn.data.speech.speech_section import SpeechData, speech_data
 from asteroid_bsrnn.experiment.energy import make_meter
@@ -26,7 +27,8 @@ COUNTS = {
     "afrcnn_16": 6134793, "afrcnn_8": 6134793, "afrcnn_4": 6134793, "afrcnn_sum_16": 1739785, "sfrcnn": 8246285,
     "dprnn": 3653121, "dprnn_k2": 2608065, "s_dprnn": 3493013, "a_dprnn": 2918279, "sandglasset": 2293249,
     "a_sandglasset": 1327879, "upit_blstm": 46387970, "upit_blstm_st": 92775940, "dpcl": 10629960, "chimera": 32866038,
-    "conv_tasnet": 5050545, "sudormrf_1x": 2649732,
+    "conv_tasnet": 5050545, "sudormrf_1x": 2649732, "sepreformer_t": 3711488, "sepreformer_s": 4527616,
+    "sepreformer_b": 14147840, "sepreformer_m": 17307904, "locoformer_s": 5031012, "locoformer_m": 14975620,
 }  # fmt: skip
 _DUAL = {"n_filters": 16, "bn_chan": 8, "hid_size": 8, "chunk_size": 20, "hop_size": 10}
 _BLSTM = {"hid_size": 8, "n_layers": 1}
@@ -43,6 +45,8 @@ SMALL = {
     "Chimera": {**_BLSTM, "embedding_dim": 4},
     "ConvTasNet": {"n_filters": 16, "bn_chan": 8, "hid_chan": 8, "skip_chan": 8, "n_blocks": 2, "n_repeats": 1},
     "SuDORMRFNet": {"n_filters": 16, "bn_chan": 8, "num_blocks": 1},
+    "SepReformer": {"n_filters": 16, "bn_chan": 8, "n_heads": 2, "n_stages": 2, "local_kernel": 9},
+    "TFLocoformer": {"n_blocks": 1, "emb_dim": 8, "attention_dim": 8, "n_heads": 2, "ffn_hidden": [8, 8], "n_groups": 2},
 }
 every_variant = pytest.mark.parametrize("variant", sorted(COUNTS))
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
@@ -130,7 +134,7 @@ def test_both_recipes_train_the_same_system(variant):
 def test_counts(variant):
     with torch.device("meta"):
         model = build_model(load_conf(folder("libri2mix"), variant))
-    assert sum(parameter.numel() for parameter in model.parameters()) == COUNTS[variant]
+    assert count_params(model) == COUNTS[variant]
     assert model.sample_rate == 8000
 
 
@@ -139,11 +143,12 @@ def test_demonstrations_change_paths_and_sizes_only(recipe):
     local = folder(recipe) / "local"
     sizes = {"corpus", "speech_dir", "metadata_dir", "metadata_url", "storage_dir", "n_train", "n_valid", "n_test", "segment"}
     sizes |= {"num_workers", "lr", "epochs", "effective_batch", "batch", "n_filters", "bn_chan", "hid_chan", "n_scales", "num_iters"}
-    for overlay in ("demo.yml", "demo_model.yml"):
-        assert {key for keys in read_yaml(local / overlay).values() for key in keys} <= sizes
+    sizes |= {"n_stages", "n_blocks", "emb_dim", "attention_dim", "ffn_hidden"}
+    assert {key for keys in read_yaml(local / "demo.yml").values() for key in keys} <= sizes
     for variant in COUNTS:
-        overlays = [local / "demo.yml"] + ([local / "demo_model.yml"] if "frcnn" in variant else [])
-        assert load_conf(folder(recipe), variant, overlays=overlays)["data"]["n_test"] >= 30
+        whole, conf = (load_conf(folder(recipe), variant, overlays=[local / "demo.yml"], demo=demo) for demo in (False, True))
+        assert conf["data"]["n_test"] >= 30
+        assert {key for key in conf["model"] if conf["model"][key] != whole["model"].get(key)} <= sizes
 
 
 @every_recipe
@@ -190,7 +195,10 @@ def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
     assert json.loads((exp_dir / "evaluation.json").read_text())["subset"] == "test"
 
 
-@every_variant
+SLOW = {"sepreformer_s", "sepreformer_b", "sepreformer_m", "locoformer_m"}  # the same systems in other sizes
+
+
+@pytest.mark.parametrize("variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(COUNTS)])
 def test_each_variant_trains_two_steps_and_is_evaluated(variant, corpora, tmp_path, monkeypatch):
     train_and_evaluate("libri2mix", variant, corpora, tmp_path, monkeypatch)
 

@@ -16,7 +16,8 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.cli import main
 from asteroid_bsrnn.weights import load_model, read_safetensors
-from asteroid_bsrnn.weights.published import contents, entries
+from asteroid_bsrnn.models.family import FAMILIES, Family
+from asteroid_bsrnn.weights.published import contents
 from helpers import SHARED
 from loopback import serve
 
@@ -32,8 +33,8 @@ HYPER = {
     "nb_channels": 2,
 }
 WANTED = {**SIZE, "n_fft": 2048, "bands": None, "stereo": None, "n_attn_heads": 0}
-TINY = entries.Published("tiny", "for tests", WANTED, SOURCES, False, 1, records=(1, 2))
-TINY_SIMO = entries.Published("tiny-simo", "for tests", WANTED, SOURCES, True, 1, records=(1, 2))
+TINY = {"system": "bsrnn", "wanted": WANTED, "sources": list(SOURCES), "parameters": 1, "records": [1, 2]}
+PUBLISHED = {"tiny": {**TINY, "joint": False, "alike": ["vocals", "other"]}, "tiny-simo": {**TINY, "joint": True}}
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +120,8 @@ def zenodo(tmp_path, monkeypatch):
     weights.install()
     monkeypatch.setenv("ASTEROID_BSRNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("asteroid_bsrnn.common.download.http.TIMEOUT", (2, 5))
-    for entry in (TINY, TINY_SIMO):
-        monkeypatch.setitem(zoo.MODELS, entry.name, entry)
+    (tmp_path / "published.yml").write_text(json.dumps(PUBLISHED))
+    monkeypatch.setitem(FAMILIES.entries, "tests", Family("tests", models=(), published=tmp_path / "published.yml"))
     with serve() as server:
         monkeypatch.setenv("ASTEROID_BSRNN_ZENODO_API", server.url + "/api")
         yield Zenodo(server)
@@ -340,7 +341,7 @@ def test_unknown_names_are_answered_with_the_nearest():
 
 @pytest.mark.parametrize("name", ["obsrnn", "obsrnn-simo", "bsrnn-large", "bsrnn-base"])
 def test_entries_describe_models_with_the_published_number_of_parameters(name):
-    entry = zoo.MODELS[name]
+    entry = zoo.find(name)
     known = {key: value for key, value in entry.wanted.items() if key != "bands"}
     with torch.device("meta"):
         parts = [
@@ -349,13 +350,15 @@ def test_entries_describe_models_with_the_published_number_of_parameters(name):
         ]
     assert sum(parameter.numel() for part in parts for parameter in part.parameters()) == entry.parameters
     assert all(entry.fits(part.get_model_args()) for part in parts)
-    others = [other for other in zoo.names() if other != name and "tiny" not in other]
-    assert not any(zoo.MODELS[other].fits(part.get_model_args()) for other in others for part in parts)
+    others = [other for other, known in zoo.entries().items() if other != name and known.system == "bsrnn"]
+    assert not any(zoo.find(other).fits(part.get_model_args()) for other in others for part in parts)
 
 
 def test_published_scores_average_to_the_published_mean():
-    for entry in zoo.MODELS.values():
-        for scores in filter(None, (entry.test_csdr, entry.validation_usdr)):
+    entries = [entry for entry in zoo.entries().values() if entry.system == "bsrnn"]
+    assert len(entries) == 4
+    for entry in entries:
+        for scores in (score["values"] for score in entry.scores):
             assert abs(sum(scores[source] for source in SOURCES) / 4 - scores["mean"]) <= 0.1  # all five were rounded
 
 

@@ -1,7 +1,9 @@
 """``asteroid-bsrnn download NAME``: a published model into the cache, or into a file."""
 
+import argparse
 
-def add_parser(subparsers):
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``download`` to the console command."""
     parser = subparsers.add_parser("download", help="fetch a published model (see `models`)")
     parser.add_argument("name", help="name of the model, e.g. obsrnn")
@@ -9,26 +11,39 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came from where under which licence."""
-    from ..weights import published as zoo
     from ..common.errors import UserError
+    from ..weights import published
 
     suffix = args.out.rpartition(".")[2] if args.out else None
     if suffix not in (None, "safetensors", "pth"):
         raise UserError(f"{args.out}: the name must end in .safetensors or .pth")
-    found = zoo.download(args.name)
-    print(f"{args.name}: {found['title']} ({found['url']})")
-    print(f"licence: {found['licence']}")
-    for part in found["checkpoints"]:
-        print(f"  {', '.join(part['sources'])}: {part['member']} (SHA-256 {part['sha256'][:16]}...)")
+    members = published.find(args.name).members
+    if members and args.out:
+        raise UserError(f"{args.name} is made of {', '.join(members)}: each of them can be written as a file")
+    for name in members or (args.name,):
+        _fetch(name)
     if args.out:
-        _write(zoo.load_conf(args.name), args.out, suffix)
+        _write(published.load_conf(args.name), args.out, suffix)
         print(f"wrote {args.out}")
     return 0
 
 
-def _write(conf, out, suffix):
+def _fetch(name: str) -> None:
+    from ..weights import published
+
+    found = published.download(name)
+    print(f"{name}: {found['title']} ({found['url']})")
+    print(f"licence: {found['licence']}")
+    entry = published.find(name)
+    if not entry.records and entry.checksum is None:
+        print("nobody states a checksum of this file, so none was compared")
+    for part in found["checkpoints"]:
+        print(f"  {', '.join(part['sources'])}: {part['member']} (SHA-256 {part['sha256'][:16]}...)")
+
+
+def _write(conf: dict, out: str, suffix: str) -> None:
     import torch
 
     from ..common.files import atomic_path

@@ -1,48 +1,81 @@
 """``asteroid-bsrnn models``: the published models that can be had by name."""
 
+import argparse
+from typing import Any, Optional
 
-def add_parser(subparsers):
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``models`` to the console command."""
     parser = subparsers.add_parser("models", help="list the published models that can be had by name")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print the table."""
     import json
 
-    from ..weights import published as zoo
+    from ..weights import published
 
-    rows = [_row(entry, zoo.manifest(name)) for name, entry in zoo.MODELS.items()]
+    rows = [_row(entry, published.manifest(name)) for name, entry in published.entries().items()]
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for row in rows:
-        print(f"{row['name']}: {row['description']}")
-        print(f"    sources    {', '.join(row['sources'])}")
-        print(f"    size       {row['parameters'] / 1e6:.1f} M parameters, {row['megabytes']} MB")
-        print(f"    licence    {row['licence']}")
-        for key, label in (("test_csdr", "test cSDR"), ("validation_usdr", "valid uSDR")):
-            scores = "  ".join(f"{source} {value}" for source, value in row[key].items())
-            print(f"    {label:<11}{scores + ' dB (published)' if scores else 'not published'}")
-        print(f"    from       {row['from']}\n")
+        print("\n".join(_lines(row)) + "\n")
     print("asteroid-bsrnn separate SONG -o DIR --model NAME fetches a model when it is first needed.")
     return 0
 
 
-def _row(entry, manifest):
-    unread = "as the record states it, shown when it is downloaded"
-    records = ", ".join(str(number) for number in entry.records)
+def _row(entry: Any, manifest: Optional[dict[str, Any]]) -> dict[str, Any]:
+    size = entry.size if entry.size else 4 * entry.parameters if entry.parameters else None
     return {
         "name": entry.name,
-        "description": entry.description,
-        "sources": list(entry.sources),
+        "description": entry.description or entry.note,
+        "system": entry.system,
+        "model": entry.model,
+        "sources": list(entry.sources or ()),
         "parameters": entry.parameters,
-        "megabytes": round(entry.parameters * 4 / 1e6),
-        "licence": manifest["licence"] if manifest else unread,
-        "test_csdr": entry.test_csdr,
-        "validation_usdr": entry.validation_usdr,
+        "megabytes": round(size / 1e6) if size else None,
+        "data": entry.data,
+        "licence": manifest["licence"] if manifest else entry.licence,
+        "scores": list(entry.scores),
+        "inference": dict(entry.inference),
+        "members": list(entry.members),
+        "checksum": entry.checksum,
         "downloaded": manifest is not None,
-        "from": manifest["url"] + " (downloaded)" if manifest else f"Zenodo record {records}",
+        "public": entry.public,
+        "from": _origin(entry, manifest),
     }
+
+
+def _origin(entry: Any, manifest: Optional[dict[str, Any]]) -> str:
+    if entry.file:
+        return "the package itself"
+    if manifest:
+        return manifest["url"] + " (downloaded)"
+    if entry.members:
+        return "its members " + ", ".join(entry.members)
+    if entry.records:
+        return "Zenodo record " + ", ".join(str(number) for number in entry.records)
+    if entry.hub:
+        return f"https://huggingface.co/{entry.hub}"
+    return entry.address[0][0] if entry.address else "no public address"
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    sizes = [f"{row['parameters'] / 1e6:.1f} M parameters"] if row["parameters"] else []
+    sizes += [f"{row['megabytes']} MB"] if row["megabytes"] is not None else []
+    lines = [f"{row['name']}: {row['description'] or row['system']}"]
+    lines.append(f"    sources    {', '.join(row['sources']) or 'not stated'}")
+    lines.append(f"    size       {', '.join(sizes) or 'not stated'}")
+    lines.append(f"    data       {row['data']}")
+    lines.append(f"    licence    {row['licence']}")
+    lines += [f"    scores     {_score(score)}" for score in row["scores"]] or ["    scores     not published"]
+    lines.append(f"    from       {row['from']}")
+    return lines
+
+
+def _score(score: dict[str, Any]) -> str:
+    values = "  ".join(f"{name} {value}" for name, value in (score.get("values") or {}).items())
+    return f"{values} ({score['metric']}; {score.get('source') or 'source not stated'})"

@@ -1,16 +1,23 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
-import fcntl
+import errno
 import json
 import math
 import os
 import re
 import secrets
+import shutil
 import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and leftovers stay
+    fcntl = None
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
 
 
@@ -26,16 +33,29 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
-    with open(partial, "wb") as mine:
-        try:
-            _lock(mine)
+    partial = _beside(path, f".partial{path.suffix}")
+    try:
+        with _held(partial):
             yield partial
-            with open(partial, "rb") as written:
-                os.fsync(written.fileno())
+            _to_disk(partial)
             os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
+            error.filename = str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(partial):
+    """Hold a lock on the file that is being written, so that nobody takes it for a leftover."""
+    if fcntl is None:
+        yield
+        return
+    with open(partial, "wb") as mine:
+        _lock(mine)
+        yield
 
 
 def remove_leftovers(folder):
@@ -45,7 +65,7 @@ def remove_leftovers(folder):
     files stay.
     """
     for path in Path(folder).glob(".*.partial*"):
-        if _PARTIAL.fullmatch(path.name) and path.is_file():
+        if fcntl is not None and _PARTIAL.fullmatch(path.name) and path.is_file():
             with open(path, "rb") as found:
                 if _lock(found):
                     path.unlink(missing_ok=True)
@@ -63,6 +83,67 @@ def _lock(file):
 def nfc(name: str) -> str:
     """A name in Unicode's composed form: file systems and archives disagree on how they store an accent."""
     return unicodedata.normalize("NFC", name)
+
+
+@contextmanager
+def atomic_paths(paths):
+    """Yield temporary paths for several files that appear together when the block succeeds, or not at all.
+
+    The temporary names end in ``.partial``: no search for files of a kind finds them. If one of the files cannot appear,
+    those that did are taken away and the old ones put back.
+
+    Args:
+        paths (list of Path): where the files shall appear. Their folders are created when missing.
+    """
+    partials = [_beside(path, ".partial") for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partials
+        for partial in partials:
+            _to_disk(partial)
+        _replace_all(partials, paths)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+def _replace_all(partials, paths):
+    olds, placed = [_beside(path, ".old") for path in paths], []
+    try:
+        for partial, path, old in zip(partials, paths, olds):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
+            kept = path.exists() and _keep(path, old)
+            placed.append((path, old if kept else None))
+            os.replace(partial, path)
+    except BaseException:
+        for path, old in placed:
+            os.replace(old, path) if old else path.unlink(missing_ok=True)
+        raise
+    finally:
+        for old in olds:
+            old.unlink(missing_ok=True)
+
+
+def _keep(path, old):
+    """Give a file a second name, or copy it where a disk has no such thing."""
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old)
+    return True
+
+
+def _beside(path, ending):
+    """A hidden name in the folder of a path that is not taken."""
+    stem = os.fsdecode(os.fsencode(path.stem)[:80])
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+
+
+def _to_disk(path):
+    with open(path, "r+b") as written:  # Windows flushes no file that is open for reading
+        os.fsync(written.fileno())
 
 
 def write_text(path, text):
@@ -91,3 +172,28 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
+
+
+@contextmanager
+def full_disk_explained(folder):
+    """Turn "no room" from the block, whatever file it was for, into a :class:`UserError` with the way on.
+
+    Args:
+        folder (str or Path): where the block writes; named if the error itself names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise UserError(no_room(error.filename or folder, error.strerror)) from error
+
+
+def no_room(path, reason):
+    """Sentence for a file of an experiment that could not be written: which, why, how full its disk is, the way on."""
+    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"{path} could not be written ({reason}; {free:.1f} MB are free on its disk); what was saved before stays: "
+        "make room and run the same command again to continue from it"
+    )

@@ -6,6 +6,7 @@ import io
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -33,6 +34,22 @@ FREE = (  # where and how fast, not what: may differ at any time
 NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
     "task.name": ("music", "speech"),
     "task.groups": (None,),
+    "task.less": (None,),
+    "data.standardise": (False,),
+    "data.gate_db": (None,),
+    "data.gate_level": ("rms",),
+    "optim.amsgrad": (False,),
+    "optim.warmup_steps": (None,),
+    "optim.plateau_start": (None,),
+    "inference.margin": (0.0,),
+    "inference.standardise": (False,),
+    "inference.shifts": (0,),
+    "inference.shift": (0.5,),
+    "inference.shift_seed": (0,),
+    "training.init_from": (None,),
+    "training.strict": (True,),
+    "training.freeze": (None,),
+    "optim.lr_factors": (None,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
 
@@ -132,7 +149,17 @@ class RunRecord:
     def __init__(self, folder, conf, defaults=None):
         self.folder, self.conf, self.defaults = Path(folder), plain(conf), defaults
         self.conf_path, self.path = self.folder / "conf.yml", self.folder / "run.json"
-        self.values = read_json(self.path) if self.path.exists() else {}
+        self.values = self._read() if self.path.exists() else {}
+
+    def _read(self):
+        way = "restore it from a copy, or remove it to go on without it"
+        try:
+            values = read_json(self.path)
+        except UserError as error:
+            raise UserError(f"{error}; {way}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{self.path} is not the record of a run; {way}")
+        return values
 
     def changes(self, allow_changes=False):
         """Differences to the configuration that the folder already holds (see :func:`compare`)."""
@@ -146,10 +173,13 @@ class RunRecord:
             return {}
         return compare(known, self.conf, allow_changes, self.folder, self.defaults)
 
+    def write_conf(self):
+        """Write ``conf.yml`` alone."""
+        write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
+
     def begin(self, **values):
         """Write both files at the start of a run or of its continuation."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
+        self.write_conf()
         first = {"started": now(), "resumed": []}
         about = {**commit(), "versions": versions(), "command": list(sys.argv), "conf": self.conf}
         self.values = {**first, **self.values, **about, **values, "status": "running", "ended": None}
@@ -158,6 +188,27 @@ class RunRecord:
     def update(self, **values):
         self.values.update(values)
         write_json(self.path, self.values)
+
+    def end(self, **values):
+        """Note how a run ended. A full disk has room for one word at least: "running" becomes "failed", in its place.
+
+        Raises:
+            OSError: if that was all.
+        """
+        try:
+            self.update(**values)
+        except OSError:
+            with suppress(OSError):
+                self._overwrite(b'\n  "status": "running",', b'\n  "status": "failed", ')
+            raise
+
+    def _overwrite(self, old, new):
+        """Put ``new`` for ``old``, of the same length, without a second file."""
+        with open(self.path, "r+b") as file:
+            place = file.read().find(old)
+            if place >= 0:
+                file.seek(place)
+                file.write(new)
 
 
 def write_history(path, rows):

@@ -1,18 +1,35 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
-from .afrcnn import AFRCNN, SFRCNN
-from .bsrnn import BSRNN
-from .dual_path import ADPRNNTasNet, ASandglasset, Sandglasset, SDPRNNTasNet
+from . import (
+    afrcnn,
+    bsrnn,
+    demucs,
+    dual_path,
+    host,
+    locoformer,
+    presunet,
+    roformer,
+    scnet,
+    sepreformer,
+    spectral,
+    tfc_tdf,
+)
+from .afrcnn.network import AFRCNN, SFRCNN
+from .bsrnn.network import BSRNN
+from .demucs import Demucs, HDemucs, HTDemucs
+from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet
+from .dual_path.sandglasset import ASandglasset, Sandglasset
 from .family import FAMILIES, Family
+from .locoformer import TFLocoformer
 from .names import get, register_model
-from .roformer import FAMILY as ROFORMER
+from .presunet import PResUNet
 from .roformer import BSRoFormer, MelBandRoFormer
-from .spectral import DPCL, UPITBLSTM, Chimera
+from .scnet import SCNet
+from .sepreformer import SepReformer
+from .spectral.deep_clustering import DPCL, Chimera
+from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
-from .tfc_tdf import FAMILY as TFC_TDF
+from .system import SeparationSystem
 from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
-
-for _model in (BSRNN, StemSeparator, AFRCNN, SFRCNN, ADPRNNTasNet, SDPRNNTasNet, Sandglasset, ASandglasset, UPITBLSTM, DPCL, Chimera):
-    register_model(_model)
 
 
 def register_family(family: Family) -> Family:
@@ -26,5 +43,9 @@ def register_family(family: Family) -> Family:
     return FAMILIES.register(family)
 
 
-for _family in (ROFORMER, TFC_TDF):
-    register_family(_family)
+register_model(StemSeparator)
+register_model(SeparationSystem)
+# One line for each family: its folder among the imports above, and here.
+_FOLDERS = (bsrnn, afrcnn, dual_path, spectral, roformer, tfc_tdf, demucs, presunet, scnet, sepreformer, locoformer, host)
+for _folder in _FOLDERS:
+    register_family(_folder.FAMILY)

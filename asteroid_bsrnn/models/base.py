@@ -32,6 +32,7 @@ class SeparationModel(BaseModel):
         level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
         activation_checkpointing (bool or None): recompute inner parts in the backward pass instead of keeping them; None
             where a model cannot.
+        auxiliary_modules (tuple of str): names of parts that only the training loss needs; they are not counted.
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
@@ -42,6 +43,7 @@ class SeparationModel(BaseModel):
     multiple: Optional[int] = None
     level_equivariant: bool = False
     activation_checkpointing: Optional[bool] = None
+    auxiliary_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -157,8 +159,16 @@ def as_model(module: torch.nn.Module) -> Any:
     return module if isinstance(module, SeparationModel) else AdoptedModel(module)
 
 
-def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) -> torch.Tensor:
+def run_batch(
+    module: torch.nn.Module, wav_BCL: torch.Tensor, groups: Optional[list[list[int]]] = None, **options: Any
+) -> torch.Tensor:
     """Any model on a batch of any number of channels, whatever the rank that it returns.
+
+    Args:
+        module: the model.
+        wav_BCL: mixtures.
+        groups: channels that it hears together, where it reads a fixed number; consecutive ones if None.
+        **options: for its ``forward``.
 
     Shape:
         (batch, channels, time) -> (batch, n_src, channels, time)
@@ -166,7 +176,7 @@ def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) ->
     Raises:
         ValueError: if what it returns are no estimates of the mixture.
     """
-    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels)
+    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels, groups)
 
 
 def _four_axes(wav_BCL: torch.Tensor, estimate: Any) -> torch.Tensor:
@@ -239,3 +249,10 @@ def as_mixtures(wav):
     if wav.numel() == 0:
         raise ValueError(f"an empty mixture cannot be separated, got shape {tuple(wav.shape)}")
     return wav.reshape(1, -1) if wav.ndim == 1 else wav.reshape(wav.shape[0], -1)
+
+
+def count_params(model: torch.nn.Module) -> int:
+    """Trainable parameters of any module, without parts that only the training loss needs."""
+    auxiliary = getattr(model, "auxiliary_modules", ())
+    counted = (value for name, value in model.named_parameters() if name.split(".")[0] not in auxiliary)
+    return sum(parameter.numel() for parameter in counted if parameter.requires_grad)

@@ -31,6 +31,7 @@ class Adapter:
         model: the class that the weights become.
         suffixes: endings of files that are no PyTorch or safetensors file and that :meth:`read` reads (``(".onnx",)``).
         needs_settings: whether the weights alone cannot say how the network is built.
+        mark: a weight by which people know the format, for messages.
     """
 
     name: ClassVar[str]
@@ -38,6 +39,7 @@ class Adapter:
     model: ClassVar[type]
     suffixes: ClassVar[tuple[str, ...]] = ()
     needs_settings: ClassVar[bool] = False
+    mark: ClassVar[str] = ""
 
     def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
         """(state, settings) out of a file of this format's own container; None where the usual containers are used.
@@ -123,6 +125,12 @@ class Family:
 
 
 FAMILIES = Registry("family")
+
+
+def demo_arguments(model_name: str) -> dict[str, Any]:
+    """Constructor arguments of a demonstration size; none for a class whose family brings none, which keeps its own."""
+    sizes = {name.lower(): dict(args) for family in FAMILIES.values() for name, args in (family.demo or {}).items()}
+    return sizes.get(model_name.lower(), {})
 
 
 def adapters() -> list[Adapter]:

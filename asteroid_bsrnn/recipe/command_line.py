@@ -1,18 +1,19 @@
 """What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
 import argparse
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from .. import losses
-from ..experiment.energy import Ledger
-from ..models.names import named_arguments
-from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
-from .overrides import parse_overrides, split_overrides
 from ..common.errors import UserError
-from ..common.files import read_json, remove_leftovers
+from ..common.files import full_disk_explained, read_json, remove_leftovers
+from ..experiment.energy import Ledger
 from ..experiment.run import RunRecord, changed_from, now
+from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
+from ..training.state.mending import refuse_damaged
+from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
+from .overrides import parse_overrides, split_overrides
 from .preflight import preflight
 from .repeat import repeat
 
@@ -21,9 +22,10 @@ def recipe_parser(description):
     """Argument parser with the options by which a recipe picks its configuration."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--exp_dir", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--variant", help="file in local/variants, without .yml")
+    parser.add_argument("--variant", help="file in local/variants, without .yml, or the path of one")
     parser.add_argument("--protocol", default="published", choices=PROTOCOLS)
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="YAML file laid over the variant")
+    parser.add_argument("--demo", action="store_true", help="give the model the demonstration size of its family")
     add_overrides(parser, "single values, laid over all")
     parser.add_argument("--seed", type=int, help="short for --set training.seed=SEED")
     parser.add_argument("--repeat", default="", metavar="RUN_JSON", help="take everything from an earlier run")
@@ -61,7 +63,7 @@ def recipe_conf(args, recipe_dir):
         for note in notes:
             print(f"note on {args.repeat}: {note}")
     else:
-        conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol)
+        conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
     conf = merge(conf, parse_overrides(split_overrides([args.resume_with]), conf), origin="--resume_with")
     preflight(conf, recipe_dir)
     if info["variant"] in (None, *variant_names(recipe_dir)):
@@ -121,7 +123,7 @@ class ExperimentRecord:
         allow_changes (bool): whether values may differ from those that the folder was begun with.
 
     Raises:
-        UserError: if the folder holds another configuration.
+        UserError: if the folder holds another configuration, or the folder of a model cannot be continued.
     """
 
     def __init__(self, exp_dir, conf, info, names, allow_changes=False):
@@ -131,6 +133,9 @@ class ExperimentRecord:
         record = RunRecord(exp_dir, conf, section_defaults(conf))
         remove_leftovers(exp_dir)
         changes, models = record.changes(allow_changes), record.values.get("models", {})
+        joined = (exp_dir / "best_model.pth").exists()
+        for name in names:
+            refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
         if changes or any(models.get(name, {}).get("status") != "finished" for name in names):
             self.record = record
             record.begin(seed=conf["training"]["seed"], **info)
@@ -139,10 +144,15 @@ class ExperimentRecord:
         return self
 
     def __exit__(self, kind, error, trace):
-        if self.record:
-            stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
-            status = "finished" if kind is None else "interrupted" if stopped else "failed"
-            self.record.update(models=self._models(), status=status, ended=now())
+        if self.record is None:
+            return
+        stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
+        status = "finished" if kind is None else "interrupted" if stopped else "failed"
+        with full_disk_explained(self.record.folder) if kind is None else suppress(OSError, UserError):
+            self.record.end(models=self._models(), status=status, ended=now())
+        if isinstance(error, OSError):
+            with full_disk_explained(self.record.folder):
+                raise error
 
     def finished(self, name, summary):
         """Note the outcome of one model."""

@@ -3,11 +3,15 @@
 A configuration has two levels, section and key (``plugins`` and ``logging`` are lists). ``local/conf.yml`` of a recipe is complete: every key that exists
 stands there with its unit and its origin. Everything else says only what differs, in this order, later ones win::
 
-    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
+    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- local/controlled.yml (protocol)
+    <- overlay files <- overrides
 
 Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
 Two sections are open: the keys of ``model`` are the constructor arguments of the class that ``model_name`` names, those
 of ``loss`` the arguments of the loss called ``name``; a file that names another starts the section afresh.
+
+The section ``per_source`` says what differs for the model of one source or group: ``{bass: {model.n_fft: 16384}}``. What a
+later file says for all replaces it.
 """
 import copy
 from difflib import get_close_matches
@@ -18,11 +22,15 @@ import yaml
 from .. import losses, models
 from ..common.errors import UserError
 from ..common.plugins import load_plugins
+from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
+from ..models.system import SeparationSystem
 from .overrides import Loader, parse_overrides
 
-PROTOCOLS = ("published", "corrected")
+PROTOCOLS = ("published", "corrected", "controlled")
+UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under the variant, and over it
+PER_SOURCE = "per_source"
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
 
@@ -56,16 +64,18 @@ def variant_names(recipe_dir):
     return sorted(path.stem for path in (Path(recipe_dir) / "local" / "variants").glob("*.yml"))
 
 
-def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published"):
+def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published", demo=False):
     """The configuration of one experiment.
 
     Args:
         recipe_dir (str or Path): folder with ``local/conf.yml`` and ``local/variants/``.
-        variant (str, optional): name of a file in ``local/variants``, without ``.yml``.
+        variant (str, optional): name of a file in ``local/variants``, without ``.yml``, or the path of any such file.
         overrides (dict or list of str, optional): ``{"section": {"key": value}}`` or ``"section.key=value"`` with
             the value in YAML.
         overlays (iterable of path): YAML files laid over the variant, e.g. the demo's sizes.
-        protocol (str): ``"published"`` or ``"corrected"`` (``local/corrected.yml``).
+        protocol (str): ``"published"``, ``"corrected"`` (``local/corrected.yml``, under the variant) or ``"controlled"``
+            (``local/controlled.yml``, over it).
+        demo (bool): give the model the demonstration size of its family.
 
     Returns:
         dict: ``{section: {key: value}}``, complete and checked.
@@ -82,13 +92,25 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
     load_plugins(conf.get("plugins", ()), str(local / "conf.yml"))
     for section in OPEN.keys() & conf.keys() | {"model"}:
         _check_open(section, conf, local / "conf.yml")
-    layers = [local / "corrected.yml"] if protocol == "corrected" else []
+    own = local / f"{protocol}.yml"
+    if protocol in UNDER | OVER and not own.is_file():
+        raise UserError(f"{recipe_dir} has no protocol {protocol!r}: there is no {own}")
+    layers = [own] if protocol in UNDER else []
     if variant is not None:
-        _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
-        layers.append(local / "variants" / f"{variant}.yml")
+        layers.append(_variant_file(recipe_dir, variant))
+    layers += [own] if protocol in OVER else []
     for path in [*layers, *overlays]:
         conf = merge(conf, read_yaml(path), origin=path)
+    if demo:
+        conf = merge(conf, {"model": demo_arguments(conf["model"]["model_name"])}, origin="demonstration")
     return merge(conf, parse_overrides(overrides, conf), origin="override")
+
+
+def _variant_file(recipe_dir, variant):
+    if str(variant).endswith((".yml", ".yaml")):
+        return Path(variant)
+    _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
+    return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
 
 
 def merge(conf, changes, origin):
@@ -106,6 +128,9 @@ def merge(conf, changes, origin):
         _known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
+        if section == PER_SOURCE:
+            continue
+        _forget(conf.get(PER_SOURCE) or {}, section, keys)
         if section in OPEN:
             name_key = OPEN[section]
             if keys.get(name_key, conf[section][name_key]) != conf[section][name_key]:
@@ -116,7 +141,46 @@ def merge(conf, changes, origin):
         for key, value in keys.items():
             _known("key", key, conf[section], f"in section {section!r} of {origin}")
             conf[section][key] = _typed(value, conf[section][key], f"{origin}: {section}.{key}")
+    for name, values in changes.get(PER_SOURCE, {}).items():
+        _check_per_source(conf, name, values, origin)
+        conf[PER_SOURCE].setdefault(name, {}).update(copy.deepcopy(values))
     return conf
+
+
+def _forget(per_source, section, keys):
+    """What is said for all now no longer differs for a source; another loss or model makes all of its keys void."""
+    whole = section in OPEN and OPEN[section] in keys
+    for values in per_source.values():
+        for dotted in [dotted for dotted in values if dotted.partition(".")[0] == section]:
+            if whole or dotted.partition(".")[2] in keys:
+                del values[dotted]
+    for name in [name for name, values in per_source.items() if not values]:
+        del per_source[name]
+
+
+def _check_per_source(conf, name, values, origin):
+    """UserError unless ``values`` are settings ``section.key`` that the models of ``name`` could have."""
+    _known("source", name, [known for known, _ in experiments(conf)], f"in section {PER_SOURCE!r} of {origin}")
+    if not isinstance(values, dict):
+        raise UserError(f"{origin}: {PER_SOURCE}.{name} needs entries such as model.n_fft: 4096, got {values!r}")
+    merge({**conf, PER_SOURCE: {}}, nested(values, f"{origin}: {PER_SOURCE}.{name}"), origin)
+
+
+def nested(values, origin):
+    """``{"section.key": value}`` -> ``{"section": {"key": value}}``."""
+    found = {}
+    for dotted, value in values.items():
+        section, dot, key = str(dotted).partition(".")
+        if not (dot and key):
+            raise UserError(f"{origin}: expected section.key, got {dotted!r}")
+        found.setdefault(section, {})[key] = copy.deepcopy(value)
+    return found
+
+
+def conf_of(conf, name):
+    """The configuration of the model called ``name``, one of :func:`experiments`: with what differs for it."""
+    values = (conf.get(PER_SOURCE) or {}).get(name) or {}
+    return {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]} if values else conf
 
 
 def _known(kind, name, known, where=""):
@@ -207,10 +271,21 @@ def _built(conf, source):
     if source is not None:
         _known("source", source, [name for name in named if name] or conf["task"]["sources"])
     if source in named:
-        return _music_model(conf["model"], named[source])
+        return _music_model(conf_of(conf, source)["model"], named[source])
     if None in named:
         return _music_model(conf["model"], named[None])
-    return StemSeparator([_music_model(conf["model"], sources) for sources in named.values()])
+    return join_models(conf, [_music_model(conf_of(conf, name)["model"], sources) for name, sources in named.items()])
+
+
+def join_models(conf, members):
+    """The models of all :func:`experiments`, in their order, as one separator."""
+    less = conf["task"].get("less")
+    if not less:
+        return StemSeparator(members)
+    names = [name for name, _ in experiments(conf)]
+    for name in less:
+        _known("model", name, names, "in task.less")
+    return SeparationSystem(members, less=[less.get(name) for name in names])
 
 
 def _music_model(section, sources):

@@ -7,18 +7,18 @@ import torch
 from asteroid.models import BaseModel
 
 from ..common.errors import UserError
-from ..common.files import atomic_path, read_json, write_json
+from ..common.files import read_json, write_json
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
-from ..models import StemSeparator
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
+from ..training.state.checkpoints import write_torch
 from ..weights import load_model
-from .configuration import build_model, experiments, load_conf, merge, read_yaml
+from .configuration import build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .preflight import check_inference
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
@@ -32,7 +32,7 @@ def prepare(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, _ = recipe_conf(args, recipe_dir)
     data = music_data(conf, recipe_dir)
-    lists = [] if data.lists_dir is None else [data.lists_dir / f"{name}_train.csv" for name in conf["task"]["sources"]]
+    lists = data.list_paths
     if args.what == "lists":
         with measured(args.exp_dir, "preparation", conf["energy"], all(path.exists() for path in lists)):
             data.index()
@@ -60,7 +60,8 @@ def train(recipe_dir, argv=None):
             if is_first_process():
                 print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
             noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
-            record.finished(name, _train_one(conf, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
+            own = conf_of(conf, name)
+            record.finished(name, _train_one(own, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
         if is_first_process():
             _join(conf, args.exp_dir)
 
@@ -91,9 +92,8 @@ def _join(conf, exp_dir):
         best = {name: read_json(exp_dir / name / "best_k_models.json") for name in names}
         best = {f"{name}/{path}": value for name, paths in best.items() for path, value in paths.items()}
         write_json(exp_dir / "best_k_models.json", best)
-        separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
-        with atomic_path(exp_dir / "best_model.pth") as partial_path, open(partial_path, "wb") as file:
-            torch.save(separator.serialize(), file)  # to a file object: the archive then does not hold the partial name
+        separator = join_models(conf, [BaseModel.from_pretrained(str(file)) for file in files])
+        write_torch(separator.serialize(), exp_dir / "best_model.pth")
 
 
 def _trained_model(exp_dir, conf):
@@ -110,7 +110,7 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference or whole")
+    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference, trim or whole")
     parser.add_argument("--segment", default="", help="s")
     parser.add_argument("--hop", default="", help="s, for ola and ola_reference")
     parser.add_argument("--median_rule", default="numpy", choices=MEDIAN_RULES, help="over frames; lower: as published")

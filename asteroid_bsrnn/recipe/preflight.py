@@ -12,7 +12,7 @@ from ..separation.segments import apply_segments, make_plan
 from ..training.feed.sampling import make_loader
 from ..training.optimization import make_optim
 from ..training.options import TrainingOptions, call_with_section
-from .configuration import experiments, task_name
+from .configuration import PER_SOURCE, conf_of, experiments, task_name
 
 
 def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
@@ -28,9 +28,16 @@ def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
     """
     if task_name(conf) == "music":
         check_sources(conf, recipe_dir)
-        check_inference(conf)
     else:
         speech_data(conf, recipe_dir)
+    for own in [conf, *(conf_of(conf, name) for name in conf.get(PER_SOURCE) or {})]:
+        _check_run(own)
+
+
+def _check_run(conf):
+    """How one model is trained and used."""
+    if task_name(conf) == "music":
+        check_inference(conf)
     options = call_with_section(TrainingOptions, "training", conf)
     one = [torch.nn.Parameter(torch.zeros(1))]
     call_with_section(make_optim, "optim", conf, one, options.effective_batch, options.mode)
@@ -56,7 +63,7 @@ def check_inference(conf: dict) -> None:
     check_types(section, apply_segments, "inference")
     if section.get("batch", 1) < 1:
         raise UserError(f"inference.batch must be 1 or more, not {section['batch']!r}")
-    plan = {key: value for key, value in section.items() if key in ("scheme", "segment", "overlap", "hop", "window")}
+    plan = {key: value for key, value in section.items() if key in ("scheme", "segment", "overlap", "hop", "window", "margin")}
     try:
         make_plan(int(conf["model"].get("sample_rate", 44100)), **plan)
     except ValueError as error:

@@ -20,7 +20,7 @@ from .published import SOURCES
 from .published.drawn import write_published
 from .tables.score_cells import difference_table, score_table
 from .figures.spectrogram import draw_triptych
-from .tables.speech_tables import afrcnn_table, table_s1
+from .tables.speech_tables import afrcnn_table, table_s1, today_table
 from .tables.cells import Table
 from .figures.curves import draw_learning, draw_runs, validation_scores
 
@@ -113,7 +113,7 @@ def _beside_published(document, experiments, seed):
             document.table(table)
         _pareto(document, music)
     if speech:
-        for table in (table_s1(speech, seed), afrcnn_table(speech, seed)):
+        for table in (table_s1(speech, seed), afrcnn_table(speech, seed), today_table(speech, seed)):
             document.table(table)
             document.figure(draw_table(table), table.name, f"{table.title}, as a picture")
 

@@ -82,6 +82,20 @@ def gather(fabric, value):
     return found
 
 
+def on_first_rank(fabric, function, *args):
+    """``function(*args)`` on the first rank alone; its result, or its :class:`UserError`, on every rank."""
+    found = None, None
+    if fabric.is_global_zero:
+        try:
+            found = function(*args), None
+        except UserError as error:
+            found = None, str(error)
+    value, refusal = fabric.broadcast(found)
+    if refusal is not None:
+        raise UserError(refusal)
+    return value
+
+
 def peak_memory(device):
     """Largest memory in bytes that this process has used: on the GPU, else of the whole process."""
     if device.type == "cuda":

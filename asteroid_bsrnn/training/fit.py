@@ -2,31 +2,34 @@
 import os
 import signal
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from ..experiment.energy import Ledger, make_meter
 from ..common.errors import UserError
-from ..common.files import remove_leftovers
+from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
-from ..models.base import as_model
-from .feed.batching import largest_batch, split_batch
-from .loggers import Log
 from ..common.precision import PRECISIONS, choose_precision, supports
-from .devices import choose_devices, gather, make_fabric, peak_memory
+from ..experiment.energy import Ledger, make_meter
+from ..experiment.run import RunRecord, now
+from ..models.base import as_model, count_params
+from .autocast import Precision
+from .devices import choose_devices, gather, make_fabric, on_first_rank, peak_memory
+from .feed.batching import largest_batch, split_batch
+from .feed.ring import collate
+from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
+from .loggers import Log
 from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section, section_defaults
-from .autocast import Precision
-from ..experiment.run import RunRecord, now
-from .state.checkpoints import Checkpoints, exclusive
-from .feed.ring import collate
-from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
+from .starting import freeze, start_from
+from .state.checkpoints import Checkpoints, exclusive, load
+from .state.mending import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .state.state import RunState
 from .systems import MusicSystem
+
 
 def training_options(conf) -> TrainingOptions:
     """Section ``training`` of a configuration, checked, for this machine too: call it before data are read.
@@ -88,7 +91,7 @@ def fit(
     if fabric.device.type == "cpu":
         keep_freed_memory()
     run = _Run(fabric, options, conf, exp_dir, dict(run_info or {}), ledger)
-    with ExitStack() as stack:
+    with full_disk_explained(exp_dir), ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(exclusive(exp_dir / "checkpoints"))
         return run.execute(model, train_set, val_set, loss_func, system_cls, allow_changes, stack)
@@ -112,29 +115,51 @@ class _Run:
 
     def execute(self, model, train_set, val_set, loss_func, system_cls, allow_changes, stack):
         changes = self.record.changes(allow_changes)
+        if is_finished(self.record, changes):
+            return self._finished(model)
         newest = self._newest_checkpoint()
+        if newest is None and self.options.init_from is not None:
+            report = print if self.fabric.is_global_zero else lambda text: None
+            self.info["init"] = start_from(model, self.options.init_from, self.options.strict, report)
+        if self.options.freeze:
+            freeze(model, self.options.freeze)
         loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
-        if newest:
-            state.restore(newest)
-            if state.finished() and self.record.values.get("status") == "finished" and state.exported():
-                state.load_best()
-                return state.summary("finished")
+        behind = self._restore(state, newest) if newest else False
+        if newest and state.finished() and self.record.values.get("status") == "finished":
+            return self._finished(model)
         loop.log = Log(self.exp_dir, self.fabric.is_global_zero, loop.progress.global_step)
         stack.callback(loop.log.close)
-        if self.fabric.is_global_zero:
-            self._begin(loop, newest, changes)
+        if newest is None:
+            self._save_first(state)
         if self.fabric.local_rank == 0:
             loop.meter = call_with_section(make_meter, "energy", self.conf, self.ledger, self.info.get("source"))
-        return self._train(loop, new=newest is None)
+        return self._train(loop, newest, changes, behind)
+
+    def _finished(self, model):
+        """Nothing is left to do: give the model its best weights."""
+        best = on_first_rank(self.fabric, mend_best, self.record)
+        if best is not None:
+            model.load_state_dict(load(best)["state_dict"])
+        return outcome(self.record)
 
     def _newest_checkpoint(self):
-        """Path that every rank loads; broken files are removed by the first rank before the others look."""
-        newest = None
+        """Path that every rank loads, None for a new run."""
+        newest = on_first_rank(self.fabric, newest_checkpoint, self.exp_dir, self.checkpoints)
         if self.fabric.is_global_zero:
             self.checkpoints.remove_partial()
             remove_leftovers(self.ledger.parent)
-            newest = self.checkpoints.newest()
-        return self.fabric.broadcast(newest)
+        return newest
+
+    def _restore(self, state, newest):
+        """Take up a checkpoint; whether the exports lack its last epoch."""
+        state.restore(newest)
+        return on_first_rank(self.fabric, exports_behind, self.exp_dir, state.progress)
+
+    def _save_first(self, state):
+        """Write the first checkpoint before ``run.json``: where that is, there once was something to continue from."""
+        if self.fabric.is_global_zero:
+            self.record.write_conf()
+        state.save()
 
     def _build(self, model, train_set, val_set, loss_func, system_cls):
         options, fabric = self.options, self.fabric
@@ -144,9 +169,10 @@ class _Run:
             model.activation_checkpointing = True
         model.to(fabric.device)
         optimizer, scheduler = call_with_section(
-            make_optim, "optim", self.conf, model.parameters(), options.effective_batch, options.mode
+            make_optim, "optim", self.conf, model.named_parameters(), options.effective_batch, options.mode
         )
         system = system_cls(model, optimizer, loss_func, None, config=self.conf)
+        system.complete = getattr(val_set, "complete", True)
         data = TolerantDataset(train_set, options.seed)
         split = split_batch(options.effective_batch, options.batch, fabric.world_size)
         if fabric.device.type == "cuda":
@@ -187,7 +213,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "precision": self.options.precision,
             "lr": loop.optimizer.param_groups[0]["lr"],
-            "n_params": sum(p.numel() for p in loop.system.model.parameters() if p.requires_grad),
+            "n_params": count_params(loop.system.model),
             "steps_per_epoch": loop.sampler.steps_per_epoch,
             **self.info,
         }
@@ -206,38 +232,51 @@ class _Run:
                 loop.log.line(f"changed since the run began: {key} from {old} to {new}")
         self.record.begin(**values)
 
-    def _train(self, loop, new):
-        status = "failed"
+    def _train(self, loop, newest, changes, behind):
         with _stop_signals(loop):
             try:
-                loop.run(new)
-                status = "finished"
-            except (Interrupted, KeyboardInterrupt):
-                status = "interrupted"
-                raise
-            finally:
-                stop_workers(loop.loader)
-                if loop.meter:
-                    loop.meter.stop(interrupted=status != "finished")
                 if self.fabric.is_global_zero:
-                    self._end(loop, status)
-        return loop.state.summary(status)
+                    self._begin(loop, newest, changes)
+                loop.run(behind)
+            except BaseException as error:
+                stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+                with suppress(OSError, UserError):  # a full disk again: what is said is the first error
+                    self._close(loop, "interrupted" if stopped else "failed")
+                raise
+            self._close(loop, "finished")
+        return loop.state.summary("finished")
+
+    def _close(self, loop, status):
+        """Stop what runs beside the training, and note how it ended; the note does not depend on the rest."""
+        try:
+            stop_workers(loop.loader)
+            if loop.meter:
+                loop.meter.stop(interrupted=status != "finished")
+        finally:
+            if self.fabric.is_global_zero:
+                self._end(loop, status)
 
     def _end(self, loop, status):
-        ledger, source = Ledger(self.ledger), self.info.get("source")
-        energy = {
-            "ledger": os.path.relpath(self.ledger, self.exp_dir),
-            "training_kwh": ledger.total("training", source),
-            "validation_kwh": ledger.total("validation", source),
-            "kwh_per_epoch": ledger.per_epoch(source),
-            "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
-        }
         summary = loop.state.summary(status)
         summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        memory = peak_memory(self.fabric.device)
-        self.record.update(**summary, ended=now(), energy=energy if loop.meter else None, peak_memory_bytes=memory)
+        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
+        self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
+
+    def _energy(self):
+        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
+        ledger, source = Ledger(self.ledger), self.info.get("source")
+        try:
+            return {
+                "ledger": os.path.relpath(self.ledger, self.exp_dir),
+                "training_kwh": ledger.total("training", source),
+                "validation_kwh": ledger.total("validation", source),
+                "kwh_per_epoch": ledger.per_epoch(source),
+                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
+            }
+        except UserError:
+            return None
 
 
 @contextmanager

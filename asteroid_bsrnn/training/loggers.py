@@ -1,5 +1,6 @@
 """What the user sees of a run: plain lines, a progress bar on a terminal, TensorBoard where it is installed."""
 import sys
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -51,4 +52,5 @@ class Log:
     def close(self):
         self.stop_bar()
         if self.board is not None:
-            self.board.close()
+            with suppress(OSError):  # a full disk, which the run has told about
+                self.board.close()

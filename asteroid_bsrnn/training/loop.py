@@ -10,6 +10,7 @@ from torch import nn
 from ..common.errors import UserError
 from .devices import gather
 from .faults import FaultPolicy, Rollback
+from .optimization import warmed_up, warmup_factor
 from .state.checkpoints import load
 
 
@@ -62,16 +63,14 @@ class Loop:
     def progress(self):
         return self.state.progress
 
-    def run(self, new=True):
+    def run(self, behind=False):
         """Train until the epochs or the patience are used up; then the model holds the best weights.
 
         Args:
-            new (bool): nothing was restored, so that the first checkpoint is still to be written.
+            behind (bool): a kill may have come between the checkpoint and the files made from it.
         """
-        if new:
-            self.state.save()
-        else:
-            self.state.export()  # a kill may have come between a checkpoint and the files made from it
+        if behind:
+            self.state.export()
         while not self.state.finished():
             self.measure("training")
             self.train_epoch()
@@ -91,6 +90,7 @@ class Loop:
         self.sampler.set_position(progress.epoch, progress.step)
         self.log.start_bar(f"epoch {progress.epoch + 1}", self.sampler.steps_per_epoch, progress.step)
         self.system.train()
+        self.system.begin_epoch(progress.epoch + 1)
         start, parts = time.perf_counter(), []
         for part in self.loader if progress.step < self.sampler.steps_per_epoch else ():
             parts.append(part)
@@ -132,7 +132,8 @@ class Loop:
         numbers = torch.stack([loss * factor, norm.double()])
         loss, norm, n_failures, stop = self.over_ranks(numbers, len(messages), self.stop_signal)
         finite = bool(np.isfinite(loss) and np.isfinite(norm))
-        overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
+        with warmed_up(self.optimizer, progress.global_step):
+            overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
         self.optimizer.zero_grad(set_to_none=True)
         if finite:
             progress.loss_sum, progress.loss_steps = progress.loss_sum + loss, progress.loss_steps + 1
@@ -218,7 +219,7 @@ class Loop:
 
     @torch.no_grad()
     def scores(self):
-        """Mean over all recordings of each score; rank r takes every world-size-th recording from r on."""
+        """Mean of each score over the recordings that have it; rank r takes every world-size-th recording from r on."""
         fabric, own = self.fabric, {}
         self.system.eval()
         self.log.start_bar("validation", len(self.val_set))
@@ -233,14 +234,16 @@ class Loop:
                 raise Interrupted(128 + self.stop_signal)  # the end of the epoch's training is saved
         self.log.stop_bar()
         rows = dict(sorted(pair for part in gather(fabric, own) for pair in part.items()))
-        return {name: sum(row[name] for row in rows.values()) / len(rows) for name in rows[0]}
+        names = dict.fromkeys(name for row in rows.values() for name in row)
+        found = {name: [row[name] for row in rows.values() if name in row] for name in names}
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
     def enter_epoch(self, scores, val_seconds, improved):
         """Add the epoch to the history; one line for the user."""
         progress = self.progress
         row = {"epoch": progress.epoch + 1, "step": progress.global_step, "train_loss": progress.train_loss(), **scores}
         row.update(
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.optimizer.param_groups[0]["lr"] * warmup_factor(self.optimizer, max(0, progress.global_step - 1)),
             train_seconds=round(progress.train_seconds, 3),
             val_seconds=round(val_seconds, 3),
             skipped_steps=progress.skipped,

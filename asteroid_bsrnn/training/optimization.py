@@ -1,12 +1,15 @@
 """Optimizer and learning-rate schedule of the published protocols."""
+from contextlib import contextmanager
 from typing import Sequence
 
 import torch
 from asteroid.engine.optimizers import make_optimizer
 
 from ..common.errors import UserError
+from .starting import parameter_groups
 
 SCHEDULERS = ("step", "plateau", "none")
+WARMUP = "warmup_steps"  # key of the optimizer's groups
 
 
 def effective_lr(lr, lr_reference_batch, effective_batch):
@@ -26,16 +29,20 @@ def make_optim(
     eps: float = 1e-8,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    amsgrad: bool = False,
     scheduler: str = "step",
     step_size: int = 2,
     gamma: float = 0.98,
     plateau_factor: float = 0.5,
     plateau_patience: int = 5,
+    lr_factors: dict | None = None,
+    plateau_start: int | None = None,
+    warmup_steps: int | None = None,
 ):
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 
     Args:
-        parameters: what to train.
+        parameters: what to train: parameters, or pairs of a name and a parameter.
         effective_batch (int): items per optimizer step, over all devices and accumulated micro-batches.
         mode (str): ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
         optimizer (str): any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
@@ -45,18 +52,26 @@ def make_optim(
         eps (float): of Adam and its kin.
         momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
         weight_decay (float): as the optimizer defines it.
+        amsgrad (bool): of Adam and AdamW.
         scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
         step_size (int): epochs.
         gamma (float): factor of ``step``.
         plateau_factor (float): factor of ``plateau``.
         plateau_patience (int): epochs without improvement that ``plateau`` waits for.
+        lr_factors (dict, optional): pattern of names -> factor of the learning rate; see :func:`.starting.parameter_groups`.
+        plateau_start (int, optional): epochs at the beginning that ``plateau`` does not look at.
+        warmup_steps (int, optional): steps over which the rate grows linearly to what the schedule says; over all
+            epochs, whatever their length. See :func:`warmed_up`.
 
     Returns:
         tuple: optimizer, scheduler (None for ``"none"``).
 
     Raises:
-        UserError: for an unknown name, text in the place of a number, or a momentum that the optimizer does not have.
+        UserError: for an unknown name, text in the place of a number, or a momentum or amsgrad that the optimizer does not have.
     """
+    for key, value in (("plateau_start", plateau_start), ("warmup_steps", warmup_steps)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise UserError(f"optim.{key} must be a whole number from 0 on or null, not {value!r}")
     if scheduler not in SCHEDULERS:
         raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
     for key, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
@@ -65,21 +80,71 @@ def make_optim(
     own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
     if momentum:
         own["momentum"] = momentum
+    if amsgrad:
+        own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
+    parameters = list(parameters)
+    if lr_factors:
+        parameters = parameter_groups(parameters, rate, lr_factors)
+    elif isinstance(parameters[0], tuple):
+        parameters = [parameter for _, parameter in parameters]
     try:
         optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
     except TypeError as error:
-        if "momentum" not in str(error):
-            raise
-        raise UserError(f"optim.momentum must be 0: {optimizer} has none") from None
+        for key, allowed in (("momentum", "0"), ("amsgrad", "false")):
+            if key in str(error):
+                raise UserError(f"optim.{key} must be {allowed}: {optimizer} has none") from None
+        raise
+    if warmup_steps:
+        for group in optim.param_groups:
+            group[WARMUP] = warmup_steps
     if scheduler == "step":
         return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
     if scheduler == "plateau":
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-        return optim, plateau(optim, mode=mode, factor=plateau_factor, patience=plateau_patience)
+        keywords = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
+        if plateau_start:
+            return optim, LatePlateau(plateau_start, optim, **keywords)
+        return optim, torch.optim.lr_scheduler.ReduceLROnPlateau(optim, **keywords)
     return optim, None
+
+
+class LatePlateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
+    """Learning rate that falls at a plateau, blind for the first ``start`` epochs.
+
+    Args:
+        start (int): epochs.
+        optimizer, **keywords: as of the parent.
+    """
+
+    def __init__(self, start, optimizer, **keywords):
+        super().__init__(optimizer, **keywords)
+        self.start, self.n_seen = start, 0
+
+    def step(self, metrics, epoch=None):
+        self.n_seen += 1
+        if self.n_seen > self.start:
+            super().step(metrics, epoch)
+
+
+def warmup_factor(optimizer, step):
+    """What the learning rate of the step with this number (the first is 0) is multiplied with, up to 1."""
+    steps = optimizer.param_groups[0].get(WARMUP)
+    return min(1.0, (step + 1) / steps) if steps else 1.0
+
+
+@contextmanager
+def warmed_up(optimizer, step):
+    """The learning rate of one step: a function of its number, so that a run that continues needs no further state."""
+    factor = warmup_factor(optimizer, step)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if factor < 1:
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * factor
+    yield
+    for group, rate in zip(optimizer.param_groups, rates):
+        group["lr"] = rate
 
 
 def scale_lr(optimizer, scheduler, factor):

@@ -18,7 +18,21 @@ class RecordingSystem(System):
 
     A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats. Models
     may run under autocast; losses and scores never do.
+
+    Attributes:
+        complete (bool): whether every recording has every source; else one that is silent is not scored.
     """
+
+    complete = True
+
+    def begin_epoch(self, epoch):
+        """Tell a loss whose terms change over the epochs which one begins (the first is 1)."""
+        if hasattr(self.loss_func, "set_epoch"):
+            self.loss_func.set_epoch(epoch)
+
+    def on_train_epoch_start(self):
+        """The same under Lightning's own trainer."""
+        self.begin_epoch(self.current_epoch + 1)
 
     def configure_optimizers(self):
         """For a plain Trainer: a plateau scheduler watches the score if larger is better for it, else the loss."""
@@ -109,7 +123,7 @@ class MusicSystem(RecordingSystem):
         Returns:
             dict: ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
             published code); ``val_usdr`` in dB over the whole song, the mean over sources; for several sources also
-            ``val_usdr_<source>``.
+            ``val_usdr_<source>``. Sources that the song lacks have no score.
         """
         from ..metrics import usdr
 
@@ -117,10 +131,14 @@ class MusicSystem(RecordingSystem):
         finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
         with full_precision(sources.device):
             per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
-        scores = {"val_loss": float(torch.stack(losses).median()), "val_usdr": float(per_source.mean())}
+        there = [self.complete or bool(source.any()) for source in sources]
+        scores = {"val_loss": float(torch.stack(losses).median())}
+        if any(there):
+            scores["val_usdr"] = float(per_source[there].mean())
         if len(per_source) > 1:
             names = as_model(self.model).sources or range(len(per_source))
-            scores.update({f"val_usdr_{name}": float(value) for name, value in zip(names, per_source)})
+            named = zip(names, per_source, there)
+            scores.update({f"val_usdr_{name}": float(value) for name, value, is_there in named if is_there})
         return scores
 
     def separate(self, mixture, sources):
@@ -132,6 +150,7 @@ class MusicSystem(RecordingSystem):
             tuple: estimates ``(n_src, channels, time)``, list of losses, one per segment.
         """
         from ..separation.segments import apply_segments
+        from ..separation.whole_song import mono_mix_level
 
         n_src, losses, references = sources.shape[0], [], sources.flatten(0, 1)
 
@@ -145,9 +164,10 @@ class MusicSystem(RecordingSystem):
                 losses.append(self.loss(estimate, targets[one]).double().cpu())
             return torch.cat([waveforms.flatten(1, 2).to(segment), segment], dim=1)[:, None]
 
-        song = torch.cat([references, mixture])
-        rate, scheme = int(self.model.sample_rate), self.config.get("inference") or {}
-        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)]
+        rate, scheme = int(self.model.sample_rate), dict(self.config.get("inference") or {})
+        mean, std = mono_mix_level(mixture) if scheme.pop("standardise", False) else (0, 1)
+        song = (torch.cat([references, mixture]) - mean) / std
+        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)] * std + mean
         return result.unflatten(0, (n_src, -1)), losses
 
 
@@ -156,7 +176,7 @@ class SpeechSystem(RecordingSystem):
 
     Args:
         model: ``model(wav)`` -> (batch, n_src, time). One that defines ``training_loss(wav, sources)`` (uPIT on masks,
-            deep clustering) is trained with that.
+            deep clustering) is trained with that; one that defines ``estimates(wav)`` gives the loss what that returns.
         loss_func: ``loss(est_targets, targets)``, as Asteroid's ``PITLossWrapper``.
 
     Shape:
@@ -170,7 +190,11 @@ class SpeechSystem(RecordingSystem):
         mixture, sources = batch
         if hasattr(self.model, "training_loss"):
             return self.model.training_loss(mixture, sources)
-        return self.loss(self.model(mixture), sources)
+        return self.loss(self.estimates(mixture), sources)
+
+    def estimates(self, mixture):
+        """What the loss takes: the model's waveforms, and what else it gives to train on."""
+        return as_model(self.model).estimates(mixture)
 
     @property
     def counts_examples(self):
@@ -179,7 +203,7 @@ class SpeechSystem(RecordingSystem):
 
     def counted_step(self, batch, keep_all):
         mixture, sources = batch
-        estimates = self.model(mixture)
+        estimates = self.estimates(mixture)
         with full_precision(sources.device):
             return self.loss_func.totals(widened(estimates), sources, keep_all)
 

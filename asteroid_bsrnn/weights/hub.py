@@ -8,15 +8,17 @@ import requests
 
 from ..common.download import checksum
 from ..common.errors import UserError
+from ..models.family import adapters
 
 FILES = (
     "pytorch_model.bin",
     "model.safetensors",
 )  # the host's own name first, so that existing repositories work as ever
+SUFFIXES = (".ckpt", ".pth", ".pt", ".th", ".bin", ".safetensors")  # of weights under other names
 
 
 def hub_file(hub_id):
-    """Fetch a model's file from the hub, or take it from the client's cache.
+    """Fetch a model's file from the hub, or take it from the client's cache: ours, or the only weights that are there.
 
     Args:
         hub_id (str): ``org/name``, or ``org/name@revision`` for a branch, tag or commit.
@@ -43,7 +45,11 @@ def hub_file(hub_id):
             raise UserError(
                 f"cannot load {hub_id!r}: no connection to {_endpoint()} and nothing in the cache; is there a network?"
             )
-        raise UserError(f"the hub repository {hub_id!r} holds no model: expected is {' or '.join(FILES)}")
+        found = _foreign_files(repo_id, revision or None)
+        if len(found) == 1:
+            return _verified(_client_download(repo_id, found[0], revision or None, offline))
+        there = f"; it has {', '.join(found)}: give the address of one of them" if found else ""
+        raise UserError(f"the hub repository {hub_id!r} holds no model: expected is {' or '.join(FILES)}{there}")
     except errors.GatedRepoError:
         raise UserError(f"the hub repository {hub_id!r} needs an access token: log in with `hf auth login`") from None
     except errors.RevisionNotFoundError:
@@ -80,6 +86,19 @@ def _client_download(repo_id, name, revision, offline):
         library_version=host_version,
         local_files_only=offline,
     )
+
+
+def _foreign_files(repo_id, revision):
+    """Names of the weights files of other implementations that a repository has."""
+    import huggingface_hub
+
+    suffixes = {*SUFFIXES, *(suffix for adapter in adapters() for suffix in adapter.suffixes)}
+    try:
+        about = huggingface_hub.HfApi(endpoint=_endpoint()).model_info(repo_id, revision=revision)
+    except huggingface_hub.errors.HfHubHTTPError:
+        return []
+    names = [entry.rfilename for entry in about.siblings or ()]
+    return sorted(name for name in names if Path(name).suffix.lower() in suffixes)
 
 
 def _endpoint():

@@ -62,8 +62,12 @@ def _check_model(content):
     elif "state_dict" in content:
         for key in _MODEL:
             _refuse_entries(content.get(key), key)
-    elif any(isinstance(value, torch.Tensor) for value in content.values()):
-        _refuse_entries(content, "weights")
+    elif _has_tensors(content) and not any(_has_tensors(value) for value in content.values()):
+        _refuse_entries(content, "weights")  # else the weights lie deeper, and are checked where they are taken out
+
+
+def _has_tensors(content):
+    return isinstance(content, dict) and any(isinstance(value, torch.Tensor) for value in content.values())
 
 
 def _refuse_entries(value, place):

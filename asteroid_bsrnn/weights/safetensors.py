@@ -38,11 +38,11 @@ def save_safetensors(conf, path, card=None):
 
 
 def read_safetensors(path):
-    """Read a file that :func:`save_safetensors` wrote.
+    """Read a file that :func:`save_safetensors` wrote, or anyone.
 
     Returns:
-        dict: ``model_name``, ``model_args``, ``state_dict`` and ``card``; a foreign file has ``state_dict`` alone, and
-        an empty card.
+        dict: ``model_name``, ``model_args``, ``state_dict`` and ``card``; of a foreign file its tensors by name, and the
+        texts of its metadata among them.
 
     Raises:
         UserError: a damaged file, or weights that are not those that were written.
@@ -58,7 +58,7 @@ def read_safetensors(path):
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     if "model_name" not in metadata:
-        return {"state_dict": state_dict, "card": {}}
+        return {**metadata, **state_dict}
     if metadata.get("sha256") not in (None, weights_sha256(state_dict)):
         raise UserError(f"{path} is refused: its weights are not those that were written (SHA-256 differs)")
     card = {key: _parsed(value) for key, value in metadata.items() if key not in ("format", "model_name", "model_args")}

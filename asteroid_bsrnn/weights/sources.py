@@ -4,10 +4,13 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlsplit
 
 from ..common.download import fetch
 from ..common.errors import UserError
+from ..models.family import adapters
+from .catalogue import names
+from .hub import hub_file
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "best_model.pth")  # of a published folder or an experiment
 _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".zip", ".onnx")
@@ -41,8 +44,6 @@ def local_file(source):
         _refuse_mistyped_path(source)
     if not _HUB_ID.fullmatch(hub_id):
         raise UserError(f"{source!r} is neither a file here, nor an address, nor a hub id org/name[@revision]")
-    from .hub import hub_file
-
     return hub_file(hub_id)
 
 
@@ -61,8 +62,6 @@ def _refuse_mistyped_path(source):
     if source.count("/") == 1 and "\\" not in source and not beside and not source.startswith(("/", "~", ".")):
         if path.suffix.lower() not in _SUFFIXES:
             return
-    from .published import names
-
     folder = parent or Path(".")
     here = (
         [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
@@ -80,5 +79,7 @@ def _cached_url(url):
 
     address, fragment = urldefrag(url)
     checksum = fragment.replace("=", ":", 1) if fragment else None
-    path = Path(hub_utils.get_cache_dir()) / hub_utils.url_to_filename(address) / "model.pth"
+    suffix = Path(urlsplit(address).path).suffix.lower()
+    named = any(suffix in adapter.suffixes for adapter in adapters())  # formats that are known by their suffix keep it
+    path = Path(hub_utils.get_cache_dir()) / hub_utils.url_to_filename(address) / f"model{suffix if named else '.pth'}"
     return path if path.is_file() and checksum is None else fetch(address, path, checksum=checksum)

@@ -17,14 +17,14 @@ stop_stage=4         # last stage
 variant=base         # a file in local/variants, without .yml
 source=all           # all, one source, or several with commas
 tag=                 # folder in exp/; made from variant, demo and seed when empty
-demo=                # true: real 6-s excerpt; synth: rendered songs; changes paths and sizes only
+demo=                # true: real 6-s excerpt; synth: rendered songs; musdb7: 7 s of every MUSDB18 song, fetched (147 MB)
 musdb_root=          # folder with train/ and test/, when not data/musdb18hq
 download=false       # true: stage 0 fetches MUSDB18-HQ (22.7 GB)
-protocol=published   # published or corrected
+protocol=published   # published, corrected or controlled
 seed=                # of training; the configuration's when empty
 id=${CUDA_VISIBLE_DEVICES:-} # GPUs to use, e.g. 0,1
 python_path=python   # python with asteroid_bsrnn
-inference=           # stage 3: fader, fader_reference, ola, ola_reference or whole, when not the configuration's
+inference=           # stage 3: fader, fader_reference, ola, ola_reference, trim or whole, when not the configuration's
 segment=             # stage 3: segment in seconds
 hop=                 # stage 3: hop in seconds, for ola
 set=                 # configuration values: "section.key=value section.key=value"
@@ -41,7 +41,8 @@ case "$demo" in
   "" | false) demo="" overlay="" ;;
   true) overlay=local/demo.yml ;;
   synth) overlay=local/demo_synth.yml ;;
-  *) _fail "option --demo is true, synth or false, got '$demo'" ;;
+  musdb7) overlay=local/demo_musdb7.yml download=true ;;
+  *) _fail "option --demo is true, synth, musdb7 or false, got '$demo'" ;;
 esac
 for number in "$stage" "$stop_stage"; do
   [[ $number =~ ^[0-4]$ ]] || _fail "stages are 0 to 4, got '$number'"
@@ -57,7 +58,7 @@ export CUDA_VISIBLE_DEVICES=$id
 [ -n "$id" ] || unset CUDA_VISIBLE_DEVICES
 
 conf=(--variant "$variant" --protocol "$protocol")
-[ -z "$overlay" ] || conf+=(--overlay "$overlay")
+[ -z "$overlay" ] || conf+=(--demo --overlay "$overlay")
 [ -z "$seed" ] || conf+=(--seed "$seed")
 [ -z "$set" ] || conf+=(--set "$set")
 [ -z "$musdb_root" ] || conf+=(--place "data.root=$musdb_root")

@@ -15,6 +15,7 @@ from .musdb import SOURCES
 from ..demo.excerpt import make_excerpt
 from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
 from .activity import MODES, window_samples, write_segments
+from .levels import write_levels
 from ..demo.songs import make_synth
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class MusicData:
     """All keys of the section ``data``; the defaults are the published protocol of the base model.
 
     Args:
-        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``synth`` (rendered), one that a plug-in
+        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``musdb7`` (7 s of every song), ``synth`` (rendered), one that a plug-in
             registers, or the path of a corpus file; see :mod:`asteroid_bsrnn.data.corpus`.
         root (str): the corpus' folder.
         lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.
@@ -33,7 +34,9 @@ class MusicData:
         n_items (int): training items per epoch.
         sad (str, optional): ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.music.activity``.
         sad_window (float): its window in seconds, from which the items are cut.
-        pairing, random_chunk, augmentations, peak_normalise: see :class:`MUSDB18HQ`.
+        pairing, random_chunk, augmentations, peak_normalise, gate_db, gate_level: see :class:`MUSDB18HQ`.
+        standardise (bool): take the mean of its track's mono mix off each chunk and divide by its deviation; the same is done
+            to whole songs by ``inference.standardise``.
         synth_duration (float): length of a rendered song in seconds.
         synth_seed (int): which songs are rendered.
     """
@@ -53,6 +56,9 @@ class MusicData:
     random_chunk: bool = True
     augmentations: tuple = ("rescale_db", "silent_source")
     peak_normalise: bool = True
+    standardise: bool = False
+    gate_db: Optional[float] = None
+    gate_level: str = "rms"
     synth_duration: float = 30.0
     synth_seed: int = 0
 
@@ -82,6 +88,17 @@ class MusicData:
         """Folder of this rule's segment lists; None without a rule."""
         return None if self.sad is None else Path(self.lists) / self.value.name / self.sad
 
+    @property
+    def levels_path(self):
+        """File of the tracks' levels; None where nothing is standardised."""
+        return Path(self.lists) / self.value.name / "levels.csv" if self.standardise else None
+
+    @property
+    def list_paths(self):
+        """Files that stage 1 writes."""
+        lists = [] if self.sad is None else [self.lists_dir / f"{stem}_train.csv" for stem in self.value.stems]
+        return lists + ([self.levels_path] if self.standardise else [])
+
     def prepare(self, download=False):
         """Stage 0: provide the corpus where it is missing, and check it. A checked corpus stays untouched.
 
@@ -97,20 +114,24 @@ class MusicData:
         return check_corpus(self.root, corpus, valid_tracks=self.valid_tracks)
 
     def index(self, n_jobs=None):
-        """Stage 1: write the segment lists, if there is a rule and they are not there yet.
+        """Stage 1: write the segment lists, if there is a rule, and the levels, if they are used; once.
 
         Args:
             n_jobs (int, optional): tracks at a time; by default one per core.
 
         Returns:
-            list of Path: the lists.
+            list of Path: the files.
         """
-        if self.sad is None:
+        if not self.list_paths:
             return []
         corpus, n_jobs = self.value, n_jobs or os.cpu_count()
         tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
-        rule = (self.sad, self.sad_window, corpus.sample_rate)
-        return write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+        if self.standardise:
+            write_levels(self.levels_path, tracks, corpus)
+        if self.sad is not None:
+            rule = (self.sad, self.sad_window, corpus.sample_rate)
+            write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+        return self.list_paths
 
     def train_set(self, targets=("vocals",), seed=42):
         """Random mixes for training."""
@@ -128,6 +149,9 @@ class MusicData:
             valid_tracks=self.valid_tracks,
             n_tracks=self.n_train_tracks,
             corpus=self.value,
+            levels=self.levels_path,
+            gate_db=self.gate_db,
+            gate_level=self.gate_level,
         )
 
     def valid_set(self, targets=("vocals",)):

@@ -1,15 +1,42 @@
 """State_dicts of the authors' BSRNN to ours and back: every key accounted for, nothing left to chance."""
 import re
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from ..family import Adapter, State
 from .network import BSRNN
 from .reference_shapes import infer_arguments
 from .reference_names import reference_views
 
 _WINDOWS = ("stft.transf.window", "istft.transf.window")
+
+
+class ReferenceBSRNN(Adapter):
+    """Checkpoints of the authors: single-source and multi-source models, BSCNN, both key styles. Settings may be missing."""
+
+    name: ClassVar[str] = "reference-bsrnn"
+    system: ClassVar[str] = "bsrnn"
+    model: ClassVar[type] = BSRNN
+    mark: ClassVar[str] = "BN.0.1.weight"
+
+    def recognises(self, state: State) -> bool:
+        """By the first band."""
+        return any(re.match(r"(model\.)?BN\.0\.", key) for key in state)
+
+    def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Constructor arguments; see :func:`from_reference`."""
+        return self.build(state, settings).get_model_args()
+
+    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """The weights under our names; see :func:`from_reference`."""
+        return dict(self.build(state, settings).state_dict())
+
+    def build(self, state: State, settings: Mapping[str, Any]) -> BSRNN:
+        """See :func:`from_reference`; ``sources`` in the settings are names that override their ``targets``."""
+        return from_reference(state, settings or None, settings.get("sources"))
 
 
 def from_reference(state_dict, hyper_parameters=None, sources=None):

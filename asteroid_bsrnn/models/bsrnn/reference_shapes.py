@@ -6,7 +6,8 @@ from statistics import mode
 from .bands import SCHEMES, band_widths, choose_scheme, scheme_from_widths
 from .reference_settings import told_arguments
 
-SIMO_SOURCES = ("vocals", "bass", "drums", "other")
+SIMO_SOURCES = tuple(name for name in SCHEMES if name != "joint")
+"""Sources of the authors' joint models, in their order."""
 
 
 def infer_arguments(shapes, hyper_parameters=None, sources=None):

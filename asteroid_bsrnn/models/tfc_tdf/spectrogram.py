@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ..base import MusicModel
-from .recompute import recomputed
+from ..layers.recompute import run
 
 
 class SpectrogramNet(MusicModel):
@@ -57,7 +57,7 @@ class SpectrogramNet(MusicModel):
 
     def run_block(self, block: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         """``block(x)``, what is inside recomputed in the backward pass with :attr:`activation_checkpointing`."""
-        return recomputed(block, x) if self.activation_checkpointing and torch.is_grad_enabled() else block(x)
+        return run(self.activation_checkpointing, block, x)
 
 
 def at_least_single(x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from ..figures import style
 from ..figures.fig_table import draw_table
 from ..figures.pareto import draw_pareto
 from ..tables.cells import Cell, Table
+from ..tables.speech_tables import TODAY, today_cells
 
 SOURCES = published.SOURCES
 SCORES = SOURCES + ("average",)
@@ -17,7 +18,7 @@ def published_tables():
         list of tuple: (Table, names of the columns to shade in a picture).
     """
     return [(_table_1(), ()), (_table_2(), HEADS), (_table_3(), ()), (_authors_table("bsrnn_analysis", 1), ()),
-            (_authors_table("bsrnn_readme", 2), ()), (_table_s1(), ()), (_afrcnn(), ()), (_wsj0(), ())]
+            (_authors_table("bsrnn_readme", 2), ()), (_table_s1(), ()), (_afrcnn(), ()), (_wsj0(), ()), (_today(), ())]
 
 
 def write_published(document):
@@ -121,6 +122,12 @@ def _afrcnn():
             + [_number(row, "params_m"), _number(row, "time_s", 2)] for row in data["rows"]]
     columns = ["Model", "Libri2Mix SI-SNRi", "Libri2Mix SDRi", "WHAM! SI-SNRi", "WHAM! SDRi", "Parameters (M)", "Time (s)"]
     return Table("afrcnn_published", f"{data['title']} (dB)", columns, rows, _notes(data))
+
+
+def _today():
+    data = published.load("speech_today")
+    rows = [[row["name"], *today_cells(row)] for row in data["rows"]]
+    return Table("speech_today_published", f"{data['title']} (dB)", ["Model", *TODAY], rows, _notes(data))
 
 
 def _wsj0():

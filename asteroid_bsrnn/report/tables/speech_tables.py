@@ -1,4 +1,4 @@
-"""Table S1 and the A-FRCNN tables with ours beside the published numbers."""
+"""Table S1, the A-FRCNN tables and the strongest systems of today with ours beside the published numbers."""
 import numpy as np
 
 from .. import published, statistics
@@ -38,9 +38,10 @@ def afrcnn_table(exps, seed=0):
     """Every other speech system: SI-SNRi and SDRi, published and ours, on both corpora."""
     libri = {row["variant"]: row for row in published.load("afrcnn_readme")["rows"] if row["variant"]}
     wsj0 = {row["variant"]: row for row in published.load("wsj0_2mix")["rows"] if row["variant"]}
-    in_s1 = set(published.by_variant(published.load("supplement_table_s1")))
+    tables = map(published.load, ("supplement_table_s1", "speech_today"))
+    elsewhere = {name for table in tables for name in published.by_variant(table)}
     changed, exps = [exp for exp in exps if said(exp)], [exp for exp in exps if not said(exp)]
-    extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in in_s1]
+    extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
     columns = ["Model", "From"] + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")] \
         + ["Parameters (M)"]
     keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
@@ -59,6 +60,30 @@ def afrcnn_table(exps, seed=0):
     notes = ["Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
              "WSJ0-2mix.", _ours_note(seed, exps + changed)]
     return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
+
+
+KEYS = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
+TODAY = [f"{CORPORA[corpus]} {'SI-SNRi' if metric == 'si_sdr_imp' else 'SDRi'}" for corpus, metric in KEYS] \
+    + ["Parameters (M)", "GMAC per s", "GMAC as printed", "Source"]
+
+
+def today_table(exps, seed=0):
+    """The strongest open systems: SI-SNRi and SDRi, parameters and operations, published and ours."""
+    data, rows = published.load("speech_today"), []
+    for row in data["rows"]:
+        rows.append([row["name"], "published", *today_cells(row)])
+        for mine in _alike(exps, row["variant"]) if row["variant"] else []:
+            scores = [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
+            rows.append([row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""])
+    title, notes = f"{data['title']} (dB), published and ours", data["caveats"] + [_ours_note(seed)]
+    return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
+
+
+def today_cells(row):
+    """Cells of one published system, in the order of :data:`TODAY`."""
+    scores = [Cell(row.get(corpus, {}).get(metric), why="not published") for corpus, metric in KEYS]
+    costs = [Cell(row.get("gmac_per_s"), digits=2, why="not counted"), Cell(row.get("gmac_printed"), why="not published")]
+    return [*scores, Cell(row["params_m"]), *costs, row["row_source"]]
 
 
 def _alike(exps, variant):

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill at any moment, and the lock that keeps two runs out of one folder."""
 import fcntl
 import os
+import re
 import time
 import zipfile
 from contextlib import contextmanager
@@ -9,94 +10,123 @@ from pathlib import Path
 import torch
 
 from ...common.errors import UserError
-from ...common.files import atomic_path, remove_leftovers
+from ...common.files import atomic_path, no_room, remove_leftovers
 
 FORMAT = 1
+_CHECKPOINT = re.compile(r"resume_(\d{8,})\.ckpt")
+_WEIGHTS = re.compile(r"epoch=(\d+)-step=\d+\.pth")
 
 
 class Checkpoints:
-    """Numbered files ``resume_<n>.ckpt`` in one folder; the newest readable one counts.
+    """Numbered files ``resume_<n>.ckpt`` in one folder; the newest readable one counts. Other names are left alone.
 
     Each is written beside its place, flushed to the disk and renamed, so a kill leaves either the old set or the new
     one. PyTorch does not check its files, so the checksums inside are verified before one is trusted.
 
     Args:
-        folder (str or Path): created when missing.
+        folder (str or Path): created when the first is written.
         keep (int): how many to keep.
     """
 
     def __init__(self, folder, keep=2):
-        self.folder, self.keep = Path(folder), keep
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.keep, self.broken = Path(folder), keep, set()
 
     def files(self):
         """Checkpoints, newest first."""
-        return sorted(self.folder.glob("resume_*.ckpt"), reverse=True)
+        return sorted(_named(self.folder, _CHECKPOINT), key=_number, reverse=True)
 
     def save(self, state):
-        """Write ``state`` (plain values and tensors) as the newest checkpoint; drop the oldest.
+        """Write ``state`` (plain values and tensors) as the newest checkpoint; drop the oldest, and broken ones.
 
         Raises:
             UserError: if it could not be written; the earlier ones are untouched.
         """
         known = self.files()
-        number = int(known[0].stem.split("_")[1]) + 1 if known else 0
+        number = _number(known[0]) + 1 if known else 0
         write_torch({"format": FORMAT, **state}, self.folder / f"resume_{number:08d}.ckpt")
-        for old in known[self.keep - 1 :]:
+        readable = [path for path in known if path not in self.broken]
+        for old in [*self.broken, *readable[self.keep - 1 :]]:
             old.unlink(missing_ok=True)
+        self.broken.clear()
 
     def newest(self, report=print):
-        """Path of the newest checkpoint that can be read, None if there is none at all; broken ones are removed.
+        """Path of the newest checkpoint that can be read, None if there is none at all. Changes nothing.
 
         Raises:
             UserError: if there are checkpoints and all are broken.
         """
-        known = self.files()
-        for path in known:
+        reasons = []
+        for path in self.files():
             reason = damage(path)
             if reason is None:
+                for text in reasons:
+                    report(f"{text}: continuing from the one before")
                 return path
-            report(f"{path} is broken ({reason}): removed, continuing from the one before")
-            path.unlink()
-        if known:
-            raise UserError(f"none of the checkpoints in {self.folder} can be read: start anew in another folder")
+            self.broken.add(path)
+            reasons.append(f"{path} is broken ({reason})")
+        if reasons:
+            raise UserError(
+                f"none of the checkpoints in {self.folder} can be read: {'; '.join(reasons)}; nothing was changed: "
+                "restore one of them from a copy, or start anew in another folder (another tag)"
+            )
         return None
 
     def remove_partial(self):
-        """Remove what a killed run left unfinished. Only for the holder of the lock."""
-        for path in self.folder.glob(".*.partial*"):
-            path.unlink(missing_ok=True)
-        remove_leftovers(self.folder.parent)
+        """Remove what a killed run left unfinished, here and beside this folder. Only for the holder of the lock."""
+        for folder in (self.folder, self.folder.parent):
+            remove_leftovers(folder)
+
+
+def _named(folder, pattern):
+    return [path for path in folder.glob("*") if pattern.fullmatch(path.name)]
+
+
+def _number(path):
+    return int(_CHECKPOINT.fullmatch(path.name)[1])
+
+
+def weights_files(folder):
+    """The files of weights that validation left, ``epoch=<n>-step=<n>.pth``; other names are the user's."""
+    return _named(folder, _WEIGHTS)
+
+
+def weights_epoch(path):
+    """Number of the epoch (the first is 1) whose weights ``path`` holds."""
+    return int(_WEIGHTS.fullmatch(path.name)[1])
 
 
 def write_torch(value, path):
-    """``torch.save``, whole or not at all, and on the disk when it returns.
+    """``torch.save``, whole or not at all, and on the disk when it returns; equal values give equal bytes.
 
     Raises:
         UserError: if it could not be written (full disk).
     """
     try:
-        with atomic_path(path) as partial:
-            torch.save(value, partial)
+        with atomic_path(path) as partial, open(partial, "wb") as file:
+            torch.save(value, file)  # to a file object: the archive then does not hold the partial name
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise UserError(
-            f"{path} could not be written ({_first_line(error)}); the last checkpoint stays: make room and run the "
-            "same command again to continue from it"
-        ) from error
+        raise UserError(no_room(path, getattr(error, "strerror", None) or _first_line(error))) from error
 
 
-def damage(path):
-    """Why a checkpoint cannot be trusted (truncated, changed, another format), or None."""
+def damage(path, weights=False):
+    """Why a file cannot be trusted (missing, truncated, changed, another format), or None.
+
+    Args:
+        path (Path): a checkpoint.
+        weights (bool): it holds only a model, as ``serialize`` gives it.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:
             return f"wrong checksum of {broken}"
-        found = load(path).get("format")
+        found = load(path)
+        if weights:
+            return None if "state_dict" in found else "it holds no weights"
     except Exception as error:  # whatever a damaged file makes the readers raise
         return _first_line(error)
-    return None if found == FORMAT else f"format {found}, expected {FORMAT}"
+    return None if found.get("format") == FORMAT else f"format {found.get('format')}, expected {FORMAT}"
 
 
 def load(path):

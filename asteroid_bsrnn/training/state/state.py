@@ -1,11 +1,13 @@
 """All that a run must remember: weights, optimizer, averages, counters; how it is saved, restored and exported."""
-from ...common.files import atomic_path, write_json
-from .ema import WeightAverage
-from ..optimization import scale_lr
-from ..autocast import Precision
-from .progress import Progress
+from ...common.errors import UserError
+from ...common.files import read_json, write_json
 from ...experiment.run import write_history
-from .checkpoints import load, write_torch
+from ..autocast import Precision
+from ..optimization import scale_lr
+from .checkpoints import damage, load, weights_files, write_torch
+from .ema import WeightAverage
+from .mending import replace_by_copy
+from .progress import Progress
 
 
 class RunState:
@@ -70,22 +72,51 @@ class RunState:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
 
-    def export(self):
+    def export(self, report=print):
         """Files made from the state: history, list of the best models, best model. Safe to repeat.
 
         Weights that fell out of the best stay for one more epoch, since an older checkpoint may still name them.
         """
-        if not self.fabric.is_global_zero or not self.progress.best:
+        if self.fabric.is_global_zero:
+            self._forget_lost(report)
+            self._write_exports()
+        self.progress.best = self.fabric.broadcast(self.progress.best)
+
+    def _write_exports(self):
+        if not self.progress.best:
             return
         write_history(self.exp_dir / "history.csv", self.progress.history)
         wanted = {name for _, _, name in self.progress.best}.union(self.progress.dropped)
-        for path in self.checkpoints.folder.glob("epoch=*.pth"):
+        for path in weights_files(self.checkpoints.folder):
             if path.name not in wanted:
                 path.unlink()
-        best = {f"{self.checkpoints.folder.name}/{name}": value for value, _, name in self.progress.best}
+        best = {self._key(name): value for value, _, name in self.progress.best}
         write_json(self.exp_dir / "best_k_models.json", best)
-        with atomic_path(self.exp_dir / "best_model.pth") as partial:
-            partial.write_bytes(self.best_path().read_bytes())
+        replace_by_copy(self.exp_dir / "best_model.pth", self.best_path())
+
+    def _forget_lost(self, report):
+        """Leave out best models whose files are gone or broken; the first is sought in its copy, best_model.pth."""
+        folder, copy = self.checkpoints.folder, self.exp_dir / "best_model.pth"
+        while self.progress.best and (reason := damage(self.best_path(), weights=True)):
+            if self._is_copied() and damage(copy, weights=True) is None:
+                replace_by_copy(self.best_path(), copy)
+                report(f"{self.best_path()} could not be read ({reason}): mended from {copy}")
+            else:
+                value, epoch, name = self.progress.best.pop(0)
+                lost = f"epoch {epoch} ({value:.4g}) no longer counts as best"
+                report(f"{folder / name} cannot be read ({reason}): {lost}")
+        self.progress.best = [entry for entry in self.progress.best if (folder / entry[2]).exists()]
+
+    def _is_copied(self):
+        """Whether ``best_model.pth`` is the copy of the best model, as far as the list of the best can tell."""
+        try:
+            listed = read_json(self.exp_dir / "best_k_models.json")
+        except (OSError, UserError):
+            return True
+        return next(iter(listed), None) == self._key(self.progress.best[0][2])
+
+    def _key(self, name):
+        return f"{self.checkpoints.folder.name}/{name}"
 
     def save_weights(self, name):
         """Write the model as it is now (with the averages applied, if there are any) for ``from_pretrained``."""
@@ -94,9 +125,6 @@ class RunState:
 
     def best_path(self):
         return self.checkpoints.folder / self.progress.best[0][2]
-
-    def exported(self):
-        return (self.exp_dir / "best_model.pth").exists()
 
     def load_best(self):
         """Give the model the best weights."""

@@ -1,10 +1,14 @@
 """What a downloaded file holds: every checkpoint in it, recognised by its keys and settings, and converted once."""
 
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...common.download import checksum, is_archive, unpack
-from ..load import read_file
+from ..any_file import read_file
+from ..assemble import is_model
+from ..foreign import open_foreign
 from ..safetensors import plain, save_safetensors
 
 _NEVER_WEIGHTS = (
@@ -21,37 +25,38 @@ _NEVER_WEIGHTS = (
     ".jpg",
     ".svg",
     ".html",
-    ".py",
-    ".sh",
 )
-_NEVER_WEIGHTS += (".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml")
+_NEVER_WEIGHTS += (".py", ".sh", ".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml")
+_NAMING = ("targets", "target", "sources")  # settings that say which source a checkpoint is for
 _DEPTH = 2  # archives within archives
 
 
-def may_hold_weights(name):
+def may_hold_weights(name: str) -> bool:
     """Whether it is worth looking into a file of this name; texts, pictures and sounds are left where they are."""
     return Path(name).suffix.lower() not in _NEVER_WEIGHTS and not Path(name).name.startswith((".", "__MACOSX"))
 
 
-def convert_all(path, folder, workspace, origin):
-    """Convert every checkpoint of the reference in a file or archive.
+def convert_all(
+    path: Path, folder: Path, workspace: Path, origin: Mapping[str, Any], system: str
+) -> tuple[list[dict], list[dict]]:
+    """Convert every checkpoint of a system in a file or archive.
 
     Args:
-        path (Path): what was downloaded.
-        folder (Path): where converted checkpoints are kept, named by the SHA-256 of the original.
-        workspace (Path): for what has to be unpacked; removed afterwards.
-        origin (dict): where the file comes from, for the cards (``record``, ``licence``, ``file``).
+        path: what was downloaded.
+        folder: where converted checkpoints are kept, named by the SHA-256 of the original.
+        workspace: for what has to be unpacked; removed afterwards.
+        origin: where the file comes from, for the cards (``record``, ``licence``, ``file``).
+        system: whose formats the checkpoints may have.
 
     Returns:
-        tuple of list: checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its
-        sources, and ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``,
-        ``reason``).
+        Checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its sources, and
+        ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
     """
     checkpoints, skipped = [], []
     try:
-        for member, file in _members(path, origin["file"], workspace, skipped, _DEPTH):
+        for member, file in members(path, origin["file"], workspace, skipped, _DEPTH):
             try:
-                checkpoints.append(_convert(file, member, folder, origin))
+                checkpoints.append(_convert(file, member, folder, origin, system))
             except ValueError as error:
                 skipped.append({"member": member, "reason": str(error).replace(str(file), member)})
     finally:
@@ -59,7 +64,7 @@ def convert_all(path, folder, workspace, origin):
     return checkpoints, skipped
 
 
-def _members(path, name, workspace, skipped, depth):
+def members(path: Path, name: str, workspace: Path, skipped: list[dict], depth: int = 1) -> Iterator[tuple[str, Path]]:
     """Yield (name, path) of each file that may be a checkpoint, those in archives included."""
     if depth == 0 or not is_archive(path):
         yield name, path
@@ -75,28 +80,25 @@ def _members(path, name, workspace, skipped, depth):
     for file in files:
         member = str(file.relative_to(folder))
         if may_hold_weights(member):
-            yield from _members(file, member, workspace, skipped, depth - 1)
+            yield from members(file, member, workspace, skipped, depth - 1)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _convert(path, member, folder, origin):
-    from ...convert import from_reference
-
+def _convert(path: Path, member: str, folder: Path, origin: Mapping[str, Any], system: str) -> dict[str, Any]:
     content = read_file(path)
-    state_dict = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state_dict, dict) or "model_name" in content:
+    if is_model(content):
         raise ValueError("it is no checkpoint of the reference")
-    settings = content.get("hyper_parameters") or {}
-    model = from_reference(state_dict, settings or None)
+    foreign = open_foreign(path, system, content)
+    model = foreign.model()
     digest = checksum.of_file(path).partition(":")[2]
     conf = model.serialize()
     card = {**origin, "member": member, "sources": list(model.sources), "converted_from": digest}
     save_safetensors(conf, folder / f"{digest}.safetensors", card)
-    told = any(settings.get(key) for key in ("targets", "target"))
+    told = any(foreign.settings.get(key) for key in _NAMING)
     args = plain(conf["model_args"])
     return {"member": member, "sha256": digest, "args": args, "told": told, **_training_length(content)}
 
 
-def _training_length(content):
+def _training_length(content: Mapping[str, Any]) -> dict[str, int]:
     """``epoch`` and ``global_step`` of a Lightning file, where it states them."""
     return {key: content[key] for key in ("epoch", "global_step") if isinstance(content.get(key), int)}

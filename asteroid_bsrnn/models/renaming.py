@@ -1,0 +1,42 @@
+"""Adapters that are a map of names; their errors speak of the names in the user's file."""
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..common.errors import UserError
+from .family import Adapter, State
+
+
+class RenamingAdapter(Adapter):
+    """An adapter whose weights differ from ours in their names only. A subclass writes :meth:`names`."""
+
+    def names(self, state: State) -> dict[str, str]:
+        """Our name for each weight; a weight that is dropped on purpose has none."""
+        return {key: key for key in state}
+
+    def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """The weights under our names, floating-point numbers in single precision."""
+        weights = {ours: torch.as_tensor(state[theirs]) for theirs, ours in self.names(state).items()}
+        return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+    def build(self, state: State, settings: Mapping[str, Any]) -> torch.nn.Module:
+        """The model with these weights, in evaluation mode.
+
+        Raises:
+            UserError: naming the first weight of the file that the model does not have or that has another shape there,
+                or the first of the model that the file lacks.
+        """
+        model = self.model(**self.config(state, settings))
+        own, names = model.state_dict(), self.names(state)
+        for theirs, ours in names.items():
+            if ours not in own:
+                raise UserError(f"{self.name}: {self.model.__name__} has no place for the weight {theirs!r}")
+            if own[ours].shape != state[theirs].shape:
+                shapes = f"{tuple(state[theirs].shape)}, and the settings ask for {tuple(own[ours].shape)}"
+                raise UserError(f"{self.name}: the weight {theirs!r} has the shape {shapes}")
+        missing = [name for name in own if name not in set(names.values())]
+        if missing:
+            raise UserError(f"{self.name}: no weight in the file becomes {missing[0]!r} of {self.model.__name__}")
+        model.load_state_dict(self.convert(state, settings))
+        return model.eval()

@@ -1,0 +1,146 @@
+"""Published models by name, as the ``published.yml`` of each family lists them (docs/weights.md has its keys)."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from ..common.errors import UserError
+from ..common.registry import nearest
+from ..models.family import FAMILIES
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published model.
+
+    Args:
+        name: what users type.
+        system: whose formats its file may have.
+        model: class that it becomes; a bag has none.
+        description: one line; without one, the note.
+        address: where its file lies; others are tried in turn. A list in this list is one file in parts. ``#member``
+            behind an archive's address names the file in it, which size and hash are of.
+        file: name of a file that comes with the package, in ``weights/packaged``.
+        hub: ``org/name[@revision]`` on the Hugging Face hub, where it has no address.
+        records: Zenodo records to look into, in this order, where nobody wrote down which file is which.
+        wanted: constructor arguments by which checkpoints in a record are recognised.
+        joint: one checkpoint for all sources, or one for each.
+        alike: sources whose checkpoints look alike; one that does not name its source could be either.
+        size: in bytes.
+        sha256, md5: of the file, where anybody states them.
+        config_address: of the configuration file, where ``settings`` are not written down here.
+        settings: in the original's words.
+        sources: what it separates, as far as its publishers say.
+        parameters: trainable ones, of all checkpoints together.
+        data: what it was trained on.
+        licence: as stated.
+        scores: each with ``metric``, ``values`` and ``source``.
+        inference: how it is run for its scores.
+        note: what else one should know.
+        members: names of other entries, where it is a bag of them.
+        weights: of a bag: a row for each member, a column for each source.
+    """
+
+    name: str
+    system: str
+    model: Optional[str] = None
+    description: Optional[str] = None
+    address: tuple[tuple[str, ...], ...] = ()
+    file: Optional[str] = None
+    hub: Optional[str] = None
+    records: tuple[int, ...] = ()
+    wanted: Mapping[str, Any] = field(default_factory=dict)
+    joint: bool = True
+    alike: tuple[str, ...] = ()
+    size: Optional[int] = None
+    sha256: Optional[str] = None
+    md5: Optional[str] = None
+    config_address: Optional[str] = None
+    settings: Optional[Mapping[str, Any]] = None
+    sources: Optional[tuple[str, ...]] = None
+    parameters: Optional[int] = None
+    data: str = "not stated"
+    licence: str = "not stated"
+    scores: tuple[Mapping[str, Any], ...] = ()
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    note: Optional[str] = None
+    members: tuple[str, ...] = ()
+    weights: Optional[tuple[tuple[float, ...], ...]] = None
+
+    @property
+    def checksum(self) -> Optional[str]:
+        """``algorithm:digits``, or None where nobody states one."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else None
+
+    @property
+    def public(self) -> bool:
+        """Whether it can be fetched."""
+        return bool(self.file or self.address or self.hub or self.records or self.members)
+
+    def fits(self, args: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint with these constructor arguments is (a part of) this model."""
+        given, whole = tuple(args["sources"]), set(self.sources or ())
+        right_sources = set(given) == whole and not args.get("residual_source") if self.joint else len(given) == 1
+        return right_sources and all(args.get(key) == value for key, value in self.wanted.items())
+
+
+def entries() -> dict[str, Entry]:
+    """All published models of all registered families, by name.
+
+    Raises:
+        UserError: for a file that cannot be understood, or a name that two families have.
+    """
+    found: dict[str, Entry] = {}
+    for family in FAMILIES.values():
+        if family.published is None:
+            continue
+        for entry in _read(family.published, family.published.stat().st_mtime_ns):
+            if found.setdefault(entry.name, entry) is not entry:
+                raise UserError(f"{family.published}: another family has a published model {entry.name!r}")
+    return found
+
+
+def names() -> list[str]:
+    """Names of the published models."""
+    return list(entries())
+
+
+def find(name: str) -> Entry:
+    """The entry called ``name``.
+
+    Raises:
+        UserError: for an unknown name, with the nearest known one.
+    """
+    known = entries()
+    if name not in known:
+        raise UserError(f"there is no published model {name!r}: {nearest(name, known)}known are {', '.join(known)}")
+    return known[name]
+
+
+@lru_cache(maxsize=None)
+def _read(path: Path, changed: int) -> tuple[Entry, ...]:
+    """The entries in a file; ``changed`` is when it was written last."""
+    content = yaml.load(path.read_bytes(), _Loader) or {}
+    return tuple(_entry(path, name, values) for name, values in content.items())
+
+
+def _entry(path: Path, name: str, values: Mapping[str, Any]) -> Entry:
+    known = [entry.name for entry in dataclasses.fields(Entry)]
+    given = {key: value for key, value in values.items() if value is not None}
+    unknown = next((key for key in given if key not in known), None)
+    if unknown or "system" not in given:
+        wrong = f"unknown key {unknown!r}: {nearest(unknown, known)}" if unknown else "it lacks 'system': "
+        raise UserError(f"{path}: {name}: {wrong}known are {', '.join(known)}")
+    address = given.pop("address", ())
+    parts = (address,) if isinstance(address, str) else address
+    given["address"] = tuple((part,) if isinstance(part, str) else tuple(part) for part in parts)
+    if "weights" in given:
+        given["weights"] = tuple(map(tuple, given["weights"]))
+    return Entry(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})

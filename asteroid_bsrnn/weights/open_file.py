@@ -1,0 +1,51 @@
+"""A file that holds a model, of ours, of Asteroid or of another implementation."""
+
+from pathlib import Path
+from typing import Any, Mapping, Optional, Union
+
+import torch
+
+from ..common.errors import UserError
+from ..models.family import adapters
+from .any_file import read_file
+from .assemble import build, is_model
+from .foreign import open_foreign, settings_of
+
+Found = Union[dict[str, Any], torch.nn.Module]
+"""A serialized model, or the model of a foreign file."""
+
+
+def open_file(
+    path: Path, config: Any = None, system: Optional[str] = None, settings: Optional[Mapping[str, Any]] = None
+) -> Found:
+    """What a file holds: a dictionary as ``serialize`` gives it, or a model where it is of another implementation.
+
+    Args:
+        path: the file.
+        config: configuration file that lay beside foreign weights, or what stands in it.
+        system: only foreign formats of this system.
+        settings: more settings of foreign weights, in the original's words.
+
+    Raises:
+        UserError: if it holds no model that is known here, whole.
+    """
+    suffix, content = Path(path).suffix.lower(), None
+    if not any(suffix in adapter.suffixes for adapter in adapters()):
+        content = read_file(path)
+        if is_model(content):
+            if config is not None:
+                raise UserError(
+                    f"{path} is a model with its own settings: a configuration is for other implementations' weights"
+                )
+            return content
+    return open_foreign(path, system, content).model(settings_of(config), settings)
+
+
+def as_conf(found: Found) -> dict[str, Any]:
+    """In the form of ``serialize``."""
+    return found.serialize() if isinstance(found, torch.nn.Module) else found
+
+
+def as_module(found: Found, origin: Any) -> torch.nn.Module:
+    """In evaluation mode."""
+    return (found if isinstance(found, torch.nn.Module) else build(found, str(origin))).eval()
