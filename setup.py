@@ -40,6 +40,7 @@ setup(
         "pyyaml",
         "soundfile>=0.12",
         "soxr>=0.3",
+        "mutagen",
         "tqdm",
         "matplotlib",
         "jinja2",
