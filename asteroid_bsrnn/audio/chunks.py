@@ -6,7 +6,7 @@ sound is called truncated only where the header states a size and the file ends 
 import os
 import struct
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 _W64_TAILS = (bytes.fromhex("f3acd3118cd100c04f8edb8a"), bytes.fromhex("2f91cf11a5d628db04c10000"))  # of its GUIDs
 _RIFF_GUID = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -61,7 +61,7 @@ class _Stated:
     lead: int = 0
 
 
-def find_sound(path):
+def find_sound(path) -> Optional[Sound]:
     """Measure the sound of a container.
 
     Returns:

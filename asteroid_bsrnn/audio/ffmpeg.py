@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 from pathlib import Path
+from typing import Callable, Iterator
 
 import numpy as np
 
@@ -63,7 +64,9 @@ def probe(path) -> dict:
     return {**names, **sizes, "stated": stated, "layout": stream.get("channel_layout", ""), "tags": tags}
 
 
-def decode(path, facts, block_len, tolerant=False, complain=lambda line: None):
+def decode(
+    path, facts: dict, block_len: int, tolerant: bool = False, complain: Callable = lambda line: None
+) -> Iterator[np.ndarray]:
     """Yield a stream as float32 blocks, (time, channels) each.
 
     Args:
@@ -94,7 +97,7 @@ def decode(path, facts, block_len, tolerant=False, complain=lambda line: None):
         raise AudioError(path, f"is truncated: it states {facts['stated']:.1f} s and ends at {done / rate:.1f} s")
 
 
-def decode_frames(path, frames, block_len):
+def decode_frames(path, frames, block_len: int) -> Iterator[np.ndarray]:
     """Yield MPEG frames as float32 blocks, (time, channels).
 
     Args:
@@ -106,6 +109,23 @@ def decode_frames(path, frames, block_len):
     source = ["-c:a", decoder, "-f", "mp3", "-i", "pipe:0", "-map", "0:a:0"]
     source += ["-ac", str(frames.channels), "-ar", str(frames.sample_rate)]
     yield from _Run(source, frames.channels, feed=lambda stdin: _feed(path, frames.parts, stdin)).blocks(block_len)
+
+
+def decode_joined(path, parts: list, facts: dict, block_len: int) -> Iterator[np.ndarray]:
+    """Yield Ogg streams that stand one behind the other, each by a run of its own, as float32 blocks (time, channels).
+
+    Args:
+        path (str or Path): the file.
+        parts (list): (first byte, number of bytes) of each stream.
+        facts (dict): from :func:`probe`.
+        block_len (int): samples per block.
+    """
+    source = ["-xerror", "-f", "ogg", "-i", "pipe:0", "-map", "0:a:0", "-ac", str(facts["channels"]), "-ar", str(facts["sample_rate"])]
+    for part in parts:
+        run = _Run(source, facts["channels"], feed=lambda stdin, part=part: _feed(path, [part], stdin))
+        yield from run.blocks(block_len)
+        if run.failed:
+            raise AudioError(path, f"is damaged: {(run.lines or ['decoding failed'])[-1]}")
 
 
 class _Run:

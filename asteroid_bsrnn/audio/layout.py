@@ -35,7 +35,7 @@ def speakers_of(mask: int) -> list:
     return [name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1]
 
 
-def from_sndfile(numbers):
+def from_sndfile(numbers: list) -> tuple:
     """libsndfile's channel map -> (order of channels or None, mask); mask 0 where it says nothing useful."""
     bits = [_SNDFILE.get(number, -1) for number in numbers]
     if min(bits) < 0 or len(set(bits)) < len(bits):

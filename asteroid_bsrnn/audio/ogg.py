@@ -58,8 +58,7 @@ class Ogg:
     """What a walk over all pages found.
 
     Args:
-        links (list of Link or None): the streams, one behind the other; None where some run side by side (video), or
-            one is neither Vorbis nor Opus.
+        links (list of Link or None): the streams, one behind the other; None where some run side by side (video).
         fault (str): place and kind of the first damage, empty if there is none.
         cut (str): what says that the end is missing, empty if nothing does.
     """
@@ -103,14 +102,13 @@ class _Walk:
         self.end = self._pages()
 
     def found(self):
-        """The result; None for the links if they cannot be decoded one by one."""
+        """The result of the walk."""
         cut = ""
         if self.data[self.end : self.end + 4] == b"OggS":
             cut = f"its last page has {len(self.data) - self.end} bytes and lacks some"
         for link, stop in zip(self.links, [*(link.start for link in self.links[1:]), self.end]):
             link.stop = stop
-        alone = self.links and not self.beside and all(link.codec != "other" for link in self.links)
-        return Ogg(self.links if alone else None, self.fault, cut)
+        return Ogg(None if self.beside else self.links or None, self.fault, cut)
 
     def _pages(self):
         """Walk to the end; returns where the last whole page ends."""

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import sys
+from typing import Callable, Iterator, Optional, Union
 
 import numpy as np
 import soundfile
@@ -22,7 +23,7 @@ class Stream(soundfile.SoundFile):
         return False
 
 
-def name_for(path):
+def name_for(path) -> Union[str, bytes]:
     """A path as soundfile takes it: text, or bytes where the name is none of the system's encoding."""
     text = os.fspath(path)
     try:
@@ -32,7 +33,7 @@ def name_for(path):
     return text
 
 
-def open_stream(file):
+def open_stream(file) -> Optional["Stream"]:
     """Open a path or a :class:`~.view.View`; None if libsndfile cannot."""
     try:
         return Stream(name_for(file) if isinstance(file, (str, os.PathLike)) else file)
@@ -40,7 +41,7 @@ def open_stream(file):
         return None
 
 
-def tags_of(stream):
+def tags_of(stream: Stream) -> dict:
     """Title, artist, ... of an open file, as far as given."""
     tags = {name: _text(stream, name) for name in _TAGS}
     return {name: value for name, value in tags.items() if value}
@@ -54,7 +55,7 @@ def _text(stream, name):
     return text
 
 
-def layout_of(stream):
+def layout_of(stream: Stream) -> tuple:
     """(order of channels in WAVE's order or None, mask) of an open file; mask 0 where it states none."""
     if stream.channels < 3 or stream.format not in _MAPPED:
         return None, 0
@@ -64,7 +65,7 @@ def layout_of(stream):
     return from_sndfile(list(numbers)) if stated else (None, 0)
 
 
-def read_on(stream, path, block_len, begin=0, dtype="float32"):
+def read_on(stream: Stream, path, block_len: int, begin: int = 0, dtype: str = "float32") -> Iterator[np.ndarray]:
     """Yield all blocks from where the stream stands, (time, channels).
 
     Raises:
@@ -97,7 +98,7 @@ class Damaged(AudioError):
         reason (str): in the words of the decoder.
     """
 
-    def __init__(self, path, at, sample_rate, reason):
+    def __init__(self, path, at: int, sample_rate: int, reason: str):
         self.at, self.sample_rate, self.why = at, sample_rate, reason
         super().__init__(path, f"is damaged or truncated: {reason.rstrip('.')}, at {at / sample_rate:.2f} s")
 
@@ -105,7 +106,7 @@ class Damaged(AudioError):
         return type(self), (self.path, self.at, self.sample_rate, self.why)
 
 
-def same_sum(make_file, md5):
+def same_sum(make_file: Callable, md5: bytes) -> Optional[bool]:
     """Whether all samples of a FLAC file have the sum that its header states; None if it states none."""
     if not any(md5):
         return None

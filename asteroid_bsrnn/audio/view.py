@@ -3,6 +3,7 @@ import io
 import os
 import re
 from itertools import accumulate
+from typing import Iterator
 
 
 class View(io.RawIOBase):
@@ -86,7 +87,7 @@ class Bytes:
             self.begin, self.held = start, self.file.read(max(stop - start, self._STEP))
         return self.held[start - self.begin : max(start, stop) - self.begin]
 
-    def search(self, pattern, at=0, longest=64):
+    def search(self, pattern, at: int = 0, longest: int = 64) -> Iterator[int]:
         """Yield where a compiled pattern of up to ``longest`` bytes is found from a byte on."""
         while at < self.size:
             held = self[at : min(at + self._STEP, self.size)]
@@ -96,6 +97,6 @@ class Bytes:
                     yield at + found.start()
             at += len(held) if last else len(held) - longest + 1
 
-    def find(self, text, at=0):
+    def find(self, text: bytes, at: int = 0) -> int:
         """Where some bytes are found first from a byte on; -1 if nowhere."""
         return next(self.search(re.compile(re.escape(text)), at, len(text)), -1)

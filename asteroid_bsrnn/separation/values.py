@@ -1,6 +1,7 @@
 """Values that users give, in the form that separation computes with, or refused in one sentence."""
 import math
 import numbers
+from typing import Optional
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ def as_rate(sample_rate) -> int:
     return int(sample_rate)
 
 
-def as_names(sources):
+def as_names(sources) -> Optional[list]:
     """Names of sources as a list; one may be given as a text. None stays None."""
     return [sources] if isinstance(sources, str) else sources if sources is None else list(sources)
 
