@@ -3,9 +3,9 @@ from pathlib import Path
 
 from ..audio.read import SUFFIXES, AudioReader
 from ..common.errors import AudioError, UserError
+from ..data.music.musdb import SOURCES as STEMS
 from ..common.files import nfc
 
-STEMS = ("vocals", "bass", "drums", "other")
 MIXTURE = "mixture"
 BLOCK_SECONDS = 5
 

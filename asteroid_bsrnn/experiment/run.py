@@ -41,7 +41,6 @@ NEUTRAL = {  # keys that came after version 0.1.0, with what they were before th
     "optim.amsgrad": (False,),
     "optim.warmup_steps": (None,),
     "optim.plateau_start": (None,),
-    "inference.margin": (0.0,),
     "inference.standardise": (False,),
     "inference.shifts": (0,),
     "inference.shift": (0.5,),

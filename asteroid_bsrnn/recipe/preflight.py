@@ -63,7 +63,7 @@ def check_inference(conf: dict) -> None:
     check_types(section, apply_segments, "inference")
     if section.get("batch", 1) < 1:
         raise UserError(f"inference.batch must be 1 or more, not {section['batch']!r}")
-    plan = {key: value for key, value in section.items() if key in ("scheme", "segment", "overlap", "hop", "window", "margin")}
+    plan = {key: value for key, value in section.items() if key in ("scheme", "segment", "overlap", "hop", "window")}
     try:
         make_plan(int(conf["model"].get("sample_rate", 44100)), **plan)
     except ValueError as error:

@@ -21,6 +21,7 @@ from .published.drawn import write_published
 from .tables.score_cells import difference_table, score_table
 from .figures.spectrogram import draw_triptych
 from .tables.speech_tables import afrcnn_table, table_s1, today_table
+from .tables import systems_table
 from .tables.cells import Table
 from .figures.curves import draw_learning, draw_runs, validation_scores
 
@@ -111,11 +112,24 @@ def _beside_published(document, experiments, seed):
             table = table_3(group, seed)
             table.name += f"_{i}" if i > 1 else ""
             document.table(table)
+            _systems(document, group, i, seed)
         _pareto(document, music)
     if speech:
         for table in (table_s1(speech, seed), afrcnn_table(speech, seed), today_table(speech, seed)):
             document.table(table)
             document.figure(draw_table(table), table.name, f"{table.title}, as a picture")
+
+
+def _systems(document, group, number, seed):
+    """Table I with ours, where there are any of its systems."""
+    if not any(exp.variant in systems_table.variants() for exp in group):
+        return
+    end = f"_{number}" if number > 1 else ""
+    table = systems_table.table_1(group, seed)
+    table.name += end
+    document.table(table)
+    document.figure(systems_table.draw_systems(group), f"table_1_operations{end}",
+                    "Average test cSDR of the systems of Table I and of ours against their operations per second of music")
 
 
 def _pareto(document, music):

@@ -20,7 +20,6 @@ def make_plan(
     overlap: float = 0.1,
     hop: float | None = None,
     window: str = "rect",
-    margin: float = 0.0,
 ):
     """Where the segments of a scheme lie and how they are weighted.
 
@@ -30,13 +29,12 @@ def make_plan(
             ``"fader_reference"``: the pattern of the published scores, a first segment of (1 + overlap) * segment, then
             segments of (1 + 2 * overlap) * segment, cross-faded over overlap * segment (11 s, then 12 s, 1 s);
             ``"ola"``: overlap-add with ``window`` and ``hop``; ``"ola_reference"``: the published overlap-add, with a
-            segment of silence before and after and ``hop / segment`` as the scale; ``"trim"``: segments side by side, of which ``margin`` is cut off at
-            both ends, with silence of that length around the recording; ``"whole"``: the recording in one go.
+            segment of silence before and after and ``hop / segment`` as the scale; ``"trim"``: segments of which half of ``overlap`` is cut off at both
+            ends, with silence of that length around the recording; ``"whole"``: the recording in one go.
         segment (float): seconds.
         overlap (float): fraction of ``segment``, in [0, 1).
         hop (float, optional): seconds from segment to segment, of the two overlap-adds; (1 - overlap) * segment if None.
         window (str): ``"rect"`` or a name that ``scipy.signal.get_window`` knows, ``"ola"`` only.
-        margin (float): seconds, ``"trim"`` only.
 
     Raises:
         ValueError: for a value out of range, or one that the scheme does not use.
@@ -54,8 +52,6 @@ def make_plan(
         raise ValueError(
             f"hop and window belong to scheme 'ola', hop to 'ola_reference' too; {scheme!r} fades over the overlap"
         )
-    if not 0 <= 2 * margin < segment or (margin and scheme != "trim"):
-        raise ValueError(f"margin belongs to scheme 'trim' and leaves something of the segment of {segment} s, not {margin}")
     if scheme == "whole":
         return Whole()
     if segment > _LONGEST:
@@ -69,7 +65,7 @@ def make_plan(
         return ReferenceOverlapAdd(max(1, int(sample_rate * segment)), max(1, int(sample_rate * hop)), hop / segment)
     length = max(1, round(segment * sample_rate))
     if scheme == "trim":
-        cut = round(margin * sample_rate)
+        cut = min(round(overlap * length / 2), (length - 1) // 2)
         kept = torch.full((length,), SMALLEST_WEIGHT)
         kept[cut : length - cut] = 1
         return Uniform(length, length - 2 * cut, kept, cut)

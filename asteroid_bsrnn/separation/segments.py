@@ -27,7 +27,6 @@ def apply_segments(
     batch: int = 1,
     progress=None,
     match_sources=False,
-    margin: float = 0.0,
     standardise: bool = False,
     shifts: int = 0,
     shift: float = 0.5,
@@ -39,7 +38,7 @@ def apply_segments(
         forward (callable): (batch, channels, time) -> (batch, n_src, channels, time).
         wav (Tensor): the recording, at the rate of the model.
         sample_rate (int): in Hz.
-        scheme, segment, overlap, hop, window, margin: see :func:`make_plan`.
+        scheme, segment, overlap, hop, window: see :func:`make_plan`.
         batch (int): segments per call of ``forward``. The result does not depend on it.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         match_sources (bool): for models without an order of sources (speech): permute those of each segment to fit
@@ -59,7 +58,7 @@ def apply_segments(
     """
     if wav.dim() != 2 or wav.numel() == 0:
         raise ValueError(f"wav must be (channels, time) with at least one sample, not of shape {tuple(wav.shape)}")
-    plan = make_plan(sample_rate, scheme, segment, overlap, hop, window, margin)
+    plan = make_plan(sample_rate, scheme, segment, overlap, hop, window)
 
     def run(song):
         parts, done = [], 0

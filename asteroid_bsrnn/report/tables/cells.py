@@ -18,6 +18,7 @@ class Cell:
         digits (int): decimals shown for a number.
         why (str): why the cell is empty.
         sign (bool): show the sign of positive numbers, as for differences.
+        mark (str): of a footnote, behind the value.
     """
 
     value: object = None
@@ -27,6 +28,7 @@ class Cell:
     digits: int = 1
     why: str = ""
     sign: bool = False
+    mark: str = ""
 
     def _number(self, number):
         return f"{number:{'+' if self.sign else ''}.{self.digits}f}"
@@ -36,13 +38,13 @@ class Cell:
         if self.value is None:
             return f"– ({self.why})" if self.why else "–"
         if not isinstance(self.value, float) and not self.sign:
-            return str(self.value)
+            return str(self.value) + self.mark
         text = self._number(self.value)
         if self.low is not None:
             text += f" [{self._number(self.low)}, {self._number(self.high)}]"
         if self.spread is not None:
             text += f" ± {self.spread:.{self.digits}f}"
-        return text
+        return text + self.mark
 
 
 @dataclass
