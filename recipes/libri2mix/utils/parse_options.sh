@@ -3,11 +3,12 @@
 # variables; --help prints the script's first comment and its options. An unknown option, a missing value, and anything but true or false for a
 # variable that holds one of these, are errors.
 
-_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_0-9]+=' | tr -d '=')
+_script=$(basename "$0")  # the script has gone to its own folder by now, from wherever it was called
+_options=$(sed '/parse_options\.sh/q' "$_script" | grep -oE '^[a-z_0-9]+=' | tr -d '=')
 
 _help() {
-  sed -n '2,/^[^#]/p' "$0" | grep '^#' | cut -c3-
-  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z_0-9]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
+  sed -n '2,/^[^#]/p' "$_script" | grep '^#' | cut -c3-
+  sed '/parse_options\.sh/q' "$_script" | sed -nE 's/^([a-z_0-9]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
 }
 
 _fail() {
