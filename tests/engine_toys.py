@@ -75,3 +75,54 @@ def train(folder, configuration, train_set=None, val_set=None, model=None, **key
 def same_weights(first, second):
     """Whether two state_dicts are equal bit by bit."""
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Gain(nn.Module):
+    """One talker: a short filter that starts as nothing at all."""
+
+    sample_rate = 800
+
+    def __init__(self):
+        super().__init__()
+        self.filter = nn.Conv1d(1, 1, 3, padding=1, bias=False, dtype=torch.float64)
+        with torch.no_grad():
+            self.filter.weight.copy_(torch.tensor([[[0.0, 1.0, 0.0]]]))
+
+    def forward(self, wav):
+        return self.filter(wav[:, None])
+
+    def get_model_args(self):
+        return {}
+
+    def serialize(self):
+        return {"state_dict": self.state_dict()}
+
+
+class Talkers(Draws):
+    """Mixtures that are nearly their one source (60 dB), or not at all (10 dB): ``bad`` are the latter."""
+
+    def __init__(self, length, bad):
+        super().__init__(length)
+        self.bad = bad
+
+    def __getitem__(self, key):
+        index = key[1] if isinstance(key, tuple) else key
+        generator = torch.Generator().manual_seed(index)
+        source, noise = torch.randn(2, 200, generator=generator, dtype=torch.float64)
+        return source + (0.3 if index in self.bad else 1e-3) * noise, source[None]
+
+
+def train_talkers(folder, bad, **training):
+    """One step of gradient descent on eight mixtures, in 64 bits; returns the filter."""
+    from asteroid_bsrnn.engine import SpeechSystem, fit
+    from asteroid_bsrnn.losses import PITNegSISDR
+
+    class Double(PITNegSISDR):
+        def _best(self, est_targets, targets):
+            return super()._best(est_targets.double(), targets.double())
+
+    made = conf(epochs=1, monitor="si_sdr", effective_batch=8, clip=None, **training)
+    made["optim"] = {"optimizer": "sgd", "lr": 1e-3, "lr_reference_batch": None, "scheduler": "none"}
+    model = Gain()
+    fit(model, Talkers(8, bad), Talkers(2, bad), Double(1), made, folder, system_cls=SpeechSystem)
+    return model.filter.weight.detach()

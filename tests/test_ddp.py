@@ -13,7 +13,7 @@ import torch
 from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
 from asteroid_bsrnn.training.state.checkpoints import Checkpoints, load
 from ddp_run import MADE, main
-from engine_toys import toy
+from engine_toys import toy, train_talkers
 
 HERE = Path(__file__).parent
 
@@ -24,11 +24,16 @@ def free_port():
         return str(free.getsockname()[1])
 
 
-def rank(folder, number, port):
-    """One of two processes that a launcher such as torchrun started."""
+def as_launched(number, port):
+    """The environment that a launcher such as torchrun gives to one of two processes."""
     both = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
     own = {"RANK": number, "LOCAL_RANK": number, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({key: str(value) for key, value in {**both, **own}.items()})
+
+
+def rank(folder, number, port):
+    """One of two processes that a launcher such as torchrun started."""
+    as_launched(number, port)
     main(folder, "auto", energy=True)
 
 
@@ -76,6 +81,24 @@ def test_losses_and_whole_song_scores_are_those_of_one_process(runs):
 def test_energy_is_counted_once_per_machine(runs):
     entries = json.loads((runs / "2" / "first" / "energy.json").read_text())["entries"]
     assert sorted(entry["phase"] for entry in entries) == ["training", "validation"]
+
+
+def talkers(folder, number, port, bad):
+    as_launched(number, port)
+    torch.save(train_talkers(folder, bad, batch=2), folder / f"{number}.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", [{0, 1, 6}, set()], ids=["three", "none"])
+def test_examples_that_count_are_those_of_all_processes(tmp_path, bad):
+    expected, port, context = train_talkers(tmp_path / "one", bad), free_port(), multiprocessing.get_context("fork")
+    processes = [context.Process(target=talkers, args=(tmp_path, number, port, bad)) for number in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(900)
+    for number in range(2):
+        torch.testing.assert_close(torch.load(tmp_path / f"{number}.pt"), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow

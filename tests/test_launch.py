@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from asteroid_bsrnn.recipe.command_line import chosen_experiments, recipe_conf, recipe_parser
+from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
 from asteroid_bsrnn.recipe.repeat import repeat
 from asteroid_bsrnn.training.state.checkpoints import exclusive
@@ -190,3 +192,20 @@ def test_repeat_says_what_differs(tmp_path):
     (tmp_path / "run.json").write_text("[]")
     with pytest.raises(UserError, match="is not the record of a run"):
         repeat(tmp_path)
+
+
+@pytest.mark.parametrize("recipe, variant", [("musdb18hq", "simo"), ("musdb18hq", "large"), ("libri2mix", "dprnn"), ("wsj0-2mix", "dpcl")])
+def test_every_record_of_a_recipe_can_be_repeated(recipe, variant, tmp_path):
+    """What ``fit`` writes of one model, whatever the recipe: batch, devices and precision as they were used."""
+    made = load_conf(ROOT / "recipes" / recipe, variant)
+    source = "bass" if variant == "large" else None
+    used = {"batch": 1, "devices": 2, "precision": "bf16", "seed": 42, "variant": variant, "protocol": "published", "source": source}
+    del made["training"]["ema"]  # a key that came later
+    (tmp_path / "run.json").write_text(json.dumps({**used, "conf": made}))
+    options = ["--exp_dir", str(tmp_path / "again"), "--repeat", str(tmp_path / "run.json"), "--set", "loader.num_workers=1"]
+    conf, info = recipe_conf(recipe_parser("").parse_args(options), ROOT / "recipes" / recipe)
+    assert {key: conf["training"][key] for key in ("batch", "devices", "precision")} == {"batch": 1, "devices": 2, "precision": "bf16"}
+    assert conf["training"]["ema"] is None and conf["loader"]["num_workers"] == 1
+    assert info["variant"] == variant and info["source"] == source
+    if source:
+        assert chosen_experiments(conf, info["source"]) == [("bass", ("bass",))]

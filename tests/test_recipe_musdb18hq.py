@@ -57,6 +57,22 @@ def test_all_stages_twice(recipe, tmp_path):
     assert json.loads((recipe / "exp" / "again" / "run.json").read_text())["variant"] == "base"
 
 
+@pytest.mark.slow
+def test_two_processes_on_a_machine_without_gpu(recipe, tmp_path):
+    """As docs/cluster.md says; every model of an experiment, its records written once, and the record can be repeated."""
+    corpus = write_corpus(tmp_path / "corpus", lengths=(80000, 90000, 100000), valid=("ValidA",), level=0.5)
+    values = TINY + " data.valid_tracks=[ValidA] data.sad=null training.accelerator=cpu training.devices=2"
+    args = ["--stage", 2, "--stop_stage", 2, "--musdb_root", corpus]
+    text = run(recipe, *args, "--tag", "two", "--source", "vocals,bass", "--set", values)
+    assert text.count("Training vocals") == text.count("Training bass") == 1 and "x 2 device(s)" in text
+    record = json.loads((recipe / "exp" / "two" / "run.json").read_text())
+    assert record["status"] == "finished" and set(record["models"]) == {"vocals", "bass"}
+    text = run(recipe, *args, "--tag", "again", "--repeat", recipe / "exp" / "two" / "bass" / "run.json")
+    assert "Training bass" in text and "Training vocals" not in text and "x 2 device(s)" in text
+    first, second = (torch.load(recipe / "exp" / tag / "bass" / "best_model.pth")["state_dict"] for tag in ("two", "again"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
 @pytest.mark.parametrize(
     "args, message",
     [

@@ -16,7 +16,9 @@ from asteroid_bsrnn.training.loop import Loop
 from asteroid_bsrnn.experiment.run import compare
 from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage, load
 from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.files import atomic_path
 from engine_toys import conf, train
+from helpers import ROOT
 
 FORK = multiprocessing.get_context("fork")
 HARD = dict(ema=0.9, patience=4, epochs=6)  # every kind of state: averages, plateau, accumulation, workers
@@ -213,12 +215,17 @@ def test_killed_twenty_times_at_random(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
-    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_00000001.0a1b2c3d.partial.ckpt"]
-    (tmp_path / "checkpoints").mkdir()
-    for name in [*left, ".notes.0a1b2c3d.partial.txt"]:
-        (tmp_path / name).touch()
-    train(tmp_path, conf(epochs=1))
-    assert [path.name for path in tmp_path.rglob(".*partial*")] == [".notes.0a1b2c3d.partial.txt"]  # somebody else's
+    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_1.0a1b2c3d.partial.ckpt", "../.energy.0a1b2c3d.partial.json"]
+    folder = tmp_path / "vocals"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in [*left, ".notes.partial.txt"]:
+        (folder / name).touch()
+    with atomic_path(tmp_path / "run.json") as living:  # another model of the experiment is writing
+        living.touch()
+        train(folder, conf(epochs=1), ledger=tmp_path / "energy.json")
+        found = sorted(path.name for path in tmp_path.rglob(".*partial*"))
+        assert found == sorted([living.name, ".notes.partial.txt"])  # that one, and somebody else's
+    assert (tmp_path / "run.json").exists()
 
 
 def test_full_disk(tmp_path, reference):
@@ -339,6 +346,29 @@ def test_any_other_difference_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="another configuration: inference.segment .*training.clip .*another tag"):
         train(tmp_path, other, allow_changes=True)
     assert (tmp_path / "conf.yml").read_text() == before
+
+
+def test_what_may_change_is_named_with_its_option(tmp_path):
+    train(tmp_path, conf(epochs=1))
+    with pytest.raises(UserError, match=r'give --resume_with "training.epochs=2"'):
+        train(tmp_path, conf(epochs=2))
+    with pytest.raises(UserError, match="only training.patience, training.epochs, optim.lr may change, by --resume_with"):
+        train(tmp_path, conf(epochs=1, clip=1.0))
+    assert json.loads((tmp_path / "run.json").read_text())["commit"] or not (ROOT / ".git").exists()
+
+
+def test_keys_added_since_a_run_began_do_not_stop_it(tmp_path):
+    first = {**conf(epochs=2), "loss": {"name": "TimeTFLoss"}}
+    train(tmp_path, first)
+    later = conf(epochs=2, max_bad_steps=10, ema=None)
+    later["optim"].update(momentum=0.0, betas=[0.9, 0.999])
+    later["inference"].update(hop=None, window="rect")
+    later["loss"] = {"name": "TimeTFLoss", "domain": "t+tf"}
+    assert train(tmp_path, later)[0]["epochs"] == 2
+    for section, key, value in (("training", "ema", 0.9), ("inference", "window", "hann")):
+        other = {**later, section: {**later[section], key: value}}
+        with pytest.raises(UserError, match=f"another configuration: {section}.{key}"):
+            train(tmp_path, other)
 
 
 def test_where_and_how_fast_may_differ():

@@ -1,9 +1,13 @@
 """Whole recordings in segments: nothing is lost, whatever the scheme, the length, the overlap and the batch."""
 import itertools
+import json
 
+import numpy as np
 import pytest
 import torch
+from helpers import SHARED
 
+from asteroid_bsrnn.convert import from_reference
 from asteroid_bsrnn.separation.segments import apply_segments, best_order, make_plan, stream_segments
 
 RATE = 100
@@ -12,6 +16,7 @@ SCHEMES = [
     *({"scheme": "fader", "overlap": overlap} for overlap in (0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 0.99)),
     *({"scheme": "fader_reference", "overlap": overlap} for overlap in (0.0, 0.1, 0.2, 0.5)),
     *({"scheme": "ola", "hop": hop} for hop in (0.01, 0.03, 0.05, 0.07, 0.1)),
+    *({"scheme": "ola_reference", "hop": hop} for hop in (0.01, 0.05, 0.1)),  # divisors of the segments
     *({"scheme": "ola", "window": window, "overlap": 0.5} for window in ("hann", "hamming", "triang", "blackman")),
     {"scheme": "ola", "window": "hann", "overlap": 0.7},
     {"scheme": "whole"},
@@ -93,6 +98,50 @@ def test_published_fader_sample_by_sample():
     out = apply_segments(position_in_segment, torch.zeros(1, wav_len), 10, scheme="fader_reference", segment=10.0)
     assert stride == spans[0][1]
     torch.testing.assert_close(out[0, 0], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.skipif(not SHARED, reason="no shared data")
+@pytest.mark.parametrize("case", ["0", "1"])
+def test_the_authors_whole_song_inference(case):
+    """Half samples of fade (1102.5) and of hop (5512.5) included."""
+    folder = SHARED / "golden" / "inference"
+    arrays, index = np.load(folder / "inference.npz"), json.loads((folder / "index.json").read_text())
+    weights = {key[3:]: arrays[key] for key in arrays.files if key.startswith("sd/")}
+    model = from_reference(weights, index["hyper_parameters"]).eval()
+    expected = torch.from_numpy(arrays[f"y{case}"])
+    for batch in (1, 3):
+        out = apply_segments(model, torch.from_numpy(arrays[f"x{case}"]), 44100, batch=batch, **index[f"case{case}"])
+        torch.testing.assert_close(out, expected, atol=1e-6, rtol=0)
+
+
+def test_a_fade_that_is_no_whole_number_of_samples():
+    """G = 16, O = 1.5: segments begin at 14 + 16 j, one sample before their fade of one sample needs it."""
+    options = {"scheme": "fader_reference", "segment": 1.5, "overlap": 0.1}
+    out = apply_segments(lambda x: torch.ones_like(x)[:, None], torch.zeros(1, 40), 10, **options)[0, 0]
+    expected = torch.ones(40)
+    expected[[15, 31]] = 2.0  # both segments are there at full weight
+    expected[[14, 30]] = 1.0  # full weight falling, and a rise that begins at 0
+    torch.testing.assert_close(out, expected)
+
+
+def test_published_overlap_add_sample_by_sample():
+    """Written down directly: zeros at both ends, segments at every hop, scaled by hop / segment, ends cut off."""
+    wav, segment, hop = noise(57, channels=1), 20, 7
+    padded, total = torch.nn.functional.pad(wav, (segment, segment)), torch.zeros(1, 57 + 2 * segment)
+    for start in range(0, 57 + segment, hop):
+        part = padded[:, start : start + segment]
+        total[:, start : start + segment] += (part + 0.5) * hop / segment
+    expected = total[:, segment:-segment]
+    for block, batch in ((57, 1), (5, 4)):
+        plan = make_plan(10, "ola_reference", segment=2.0, hop=0.7)
+        parts = stream_segments(lambda x: x[:, None] + 0.5, wav.split(block, -1), plan, batch)
+        torch.testing.assert_close(torch.cat(list(parts), -1)[0], expected)
+
+
+def test_without_a_hop_segments_overlap_by_the_overlap():
+    for scheme in ("ola", "ola_reference"):
+        given, left_open = (make_plan(10, scheme, 2.0, overlap=0.25, hop=hop) for hop in (1.5, None))
+        assert given.hop == left_open.hop == 15
 
 
 def test_fader_segments_are_exact():

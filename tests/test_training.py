@@ -9,7 +9,7 @@ import pytest
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
-from asteroid_bsrnn.engine import MusicSystem, SpeechSystem, fit, seed_everything
+from asteroid_bsrnn.engine import EpochSampler, MusicSystem, SpeechSystem, fit, seed_everything
 from asteroid_bsrnn.training.state.ema import WeightAverage
 from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.recipe.repeat import repeat
@@ -19,7 +19,7 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import register_model
 from asteroid_bsrnn.common.precision import supports
-from engine_toys import Draws, Toy, conf, same_weights, toy, train
+from engine_toys import Draws, Gain, Talkers, Toy, conf, same_weights, toy, train, train_talkers
 from torch import nn
 
 register_model(Toy)
@@ -311,6 +311,59 @@ def test_systems_work_with_lightnings_own_trainer(tmp_path):
     trainer = pl.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, log_every_n_steps=1, **quiet)
     trainer.fit(system)
     assert {"val_loss", "val_usdr"} <= trainer.callback_metrics.keys() and not same_weights(before, model.state_dict())
+
+
+class Worsening(MusicSystem):
+    """A run whose uSDR rises in every epoch, while its loss rises too."""
+
+    def score(self, mixture, sources):
+        return {"val_loss": float(self.current_epoch), "val_usdr": float(self.current_epoch)}
+
+
+@pytest.mark.parametrize("mode, lowered", [("max", False), ("min", True)])
+def test_trainer_monitors_what_the_mode_means_and_draws_new_items(tmp_path, mode, lowered):
+    import pytorch_lightning as pl
+    from torch.utils.data import DataLoader
+
+    class Noted(Draws):
+        def __getitem__(self, key):
+            asked.append(key)
+            return super().__getitem__(key)
+
+    asked, data = [], Noted(8)
+    model, loader = toy(conf()), DataLoader(data, batch_size=4, sampler=EpochSampler(data, seed=3))
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, patience=0, factor=0.5)
+    system = Worsening(model, optimizer, TimeTFLoss(n_fft=64, n_hop=16), loader, DataLoader(Draws(1, time=500)), scheduler, conf())
+    best = pl.callbacks.ModelCheckpoint(tmp_path, monitor=system.default_monitor, mode="max", save_weights_only=True)
+    quiet = dict(enable_progress_bar=False, enable_model_summary=False, logger=False, num_sanity_val_steps=0)
+    pl.Trainer(max_epochs=3, accelerator="cpu", callbacks=[best], log_every_n_steps=1, **quiet).fit(system)
+    assert (optimizer.param_groups[0]["lr"] < 1e-2) == lowered and best.best_model_score == 2
+    assert sorted(asked) == [(epoch, index) for epoch in range(3) for index in range(8)]
+    assert [index for epoch, index in asked if epoch == 0] != [index for epoch, index in asked if epoch == 1]
+
+
+def test_epochs_of_a_loader_without_lightning():
+    sampler = EpochSampler(Draws(4), seed=1)
+    first, second = list(sampler), list(sampler)
+    assert {epoch for epoch, _ in first} == {0} and {epoch for epoch, _ in second} == {1} and len(sampler) == 4
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+# -- a loss that leaves examples out
+
+
+@pytest.mark.parametrize("bad", [{1}, {0, 1, 6}, set(range(8)), set()], ids=["one", "three", "all", "none"])
+def test_counted_examples_are_those_of_the_effective_batch(tmp_path, bad):
+    """However the batch is split; also against one gradient step written down directly."""
+    weights = [train_talkers(tmp_path / str(batch), bad, batch=batch) for batch in (8, 4, 2, 1)]
+    for other in weights[1:]:
+        torch.testing.assert_close(other, weights[0], rtol=0, atol=1e-9)
+    model, data = Gain(), [Talkers(8, bad)[(0, index)] for index in sorted(bad) or range(8)]
+    mixture, sources = (torch.stack(signals) for signals in zip(*data))
+    PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(model(mixture), sources).backward()
+    torch.testing.assert_close(weights[0], (Gain().filter.weight - 1e-3 * model.filter.weight.grad).detach(), rtol=0, atol=1e-4)
 
 
 def test_gradient_norm_is_clipped(tmp_path):

@@ -69,6 +69,23 @@ def guarded(function, *args):
         return 2
 
 
+def _secure_streams():
+    """Standard streams that take any letter and are surely there.
+
+    A stream that was closed leaves its number to the next file that is opened, into which libraries then complain.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, checked as far as that goes without PyTorch; ends the process for help and for wrong ones."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -82,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 when some items failed, else see :func:`guarded`.
     """
+    _secure_streams()
     args = parse(argv)
     return guarded(args.run, args)
 

@@ -1,15 +1,24 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
 import errno
 import json
+import math
 import os
+import re
 import secrets
 import shutil
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and leftovers stay
+    fcntl = None
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
 
 
 @contextmanager
@@ -24,18 +33,117 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
+    partial = _beside(path, f".partial{path.suffix}")
     try:
-        yield partial
-        with open(partial, "r+b") as written:  # Windows flushes no file that is open for reading
-            os.fsync(written.fileno())
-        os.replace(partial, path)
+        with _held(partial):
+            yield partial
+            _to_disk(partial)
+            os.replace(partial, path)
     except OSError as error:
         if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
             error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(partial):
+    """Hold a lock on the file that is being written, so that nobody takes it for a leftover."""
+    if fcntl is None:
+        yield
+        return
+    with open(partial, "wb") as mine:
+        _lock(mine)
+        yield
+
+
+def remove_leftovers(folder):
+    """Remove what killed processes left half written in ``folder``; what somebody is writing stays.
+
+    A file that is being written is locked by its writer, however that ends. Where the file system knows no locks, all
+    files stay.
+    """
+    for path in Path(folder).glob(".*.partial*"):
+        if fcntl is not None and _PARTIAL.fullmatch(path.name) and path.is_file():
+            with open(path, "rb") as found:
+                if _lock(found):
+                    path.unlink(missing_ok=True)
+
+
+def _lock(file):
+    """Whether this process holds ``file`` now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
+def nfc(name: str) -> str:
+    """A name in Unicode's composed form: file systems and archives disagree on how they store an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
+@contextmanager
+def atomic_paths(paths):
+    """Yield temporary paths for several files that appear together when the block succeeds, or not at all.
+
+    The temporary names end in ``.partial``: no search for files of a kind finds them. If one of the files cannot appear,
+    those that did are taken away and the old ones put back.
+
+    Args:
+        paths (list of Path): where the files shall appear. Their folders are created when missing.
+    """
+    partials = [_beside(path, ".partial") for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partials
+        for partial in partials:
+            _to_disk(partial)
+        _replace_all(partials, paths)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+def _replace_all(partials, paths):
+    olds, placed = [_beside(path, ".old") for path in paths], []
+    try:
+        for partial, path, old in zip(partials, paths, olds):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
+            kept = path.exists() and _keep(path, old)
+            placed.append((path, old if kept else None))
+            os.replace(partial, path)
+    except BaseException:
+        for path, old in placed:
+            os.replace(old, path) if old else path.unlink(missing_ok=True)
+        raise
+    finally:
+        for old in olds:
+            old.unlink(missing_ok=True)
+
+
+def _keep(path, old):
+    """Give a file a second name, or copy it where a disk has no such thing."""
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old)
+    return True
+
+
+def _beside(path, ending):
+    """A hidden name in the folder of a path that is not taken."""
+    stem = os.fsdecode(os.fsencode(path.stem)[:80])
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+
+
+def _to_disk(path):
+    with open(path, "r+b") as written:  # Windows flushes no file that is open for reading
+        os.fsync(written.fileno())
 
 
 def write_text(path, text):
@@ -47,6 +155,15 @@ def write_text(path, text):
 def write_json(path, value):
     """Write ``value`` as readable JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def strict(value):
+    """``value`` with null for every number that JSON does not have: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: strict(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path):

@@ -54,6 +54,18 @@ def _runs(layer, x, dtype):
     return y.dtype == dtype and all(bool(p.grad.isfinite().all()) for p in layer.parameters())
 
 
+def full_precision(device: str | torch.device) -> torch.autocast:
+    """Context without automatic mixed precision: losses, permutation search and scores are computed as they are given."""
+    return torch.autocast(torch.device(device).type, enabled=False)
+
+
+def widened(value):
+    """A tensor, or a tuple of them, with 16-bit numbers as 32-bit ones; others as they are."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(widened, value))
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
 def check_name(precision: str, what: str = "precision") -> None:
     """Refuse a name that is not in :data:`CHOICES`.
 

@@ -1,9 +1,12 @@
 """Data sets: ``(mixture, sources)`` per index, drawn from (seed, epoch, index) alone. ``get`` also knows Asteroid's."""
+from dataclasses import MISSING, fields
+from typing import Any
+
 from ..common.registry import Registry
-from .music.music_section import index_music, music_data, prepare_music
+from .music.music_section import MusicData, index_music, music_data, prepare_music
 from .music.segments_dataset import MUSDB18HQ, MUSDB18HQTracks
 from .speech.mixtures import SpeechMixtures
-from .speech.speech_section import speech_data
+from .speech.speech_section import SpeechData, speech_data
 
 
 def _from_host(name):
@@ -17,3 +20,12 @@ get, register_dataset = _REGISTRY.get, _REGISTRY.register
 
 for _dataset in (MUSDB18HQ, MUSDB18HQTracks, SpeechMixtures):
     register_dataset(_dataset)
+
+
+def data_defaults(section: dict[str, Any]) -> dict[str, Any]:
+    """What absent keys of a section ``data`` stand for: the defaults of the reader that knows all the others."""
+    for reader in (MusicData, SpeechData):
+        known = {field.name: field.default for field in fields(reader)}
+        if set(section) <= set(known):
+            return {key: value for key, value in known.items() if value is not MISSING}
+    return {}

@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional, Union
 import yaml
 
 from ..common.errors import UserError
+from ..common.files import nfc
 from ..common.registry import Registry
 
 SPLITS = ("train", "valid", "test")
@@ -84,12 +85,19 @@ class Corpus:
         object.__setattr__(self, "stems", tuple(stems))
 
     def tracks(self, root: Union[str, Path], split: str, **options: Any) -> list[Track]:
-        """Tracks of a split, sorted by name.
+        """Tracks of a split, sorted by name; names are in Unicode's composed form (NFC), here and in ``valid_tracks``.
 
         Raises:
-            UserError: for a missing folder, a split without tracks, and a file that is no stem of this corpus.
+            UserError: for a missing folder, a split without tracks, a file that is no stem of this corpus,
+                ``valid_tracks`` that is no list or names a track that is not there, or two tracks of one name.
         """
-        return LAYOUTS.get(self.layout)(self, Path(root), split, **options)
+        if options.get("valid_tracks") is not None:
+            options["valid_tracks"] = check_names(options["valid_tracks"], "data.valid_tracks")
+        found = LAYOUTS.get(self.layout)(self, Path(root), split, **options)
+        names = [track.name for track in found]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"{root}: two {split} tracks are called {twice[0]!r}")
+        return found
 
     def infos(self) -> dict[str, Any]:
         """Name, task and licence, as Asteroid's sharing tools ask for."""
@@ -149,6 +157,16 @@ def read_corpus(path: Path) -> Corpus:
     if corpus.layout not in LAYOUTS.names():
         raise UserError(f"{path}: unknown layout {corpus.layout!r}; known are {', '.join(LAYOUTS.names())}")
     return corpus
+
+
+def check_names(names: Any, what: str) -> list[str]:
+    """Names of tracks in composed form; UserError for anything but a list of different texts."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{what} must be a list of names of tracks, not {names!r}")
+    composed = [nfc(name) for name in names]
+    if twice := [name for name in composed if composed.count(name) > 1]:
+        raise UserError(f"{what} names the track {twice[0]!r} twice")
+    return composed
 
 
 def check_targets(corpus: Corpus, targets: Sequence[str]) -> list[int]:

@@ -3,6 +3,7 @@ import importlib
 
 _HOME = {
     "fit": "training.fit",
+    "EpochSampler": "training.feed.sampling",
     "seed_everything": "training.loop",
     "Interrupted": "training.loop",
     "MusicSystem": "training.systems",

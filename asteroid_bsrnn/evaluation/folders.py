@@ -3,8 +3,9 @@ from pathlib import Path
 
 from ..audio.read import SUFFIXES, AudioReader
 from ..common.errors import AudioError, UserError
+from ..data.music.musdb import SOURCES as STEMS
+from ..common.files import nfc
 
-STEMS = ("vocals", "bass", "drums", "other")
 MIXTURE = "mixture"
 BLOCK_SECONDS = 5
 
@@ -19,7 +20,7 @@ def subfolders(folder):
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
     try:
-        return {entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
+        return {nfc(entry.name): entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
 
@@ -46,9 +47,10 @@ def audio_files(folder):
     found = {}
     for path in sorted(Path(folder).iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
-            if path.stem in found:
-                raise UserError(f"{folder} has both {found[path.stem].name} and {path.name}; keep one")
-            found[path.stem] = path
+            name = nfc(path.stem)
+            if name in found:
+                raise UserError(f"{folder} has both {found[name].name} and {path.name}; keep one")
+            found[name] = path
     return found
 
 

@@ -25,16 +25,52 @@ FREE = (  # where and how fast, not what: may differ at any time
     "training.devices",
     "training.keep_best",
     "data.root",
+    "data.lists",
+    "data.speech_dir",
+    "data.metadata_dir",
+    "data.noise_dir",
+    "data.storage_dir",
 )
 NEUTRAL = {  # keys that came after version 0.1.0, with what they were before there was a key: absent is this value
     "task.name": ("music", "speech"),
     "task.groups": (None,),
+    "task.less": (None,),
+    "data.standardise": (False,),
+    "data.gate_db": (None,),
+    "data.gate_level": ("rms",),
+    "optim.amsgrad": (False,),
+    "optim.warmup_steps": (None,),
+    "optim.plateau_start": (None,),
+    "inference.standardise": (False,),
+    "inference.shifts": (0,),
+    "inference.shift": (0.5,),
+    "inference.shift_seed": (0,),
     "training.init_from": (None,),
     "training.strict": (True,),
     "training.freeze": (None,),
     "optim.lr_factors": (None,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
+
+
+SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
+    "training.seed",
+    "training.activation_checkpointing",
+    "training.max_bad_steps",
+    "training.max_unreadable",
+    "inference.batch",
+    "data.storage",
+    "data.metadata_url",
+    "plugins",
+    "logging",
+)
+
+
+def changed_from(conf, origin):
+    """What a configuration changes of another one, as far as it decides results: ``key -> [there, here]``."""
+    old, new = flatten(plain(origin)), flatten(plain(conf))
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in (*FREE, *SAFEGUARDS) and not key.startswith(("energy.", "loader."))]
+    return {key: [old.get(key), new.get(key)] for key in keys if old.get(key) != new.get(key)}
 
 
 def flatten(conf):
@@ -57,8 +93,14 @@ def _lists(value):
     return [_lists(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def compare(old, new, allow_changes=False, folder="this folder"):
+def compare(old, new, allow_changes=False, folder="this folder", defaults=None):
     """Differences that a continued run brings with it.
+
+    Args:
+        old, new (dict): configurations.
+        allow_changes (bool): whether the values of ``CHANGEABLE`` may differ.
+        folder (Path): for messages.
+        defaults (dict, optional): ``"section.key" -> value`` that an absent key stands for.
 
     Returns:
         dict: ``"section.key" -> [old, new]`` for keys that may differ.
@@ -67,25 +109,31 @@ def compare(old, new, allow_changes=False, folder="this folder"):
         UserError: naming the keys that may not.
     """
     old, new = flatten(plain(old)), flatten(plain(new))
-    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key) and not _came_later(key, old, new)]
+    neutral = {**NEUTRAL, **{key: (value,) for key, value in flatten(plain(defaults or {})).items()}}
+    differing = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    keys = [key for key in differing if not _came_later(key, old, new, neutral)]
     changes = {key: [old.get(key), new.get(key)] for key in keys}
     listed = {key: f"{key} ({was!r} there, {now!r} now)" for key, (was, now) in changes.items()}
     settled = [key for key in changes if key not in CHANGEABLE and key not in FREE and not key.startswith("energy.")]
     if settled:
         raise UserError(
             f"{folder} already holds a run of another configuration: {', '.join(listed[key] for key in settled)}; "
-            "choose another tag or restore these values"
+            f"choose another tag or restore these values (on resume only {', '.join(CHANGEABLE)} may change, by --resume_with)"
         )
-    if not allow_changes and any(key in CHANGEABLE for key in changes):
-        names = ", ".join(listed[key] for key in changes if key in CHANGEABLE)
-        raise UserError(f"{folder} already holds a run with other values of {names}; allow changes on resume to go on")
+    wanted = [key for key in changes if key in CHANGEABLE]
+    if wanted and not allow_changes:
+        option = " ".join(f"{key}={changes[key][1]}" for key in wanted)
+        raise UserError(
+            f"{folder} already holds a run with other values of {', '.join(listed[key] for key in wanted)}; to go on with the "
+            f'new ones give --resume_with "{option}" (from Python: allow_changes=True)'
+        )
     return changes
 
 
-def _came_later(key, old, new):
+def _came_later(key, old, new, neutral):
     """Whether a key is missing on one side only since it did not exist yet, and says there what was done anyway."""
     absent = (key not in old) != (key not in new)
-    return absent and new.get(key, old.get(key)) in NEUTRAL.get(key, ())
+    return absent and new.get(key, old.get(key)) in neutral.get(key, ())
 
 
 class RunRecord:
@@ -94,10 +142,11 @@ class RunRecord:
     Args:
         folder (str or Path): experiment folder.
         conf (dict): whole configuration.
+        defaults (dict, optional): ``{"section": {"key": value}}`` that an absent key stands for.
     """
 
-    def __init__(self, folder, conf):
-        self.folder, self.conf = Path(folder), plain(conf)
+    def __init__(self, folder, conf, defaults=None):
+        self.folder, self.conf, self.defaults = Path(folder), plain(conf), defaults
         self.conf_path, self.path = self.folder / "conf.yml", self.folder / "run.json"
         self.values = self._read() if self.path.exists() else {}
 
@@ -121,7 +170,7 @@ class RunRecord:
                 raise UserError(f"{self.conf_path} is not valid YAML: {error}") from None
         if known is None:
             return {}
-        return compare(known, self.conf, allow_changes, self.folder)
+        return compare(known, self.conf, allow_changes, self.folder, self.defaults)
 
     def write_conf(self):
         """Write ``conf.yml`` alone."""

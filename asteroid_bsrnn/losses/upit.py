@@ -9,6 +9,8 @@ References
 import torch
 from asteroid.losses import PITLossWrapper
 
+from ..common.precision import full_precision, widened
+
 
 def phase_sensitive_targets(mixture_BFT, sources_BSFT):
     """Magnitude of each source projected on the mixture's phase, not below zero: |X| max(0, cos(y - x)) of [1].
@@ -54,3 +56,8 @@ class PhaseSensitiveUPIT(PITLossWrapper):
 
     def __init__(self):
         super().__init__(pairwise_masked_mse, pit_from="pw_mtx")
+
+    def forward(self, est_targets, targets, return_est=False, **keywords):
+        """The loss, outside autocast: in 16 bits the sums over a long utterance overflow."""
+        with full_precision(targets.device):
+            return super().forward(widened(est_targets), widened(targets), return_est=return_est, **keywords)

@@ -28,6 +28,7 @@ from .sepreformer import SepReformer
 from .spectral.deep_clustering import DPCL, Chimera
 from .spectral.upit_blstm import UPITBLSTM
 from .stems import StemSeparator
+from .system import SeparationSystem
 from .tfc_tdf import ConvTDFNet, DTTNet, Mixer, TFCTDFv3
 
 
@@ -43,6 +44,7 @@ def register_family(family: Family) -> Family:
 
 
 register_model(StemSeparator)
+register_model(SeparationSystem)
 # One line for each family: its folder among the imports above, and here.
 _FOLDERS = (bsrnn, afrcnn, dual_path, spectral, roformer, tfc_tdf, demucs, presunet, scnet, sepreformer, locoformer, host)
 for _folder in _FOLDERS:

@@ -29,9 +29,9 @@ class StemSeparator(SeparationModel):
         members: Sequence[Union[torch.nn.Module, Mapping[str, Any]]],
         sources: Union[None, str, Sequence[str]] = None,
     ) -> None:
-        networks = [_network(member) for member in members]
+        networks = [network_of(member) for member in members]
         if not networks:
-            raise ValueError("a StemSeparator needs at least one member")
+            raise ValueError(f"a {type(self).__name__} needs at least one member")
         views = [as_model(network) for network in networks]
         rates = {int(view.sample_rate) for view in views}
         if len(rates) > 1:
@@ -39,7 +39,7 @@ class StemSeparator(SeparationModel):
         channels = {view.channels for view in views} - {None}
         super().__init__(views[0].sample_rate, max(channels, default=2))
         self._channels = channels.pop() if len(channels) == 1 else None
-        self.sources = _all_sources(views)
+        self.sources = self._sources_of(views)
         self.sources = self._chosen(sources)
         self.networks = torch.nn.ModuleList(networks).float()
         self.level_equivariant = all(view.level_equivariant for view in views)
@@ -53,7 +53,7 @@ class StemSeparator(SeparationModel):
     @property
     def members(self) -> list[dict[str, Any]]:
         """Constructor arguments of the members, in plain values."""
-        return [_entry(member) for member in self.networks]
+        return [member_entry(member) for member in self.networks]
 
     @property
     def n_src(self) -> int:
@@ -70,6 +70,20 @@ class StemSeparator(SeparationModel):
         for member in self.networks:
             if hasattr(member, "activation_checkpointing"):
                 member.activation_checkpointing = value
+
+    @staticmethod
+    def _named(view: Any) -> tuple[str, ...]:
+        if view.sources is None:
+            raise ValueError(f"a {type(view).__name__} without source names is told them by 'sources' in its entry")
+        return view.sources
+
+    def _sources_of(self, views: Sequence[Any]) -> tuple[str, ...]:
+        """Names of all sources; each is one member's."""
+        names = [source for view in views for source in self._named(view)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"more than one member estimates {', '.join(twice)}")
+        return tuple(names)
 
     def _chosen(self, sources: Union[None, str, Iterable[str]]) -> tuple[str, ...]:
         if sources is None:
@@ -129,18 +143,8 @@ def _estimates(
     return est_BSCL[:, [names.index(name) for name in wanted]].to(wav_BCL.dtype)
 
 
-def _all_sources(views: Sequence[Any]) -> tuple[str, ...]:
-    for view in views:
-        if view.sources is None:
-            raise ValueError(f"a {type(view).__name__} without source names is told them by 'sources' in its entry")
-    names = [source for view in views for source in view.sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"more than one member estimates {', '.join(twice)}")
-    return tuple(names)
-
-
-def _network(member: Union[torch.nn.Module, Mapping[str, Any]]) -> torch.nn.Module:
+def network_of(member: Union[torch.nn.Module, Mapping[str, Any]]) -> torch.nn.Module:
+    """A model as it is, or built of its constructor arguments."""
     if isinstance(member, torch.nn.Module):
         return member
     if isinstance(member, Mapping):
@@ -169,7 +173,7 @@ def build_named(model_name: str, sources: Optional[Sequence[str]] = None, **argu
     return model
 
 
-def _entry(member: torch.nn.Module) -> dict[str, Any]:
+def member_entry(member: torch.nn.Module) -> dict[str, Any]:
     """What builds the member again; a BSRNN's arguments stand alone, as in files of version 0.1.0."""
     arguments = {name: plain(value) for name, value in member.get_model_args().items()}
     if type(member).__name__ == DEFAULT:

@@ -3,14 +3,17 @@
 A configuration has two levels, section and key (``plugins`` and ``logging`` are lists). ``local/conf.yml`` of a recipe is complete: every key that exists
 stands there with its unit and its origin. Everything else says only what differs, in this order, later ones win::
 
-    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- overlay files <- overrides
+    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- local/controlled.yml (protocol)
+    <- overlay files <- overrides
 
 Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
 Two sections are open: the keys of ``model`` are the constructor arguments of the class that ``model_name`` names, those
 of ``loss`` the arguments of the loss called ``name``; a file that names another starts the section afresh.
+
+The section ``per_source`` says what differs for the model of one source or group: ``{bass: {model.n_fft: 16384}}``. What a
+later file says for all replaces it.
 """
 import copy
-import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -22,28 +25,14 @@ from ..common.plugins import load_plugins
 from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
+from ..models.system import SeparationSystem
+from .overrides import Loader, parse_overrides
 
-PROTOCOLS = ("published", "corrected")
+PROTOCOLS = ("published", "corrected", "controlled")
+UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under the variant, and over it
+PER_SOURCE = "per_source"
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: ``1e-7`` is a number, and a key that stands twice is an error."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise UserError(f"{self.name}: the key {twice!r} stands twice in one section")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$|^[-+]?\d[\d_]*\.[\d_]*$|^[-+]?\.(inf|nan)$", re.I),
-    list("-+0123456789."),
-)
 
 
 def read_yaml(path):
@@ -55,7 +44,7 @@ def read_yaml(path):
     path = Path(path)
     try:
         with open(path, encoding="utf-8") as file:
-            conf = yaml.load(file, _Loader) or {}
+            conf = yaml.load(file, Loader) or {}
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -84,7 +73,8 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         overrides (dict or list of str, optional): ``{"section": {"key": value}}`` or ``"section.key=value"`` with
             the value in YAML.
         overlays (iterable of path): YAML files laid over the variant, e.g. the demo's sizes.
-        protocol (str): ``"published"`` or ``"corrected"`` (``local/corrected.yml``).
+        protocol (str): ``"published"``, ``"corrected"`` (``local/corrected.yml``, under the variant) or ``"controlled"``
+            (``local/controlled.yml``, over it).
         demo (bool): give the model the demonstration size of its family.
 
     Returns:
@@ -102,14 +92,18 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
     load_plugins(conf.get("plugins", ()), str(local / "conf.yml"))
     for section in OPEN.keys() & conf.keys() | {"model"}:
         _check_open(section, conf, local / "conf.yml")
-    layers = [local / "corrected.yml"] if protocol == "corrected" else []
+    own = local / f"{protocol}.yml"
+    if protocol in UNDER | OVER and not own.is_file():
+        raise UserError(f"{recipe_dir} has no protocol {protocol!r}: there is no {own}")
+    layers = [own] if protocol in UNDER else []
     if variant is not None:
         layers.append(_variant_file(recipe_dir, variant))
+    layers += [own] if protocol in OVER else []
     for path in [*layers, *overlays]:
         conf = merge(conf, read_yaml(path), origin=path)
     if demo:
         conf = merge(conf, {"model": demo_arguments(conf["model"]["model_name"])}, origin="demonstration")
-    return merge(conf, parse_overrides(overrides), origin="override")
+    return merge(conf, parse_overrides(overrides, conf), origin="override")
 
 
 def _variant_file(recipe_dir, variant):
@@ -117,23 +111,6 @@ def _variant_file(recipe_dir, variant):
         return Path(variant)
     _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
     return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
-
-
-def parse_overrides(overrides):
-    """Overrides as a two-level dictionary, from a dictionary or from ``"section.key=value"`` strings."""
-    if overrides is None or isinstance(overrides, dict):
-        return overrides or {}
-    conf = {}
-    for text in overrides:
-        name, equals, value = text.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not (equals and dot and key):
-            raise UserError(f"override {text!r}: expected section.key=value, for example optim.lr=0.001")
-        try:
-            conf.setdefault(section, {})[key] = yaml.load(value, _Loader)
-        except yaml.YAMLError:
-            raise UserError(f"override {text!r}: {value!r} is no YAML value") from None
-    return conf
 
 
 def merge(conf, changes, origin):
@@ -151,6 +128,9 @@ def merge(conf, changes, origin):
         _known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
+        if section == PER_SOURCE:
+            continue
+        _forget(conf.get(PER_SOURCE) or {}, section, keys)
         if section in OPEN:
             name_key = OPEN[section]
             if keys.get(name_key, conf[section][name_key]) != conf[section][name_key]:
@@ -161,7 +141,46 @@ def merge(conf, changes, origin):
         for key, value in keys.items():
             _known("key", key, conf[section], f"in section {section!r} of {origin}")
             conf[section][key] = _typed(value, conf[section][key], f"{origin}: {section}.{key}")
+    for name, values in changes.get(PER_SOURCE, {}).items():
+        _check_per_source(conf, name, values, origin)
+        conf[PER_SOURCE].setdefault(name, {}).update(copy.deepcopy(values))
     return conf
+
+
+def _forget(per_source, section, keys):
+    """What is said for all now no longer differs for a source; another loss or model makes all of its keys void."""
+    whole = section in OPEN and OPEN[section] in keys
+    for values in per_source.values():
+        for dotted in [dotted for dotted in values if dotted.partition(".")[0] == section]:
+            if whole or dotted.partition(".")[2] in keys:
+                del values[dotted]
+    for name in [name for name, values in per_source.items() if not values]:
+        del per_source[name]
+
+
+def _check_per_source(conf, name, values, origin):
+    """UserError unless ``values`` are settings ``section.key`` that the models of ``name`` could have."""
+    _known("source", name, [known for known, _ in experiments(conf)], f"in section {PER_SOURCE!r} of {origin}")
+    if not isinstance(values, dict):
+        raise UserError(f"{origin}: {PER_SOURCE}.{name} needs entries such as model.n_fft: 4096, got {values!r}")
+    merge({**conf, PER_SOURCE: {}}, nested(values, f"{origin}: {PER_SOURCE}.{name}"), origin)
+
+
+def nested(values, origin):
+    """``{"section.key": value}`` -> ``{"section": {"key": value}}``."""
+    found = {}
+    for dotted, value in values.items():
+        section, dot, key = str(dotted).partition(".")
+        if not (dot and key):
+            raise UserError(f"{origin}: expected section.key, got {dotted!r}")
+        found.setdefault(section, {})[key] = copy.deepcopy(value)
+    return found
+
+
+def conf_of(conf, name):
+    """The configuration of the model called ``name``, one of :func:`experiments`: with what differs for it."""
+    values = (conf.get(PER_SOURCE) or {}).get(name) or {}
+    return {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]} if values else conf
 
 
 def _known(kind, name, known, where=""):
@@ -173,8 +192,11 @@ def _known(kind, name, known, where=""):
 
 
 def _typed(value, base, where):
-    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float."""
-    if value is None or base is None:
+    """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float.
+
+    Where one of them is ``auto``, what reads the key knows its other values.
+    """
+    if value is None or base is None or "auto" in (value, base):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -215,7 +237,8 @@ def experiments(conf):
     sources = tuple(conf["task"]["sources"])
     if conf["task"]["simo"]:
         return [(None, sources)]
-    groups = conf["task"].get("groups") or [[source] for source in sources]
+    groups = conf["task"].get("groups")
+    groups = [[source] for source in sources] if groups is None else groups
     listed = sorted(source for group in groups for source in group)
     if listed != sorted(sources):
         raise UserError(f"task.groups must hold each of {', '.join(sources)} once, got {groups}")
@@ -234,6 +257,13 @@ def build_model(conf, source=None):
         UserError: if ``source`` is not one of the configuration's.
         ValueError: if the model refuses its arguments.
     """
+    try:
+        return _built(conf, source)
+    except TypeError as error:
+        raise UserError(f"section model: {conf['model']['model_name']} does not take these values: {error}") from error
+
+
+def _built(conf, source):
     if task_name(conf) == "speech":
         arguments = dict(conf["model"])
         return models.get(arguments.pop("model_name"))(**arguments)
@@ -241,10 +271,21 @@ def build_model(conf, source=None):
     if source is not None:
         _known("source", source, [name for name in named if name] or conf["task"]["sources"])
     if source in named:
-        return _music_model(conf["model"], named[source])
+        return _music_model(conf_of(conf, source)["model"], named[source])
     if None in named:
         return _music_model(conf["model"], named[None])
-    return StemSeparator([_music_model(conf["model"], sources) for sources in named.values()])
+    return join_models(conf, [_music_model(conf_of(conf, name)["model"], sources) for name, sources in named.items()])
+
+
+def join_models(conf, members):
+    """The models of all :func:`experiments`, in their order, as one separator."""
+    less = conf["task"].get("less")
+    if not less:
+        return StemSeparator(members)
+    names = [name for name, _ in experiments(conf)]
+    for name in less:
+        _known("model", name, names, "in task.less")
+    return SeparationSystem(members, less=[less.get(name) for name in names])
 
 
 def _music_model(section, sources):

@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.sequence import neighbour_counts
-from ..models.base import count_params, run_batch
-from .configuration import build_model, experiments, task_name
+from ..models.base import MusicModel, count_params, run_batch
 from ..models.bsrnn.config import BSRNNConfig
+from ..models.names import MODELS
+from .configuration import build_model, conf_of, experiments, task_name
+from .imagined import imagined
 
 GATES = {"lstm": 4, "gru": 3}
 
@@ -155,17 +157,35 @@ def recipe_cost(conf, with_macs=False, channels=2):
         tuple: parameters by source with their ``total`` (only ``total`` where one model does all), and giga
         operations per second likewise, None without ``with_macs``.
     """
-    params, macs = {}, {}
+    params, macs, known = {}, {}, {}
     for name, sources in experiments(conf):
-        if conf["model"]["model_name"].lower() == "bsrnn":
-            args = {**{key: value for key, value in conf["model"].items() if key != "model_name"}, "sources": sources}
+        section = conf_of(conf, name)["model"]
+        if section["model_name"].lower() == "bsrnn":
+            args = {**{key: value for key, value in section.items() if key != "model_name"}, "sources": sources}
             params[name] = bsrnn_params(**args)["total"]
             macs[name] = bsrnn_macs(3.0, channels, **args)["total"] / 3 if with_macs else 0
-        else:
-            model, wav = _seeded(conf, name, channels if task_name(conf) == "music" else 1)
-            params[name] = count_params(model)
-            macs[name] = count_macs(lambda given: run_batch(model, given), wav) / 2 if with_macs else 0
+            continue
+        alike = repr((section, len(sources)))  # a network costs the same whatever its sources are called
+        if alike not in known:
+            known[alike] = _network_cost(conf, name, channels, with_macs)
+        params[name], macs[name] = known[alike]
     return _with_total(params, 1), _with_total(macs, 1e-9) if with_macs else None
+
+
+def _network_cost(conf, name, channels, with_macs):
+    """Parameters, and operations per second at the segment that a music model of ours is made for.
+
+    Others, whose work may depend on what they hear, are run on two seconds.
+    """
+    if task_name(conf) == "music" and issubclass(MODELS.get(conf["model"]["model_name"]), MusicModel):
+        with imagined():
+            model = build_model(conf, name).eval()
+            length = model.segment or int(2 * model.sample_rate)
+            wav = torch.zeros(1, channels, length)
+            macs = count_macs(lambda given: run_batch(model, given), wav) if with_macs else 0
+            return count_params(model), macs * model.sample_rate / length
+    model, wav = _seeded(conf, name, channels if task_name(conf) == "music" else 1)
+    return count_params(model), count_macs(lambda given: run_batch(model, given), wav) / 2 if with_macs else 0
 
 
 def _seeded(conf, name, channels):

@@ -12,14 +12,15 @@ from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
-from ..models import StemSeparator
 from ..separation.segments import apply_segments
+from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
-from .configuration import build_model, experiments, load_conf, merge, read_yaml
+from .configuration import build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
 from .cost import recipe_cost
+from .preflight import check_inference
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 
 
@@ -31,7 +32,7 @@ def prepare(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, _ = recipe_conf(args, recipe_dir)
     data = music_data(conf, recipe_dir)
-    lists = [] if data.lists_dir is None else [data.lists_dir / f"{name}_train.csv" for name in conf["task"]["sources"]]
+    lists = data.list_paths
     if args.what == "lists":
         with measured(args.exp_dir, "preparation", conf["energy"], all(path.exists() for path in lists)):
             data.index()
@@ -49,16 +50,20 @@ def train(recipe_dir, argv=None):
     args = parser.parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
     training_options(conf)
-    chosen = chosen_experiments(conf, args.source)
+    repeated = info.pop("source", None)
+    chosen = chosen_experiments(conf, repeated if repeated and args.source == "all" else args.source)
     allow_changes = bool(args.resume_with)
     cost = recipe_cost(conf, True)[1]
     whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": cost}
     with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
         for name, sources in chosen:
-            print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+            if is_first_process():
+                print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
             noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
-            record.finished(name, _train_one(conf, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
-        _join(conf, args.exp_dir)
+            own = conf_of(conf, name)
+            record.finished(name, _train_one(own, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
+        if is_first_process():
+            _join(conf, args.exp_dir)
 
 
 def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
@@ -87,7 +92,7 @@ def _join(conf, exp_dir):
         best = {name: read_json(exp_dir / name / "best_k_models.json") for name in names}
         best = {f"{name}/{path}": value for name, paths in best.items() for path, value in paths.items()}
         write_json(exp_dir / "best_k_models.json", best)
-        separator = StemSeparator([BaseModel.from_pretrained(str(file)) for file in files])
+        separator = join_models(conf, [BaseModel.from_pretrained(str(file)) for file in files])
         write_torch(separator.serialize(), exp_dir / "best_model.pth")
 
 
@@ -105,9 +110,9 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola or whole")
+    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference, trim or whole")
     parser.add_argument("--segment", default="", help="s")
-    parser.add_argument("--hop", default="", help="s, for ola")
+    parser.add_argument("--hop", default="", help="s, for ola and ola_reference")
     parser.add_argument("--median_rule", default="numpy", choices=MEDIAN_RULES, help="over frames; lower: as published")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     parser.add_argument("--musdb_root", default="", help="folder with test/, when not the one of training")
@@ -119,6 +124,7 @@ def evaluate(recipe_dir, argv=None):
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
     conf = merge(conf, changes, origin="command line")
+    check_inference(conf)
     sources, data = tuple(conf["task"]["sources"]), music_data(conf, recipe_dir)
     model, path = _trained_model(args.exp_dir, conf)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from ..common.errors import UserError
-from ..common.files import read_json
+from ..common.files import nfc, read_json
 from .published import SOURCES
 
 MARKS = ("run.json", "all_metrics.csv", "final_metrics.json", "history.csv", "energy.json", "conf.yml", "evaluation.json",
          "best_model.pth")
+NAMES = ("track", "source", "mixture_id", "speakers", "sexes", "permutation")  # columns of text: a track may be called NA
 DEMO_WORDS = ("demo", "synth", "excerpt")
 
 
@@ -187,7 +188,9 @@ def _read_history(path):
 
 
 def _read_scores(path):
-    scores = pd.read_csv(path)
+    scores = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in scores.columns:
+        scores[name] = scores[name].map(nfc if name in NAMES else lambda text: float(text or "nan"))
     if not len(scores):
         raise ValueError("it has no rows")
     if not {"usdr", "csdr", "si_sdr"} & set(scores.columns):

@@ -5,7 +5,8 @@ import numpy as np
 
 from ..common.errors import AudioError, UserError
 from .tables.ablation import CORPUS, table_2, table_3
-from .tables.comparison import comparable_groups, title, why_apart
+from .changes import said
+from .tables.comparison import comparable_groups, recordings, title, why_apart
 from .tables.costs import cost_table, energy_of, total_energy
 from .tables.demo import demo_table, statement
 from .figures.distributions import draw_boxes
@@ -20,6 +21,7 @@ from .published.drawn import write_published
 from .tables.score_cells import difference_table, score_table
 from .figures.spectrogram import draw_triptych
 from .tables.speech_tables import afrcnn_table, table_s1, today_table
+from .tables import systems_table
 from .tables.cells import Table
 from .figures.curves import draw_learning, draw_runs, validation_scores
 
@@ -58,10 +60,10 @@ def write_report(exp_dirs, out_dir, published=False, seed=0):
 
 
 def _overview(document, experiments):
-    rows = [[exp.tag, exp.variant, exp.corpus or "unknown", exp.seed, exp.info("protocol"), exp.status,
-             str(exp.info("commit") or "unknown")[:10]] for exp in experiments]
+    rows = [[exp.tag, exp.variant, said(exp) or "nothing", exp.corpus or "unknown", recordings([exp]) or "not evaluated", exp.seed,
+             exp.info("protocol"), exp.status, str(exp.info("commit") or "unknown")[:10]] for exp in experiments]
     document.heading("Experiments")
-    columns = ["Experiment", "Variant", "Corpus", "Seed", "Protocol", "Status", "Commit"]
+    columns = ["Experiment", "Variant", "Changed", "Corpus", "Test set", "Seed", "Protocol", "Status", "Commit"]
     problems = [f"{exp.tag}: {problem}." for exp in experiments for problem in exp.problems]
     document.table(Table("experiments", "What was read", columns, rows, problems))
     for exp in experiments:
@@ -110,11 +112,24 @@ def _beside_published(document, experiments, seed):
             table = table_3(group, seed)
             table.name += f"_{i}" if i > 1 else ""
             document.table(table)
+            _systems(document, group, i, seed)
         _pareto(document, music)
     if speech:
         for table in (table_s1(speech, seed), afrcnn_table(speech, seed), today_table(speech, seed)):
             document.table(table)
             document.figure(draw_table(table), table.name, f"{table.title}, as a picture")
+
+
+def _systems(document, group, number, seed):
+    """Table I with ours, where there are any of its systems."""
+    if not any(exp.variant in systems_table.variants() for exp in group):
+        return
+    end = f"_{number}" if number > 1 else ""
+    table = systems_table.table_1(group, seed)
+    table.name += end
+    document.table(table)
+    document.figure(systems_table.draw_systems(group), f"table_1_operations{end}",
+                    "Average test cSDR of the systems of Table I and of ours against their operations per second of music")
 
 
 def _pareto(document, music):

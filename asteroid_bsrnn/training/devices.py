@@ -22,6 +22,12 @@ def _launched():
     return None
 
 
+def is_first_process() -> bool:
+    """Whether this process is the only one of a run, or its first; known before :func:`make_fabric` joins them."""
+    launched = _launched()
+    return launched[2].global_rank() == 0 if launched else int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
 def choose_devices(devices, accelerator, effective_batch):
     """Number of devices on this machine, number of machines, and Lightning's name of the accelerator.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..common.errors import UserError
-from ..common.files import full_disk_explained
+from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
 from ..common.precision import PRECISIONS, choose_precision, supports
 from ..experiment.energy import Ledger, make_meter
@@ -23,7 +23,7 @@ from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_worke
 from .loggers import Log
 from .loop import Interrupted, Loop
 from .optimization import make_optim
-from .options import TrainingOptions, call_with_section
+from .options import TrainingOptions, call_with_section, section_defaults
 from .starting import freeze, start_from
 from .state.checkpoints import Checkpoints, exclusive, load
 from .state.mending import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
@@ -103,7 +103,7 @@ class _Run:
     def __init__(self, fabric, options, conf, exp_dir, info, ledger):
         self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
         self.ledger = Path(ledger or exp_dir / "energy.json")
-        self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf)
+        self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf, section_defaults(conf))
         self.options = replace(options, precision=fabric.broadcast(self._precision(options.precision)))
 
     def _precision(self, wanted):
@@ -147,6 +147,7 @@ class _Run:
         newest = on_first_rank(self.fabric, newest_checkpoint, self.exp_dir, self.checkpoints)
         if self.fabric.is_global_zero:
             self.checkpoints.remove_partial()
+            remove_leftovers(self.ledger.parent)
         return newest
 
     def _restore(self, state, newest):

@@ -33,8 +33,8 @@ class _Step(nn.Module):
         super().__init__()
         self.system = system
 
-    def forward(self, batch, number):
-        return self.system.common_step(batch, number, train=True)
+    def forward(self, batch, number, keep_all=False):
+        return self.system.step_totals(batch, number, keep_all)
 
 
 class Loop:
@@ -122,11 +122,14 @@ class Loop:
             tuple: mean loss of the step, number of the signal that asks to stop (0: none).
         """
         progress, messages = self.progress, [text for _, failures in parts for text in failures]
-        seed_everything(self.options.seed, progress.global_step, self.fabric.global_rank)
-        losses = [self.backward(batch, number, len(parts)) for number, (batch, _) in enumerate(parts)]
+        loss, factor = self.gradients(parts)
         self.state.precision.unscale(self.optimizer)
+        if factor != 1.0:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip or float("inf"))
-        numbers = torch.stack([torch.stack(losses).mean(), norm.double()])
+        numbers = torch.stack([loss * factor, norm.double()])
         loss, norm, n_failures, stop = self.over_ranks(numbers, len(messages), self.stop_signal)
         finite = bool(np.isfinite(loss) and np.isfinite(norm))
         with warmed_up(self.optimizer, progress.global_step):
@@ -145,14 +148,32 @@ class Loop:
         progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
         return loss, stop
 
-    def backward(self, batch, number, count):
+    def gradients(self, parts, keep_all=False):
+        """Gradients of the loss of the effective batch, up to a factor.
+
+        Returns:
+            tuple: mean of the micro-batches' sums, and what it and the gradients are still to be multiplied by: the
+            number of micro-batches over that of what counts in them (1 unless the loss leaves examples out).
+        """
+        seed_everything(self.options.seed, self.progress.global_step, self.fabric.global_rank)
+        pairs = [self.backward(batch, number, len(parts), keep_all) for number, (batch, _) in enumerate(parts)]
+        totals, counts = (torch.stack(values) for values in zip(*pairs))
+        if not self.system.counts_examples:
+            return totals.mean(), 1.0
+        counted = sum(gather(self.fabric, float(counts.sum())))
+        if not counted and not keep_all:  # everything is better than the floor: then everything counts
+            self.optimizer.zero_grad(set_to_none=True)
+            return self.gradients(parts, keep_all=True)
+        return totals.mean(), len(parts) * self.fabric.world_size / max(counted, 1.0)
+
+    def backward(self, batch, number, count, keep_all):
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last of a step."""
         waiting = self.fabric.world_size > 1 and number < count - 1
         with self.fabric.no_backward_sync(self.step_module) if waiting else nullcontext():
             with self.state.precision.autocast():
-                loss = self.step_module(self.fabric.to_device(batch), number)
-            self.fabric.backward(self.state.precision.scale(loss / count))
-        return loss.detach().double()
+                total, counted = self.step_module(self.fabric.to_device(batch), number, keep_all)
+            self.fabric.backward(self.state.precision.scale(total / count))
+        return total.detach().double(), counted.detach().double()
 
     def over_ranks(self, numbers, n_failures, stop):
         """Mean loss and gradient norm, sum of failures, largest stop signal: the same on every rank."""

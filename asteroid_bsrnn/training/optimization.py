@@ -1,5 +1,6 @@
 """Optimizer and learning-rate schedule of the published protocols."""
 from contextlib import contextmanager
+from typing import Sequence
 
 import torch
 from asteroid.engine.optimizers import make_optimizer
@@ -21,21 +22,22 @@ def make_optim(
     effective_batch,
     mode="max",
     *,
-    optimizer="adam",
-    lr=1e-3,
-    lr_reference_batch=16,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    momentum=0.0,
-    weight_decay=0.0,
-    scheduler="step",
-    step_size=2,
-    gamma=0.98,
-    plateau_factor=0.5,
-    plateau_patience=5,
+    optimizer: str = "adam",
+    lr: float = 1e-3,
+    lr_reference_batch: int | None = 16,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    amsgrad: bool = False,
+    scheduler: str = "step",
+    step_size: int = 2,
+    gamma: float = 0.98,
+    plateau_factor: float = 0.5,
+    plateau_patience: int = 5,
     lr_factors: dict | None = None,
-    plateau_start=None,
-    warmup_steps=None,
+    plateau_start: int | None = None,
+    warmup_steps: int | None = None,
 ):
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 
@@ -50,6 +52,7 @@ def make_optim(
         eps (float): of Adam and its kin.
         momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
         weight_decay (float): as the optimizer defines it.
+        amsgrad (bool): of Adam and AdamW.
         scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
         step_size (int): epochs.
         gamma (float): factor of ``step``.
@@ -64,7 +67,7 @@ def make_optim(
         tuple: optimizer, scheduler (None for ``"none"``).
 
     Raises:
-        UserError: for an unknown name, text in the place of a number, or a momentum that the optimizer does not have.
+        UserError: for an unknown name, text in the place of a number, or a momentum or amsgrad that the optimizer does not have.
     """
     for key, value in (("plateau_start", plateau_start), ("warmup_steps", warmup_steps)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
@@ -77,6 +80,8 @@ def make_optim(
     own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
     if momentum:
         own["momentum"] = momentum
+    if amsgrad:
+        own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     parameters = list(parameters)
     if lr_factors:
@@ -88,9 +93,10 @@ def make_optim(
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
     except TypeError as error:
-        if "momentum" not in str(error):
-            raise
-        raise UserError(f"optim.momentum must be 0: {optimizer} has none") from None
+        for key, allowed in (("momentum", "0"), ("amsgrad", "false")):
+            if key in str(error):
+                raise UserError(f"optim.{key} must be {allowed}: {optimizer} has none") from None
+        raise
     if warmup_steps:
         for group in optim.param_groups:
             group[WARMUP] = warmup_steps

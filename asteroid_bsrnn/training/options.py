@@ -1,9 +1,17 @@
-"""Section ``training`` of a configuration, checked."""
+"""Section ``training`` of a configuration, checked; and what an absent key of any section stands for."""
+import inspect
 from dataclasses import dataclass
+from typing import Any, Callable
 
+from .. import losses, models
 from ..common.errors import UserError
+from ..data import data_defaults
+from ..separation.segments import apply_segments
+from .feed.sampling import make_loader
+from .optimization import make_optim
 from .systems import MONITORS
 from ..common.precision import check_name
+from ..common.typed import check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +70,7 @@ class TrainingOptions:
         check_name(self.precision, "training.precision")
         for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
             value = getattr(self, key)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
@@ -76,11 +84,31 @@ class TrainingOptions:
 
 
 def call_with_section(function, section, conf, *args):
-    """``function(*args, **conf[section])``; an unknown key is the user's mistake, named with its section."""
+    """``function(*args, **conf[section])``; an unknown key or a wrong type is the user's mistake, named with its section."""
+    values = conf.get(section) or {}
+    check_types(values, function, section)
     try:
-        return function(*args, **(conf.get(section) or {}))
+        return function(*args, **values)
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
             key = str(error).split("'")[1]
             raise UserError(f"unknown key {section}.{key} in the configuration") from None
         raise
+
+
+def section_defaults(conf: dict) -> dict[str, dict[str, Any]]:
+    """``{"section": {"key": value}}``: what the reader of each section does where a configuration lacks a key.
+
+    A run that began before there was such a key did just this, so it may go on with a configuration that says so.
+    """
+    readers = {"training": TrainingOptions, "optim": make_optim, "loader": make_loader, "inference": apply_segments}
+    defaults = {section: _arguments(reader) for section, reader in readers.items()}
+    for section, key, table in (("model", "model_name", models), ("loss", "name", losses)):
+        name = (conf.get(section) or {}).get(key)
+        defaults[section] = _arguments(table.get(name)) if name else {}
+    return {**defaults, "data": data_defaults(conf.get("data") or {})}
+
+
+def _arguments(function: Callable) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {entry.name: entry.default for entry in parameters if entry.default is not inspect.Parameter.empty}

@@ -7,6 +7,7 @@ import torch
 from asteroid.engine.system import System
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
+from ..common.precision import full_precision, widened
 from ..models.base import as_model
 
 MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller, or larger
@@ -15,7 +16,8 @@ MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller,
 class RecordingSystem(System):
     """System that is validated one whole recording at a time.
 
-    A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats.
+    A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats. Models
+    may run under autocast; losses and scores never do.
 
     Attributes:
         complete (bool): whether every recording has every source; else one that is silent is not scored.
@@ -31,6 +33,40 @@ class RecordingSystem(System):
     def on_train_epoch_start(self):
         """The same under Lightning's own trainer."""
         self.begin_epoch(self.current_epoch + 1)
+
+    def configure_optimizers(self):
+        """For a plain Trainer: a plateau scheduler watches the score if larger is better for it, else the loss."""
+        schedulers = self.scheduler if isinstance(self.scheduler, (list, tuple)) else [self.scheduler]
+        if self.scheduler is not None:
+            self.scheduler = [self._monitored(entry) for entry in schedulers]
+        return super().configure_optimizers()
+
+    def _monitored(self, entry):
+        scheduler = entry["scheduler"] if isinstance(entry, dict) else entry
+        if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            return entry
+        watched = {"monitor": self.default_monitor if scheduler.mode == "max" else "val_loss", "interval": "epoch"}
+        return {**watched, **(entry if isinstance(entry, dict) else {"scheduler": entry})}
+
+    def loss(self, estimates, targets):
+        """``loss_func`` outside autocast, in the precision of the targets at least."""
+        with full_precision(targets.device):
+            return self.loss_func(widened(estimates), targets)
+
+    def step_totals(self, batch, batch_nb, keep_all=False):
+        """Loss of a micro-batch as a sum and the number that it shall be divided by.
+
+        The mean over an effective batch is the sum of these sums over the sum of these numbers, however it was split. A
+        loss that leaves examples out counts the others (``loss_func.totals``); any other is a mean, which counts once.
+
+        Args:
+            keep_all (bool): leave nothing out; asked for where nothing in the effective batch counted.
+        """
+        if not self.counts_examples:
+            return self.common_step(batch, batch_nb, train=True), torch.ones((), dtype=torch.float64)
+        return self.counted_step(batch, keep_all)
+
+    counts_examples = False
 
     def validation_step(self, batch, batch_nb):
         """Log the scores of a batch of recordings of equal length."""
@@ -65,7 +101,7 @@ class MusicSystem(RecordingSystem):
 
     def common_step(self, batch, batch_nb, train=True):
         mixture, sources = self.remixed(*batch) if train and self.remix else batch
-        return self.loss_func(self.estimates(mixture), sources)
+        return self.loss(self.estimates(mixture), sources)
 
     @property
     def remix(self):
@@ -93,7 +129,8 @@ class MusicSystem(RecordingSystem):
 
         estimates, losses = self.separate(mixture, sources)
         finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
-        per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
+        with full_precision(sources.device):
+            per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
         there = [self.complete or bool(source.any()) for source in sources]
         scores = {"val_loss": float(torch.stack(losses).median())}
         if any(there):
@@ -113,6 +150,7 @@ class MusicSystem(RecordingSystem):
             tuple: estimates ``(n_src, channels, time)``, list of losses, one per segment.
         """
         from ..separation.segments import apply_segments
+        from ..separation.whole_song import mono_mix_level
 
         n_src, losses, references = sources.shape[0], [], sources.flatten(0, 1)
 
@@ -123,12 +161,13 @@ class MusicSystem(RecordingSystem):
             for item in range(len(segments)):
                 one = slice(item, item + 1)
                 estimate = waveforms[one] if spectra is None else (waveforms[one], spectra[one])
-                losses.append(self.loss_func(estimate, targets[one]).double().cpu())
+                losses.append(self.loss(estimate, targets[one]).double().cpu())
             return torch.cat([waveforms.flatten(1, 2).to(segment), segment], dim=1)[:, None]
 
-        song = torch.cat([references, mixture])
-        rate, scheme = int(self.model.sample_rate), self.config.get("inference") or {}
-        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)]
+        rate, scheme = int(self.model.sample_rate), dict(self.config.get("inference") or {})
+        mean, std = mono_mix_level(mixture) if scheme.pop("standardise", False) else (0, 1)
+        song = (torch.cat([references, mixture]) - mean) / std
+        result = apply_segments(forward, song, rate, **scheme)[0, : len(references)] * std + mean
         return result.unflatten(0, (n_src, -1)), losses
 
 
@@ -151,11 +190,22 @@ class SpeechSystem(RecordingSystem):
         mixture, sources = batch
         if hasattr(self.model, "training_loss"):
             return self.model.training_loss(mixture, sources)
-        return self.loss_func(self.estimates(mixture), sources)
+        return self.loss(self.estimates(mixture), sources)
 
     def estimates(self, mixture):
         """What the loss takes: the model's waveforms, and what else it gives to train on."""
         return as_model(self.model).estimates(mixture)
+
+    @property
+    def counts_examples(self):
+        """Whether the loss leaves examples out, so that its mean must be taken over the effective batch."""
+        return hasattr(self.loss_func, "totals") and not hasattr(self.model, "training_loss")
+
+    def counted_step(self, batch, keep_all):
+        mixture, sources = batch
+        estimates = self.estimates(mixture)
+        with full_precision(sources.device):
+            return self.loss_func.totals(widened(estimates), sources, keep_all)
 
     @torch.no_grad()
     def score(self, mixture, sources):
@@ -163,6 +213,7 @@ class SpeechSystem(RecordingSystem):
         mixture, sources = mixture[None], sources[None]
         estimates = self.model(mixture)
         own = hasattr(self.model, "training_loss")
-        loss = self.model.training_loss(mixture, sources) if own else self.loss_func(estimates, sources)
-        negative = PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(estimates.to(sources), sources)
+        loss = self.model.training_loss(mixture, sources) if own else self.loss(estimates, sources)
+        with full_precision(sources.device):
+            negative = PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(estimates.to(sources), sources)
         return {"val_loss": float(loss), "val_si_sdr": -float(negative)}

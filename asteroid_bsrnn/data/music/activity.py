@@ -11,6 +11,7 @@ References:
 """
 
 import shutil
+from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...common.errors import UserError
-from ...common.files import atomic_path, read_json, write_json
+from ...common.errors import AudioError, UserError
+from ...common.files import atomic_path, nfc, read_json, write_json
 from ...audio.wav import WavReader
 from ..corpus import Track
 from .stem_reader import StemReader
@@ -133,12 +134,15 @@ def write_segments(
         "sample_rate": sample_rate,
         "tracks": sorted(_name(track) for track in tracks),
     }
-    lists = [out_dir / f"{source}_{split}.csv" for source in sources]
-    _check_settings(out_dir / f"{split}.json", made_from)
-    if all(path.exists() for path in lists):
-        return lists
     named = {_name(track): track if isinstance(track, Track) else Path(root) / track for track in tracks}
     named = dict(sorted(named.items()))
+    lists, record = [out_dir / f"{source}_{split}.csv" for source in sources], out_dir / f"{split}.json"
+    check_made_from(record, {**made_from, "lengths": _lengths(named, sources)}, root)
+    if all(path.exists() for path in lists):
+        return lists
+    made_from["root"] = str(Path(root).resolve())
+    if not record.exists():
+        write_json(record, made_from)
     found = _detect_all(named, sources, mode, window, out_dir / f".{split}_tracks", n_jobs)
     length = window_samples(window, sample_rate)
     for source, path in zip(sources, lists):
@@ -149,6 +153,7 @@ def write_segments(
             )
         with atomic_path(path) as partial:
             pd.DataFrame(rows, columns=["track", "ind_beg", "ind_end"]).to_csv(partial)
+    write_json(record, {**made_from, "lengths": _lengths(named, sources)})
     shutil.rmtree(out_dir / f".{split}_tracks")
     return lists
 
@@ -157,13 +162,35 @@ def _name(track):
     return track.name if isinstance(track, Track) else track
 
 
-def _check_settings(path, made_from):
-    if path.exists() and read_json(path) != made_from:
+def _lengths(named, sources):
+    """Samples of each track, of its longest file that can be read."""
+    reader, found = StemReader(WavReader(max_open=len(sources))), dict.fromkeys(named, 0)
+    for name, track in named.items():
+        stems = track.stems.values() if isinstance(track, Track) else [str(track / f"{source}.wav") for source in sources]
+        for files in stems:
+            with suppress(AudioError):
+                found[name] = max(found[name], reader.frames(files))
+    return found
+
+
+def check_made_from(path, wanted, root):
+    """Refuse segment lists of another corpus, whatever its name, or of other settings.
+
+    Args:
+        path (Path): ``<split>.json`` beside the lists; none, or one of version 0.1.0, says nothing of the corpus.
+        wanted (dict): settings, and ``lengths`` of tracks in samples: what must be the same, as far as the file says it.
+        root (str or Path): folder of the corpus, or the one in it that holds the tracks.
+    """
+    known, root = read_json(path) if path.exists() else {}, Path(root).resolve()
+    lengths, then = wanted.get("lengths", {}), known.get("lengths", {})
+    differing = [key for key in wanted.keys() & known.keys() - {"lengths"} if known[key] != wanted[key]]
+    differing += ["lengths of tracks"] * any(then.get(name, length) != length for name, length in lengths.items())
+    differing += ["root"] * ("root" in known and Path(known["root"]) not in (root, root / "train"))
+    if differing:
         raise UserError(
-            f"{path.parent} holds segment lists made with other settings or tracks; remove it to make them anew"
+            f"{path.parent} holds segment lists made with other settings or tracks ({', '.join(sorted(differing))}; root "
+            f"{known.get('root', 'unknown')}): remove it to make them anew (stage 1), or name another folder in data.lists"
         )
-    if not path.exists():
-        write_json(path, made_from)
 
 
 def _detect_all(named, sources, mode, window, parts, n_jobs):
@@ -188,8 +215,8 @@ def read_segments(path):
         UserError: if the list is missing or is not one.
     """
     try:
-        table = pd.read_csv(path, index_col=0, dtype={"track": str})
-        columns = table["track"].tolist(), table["ind_beg"].to_numpy(np.int64), table["ind_end"].to_numpy(np.int64)
+        table = pd.read_csv(path, index_col=0, dtype={"track": str}, keep_default_na=False)  # a track may be called NA
+        columns = table["track"].map(nfc).tolist(), table["ind_beg"].to_numpy(np.int64), table["ind_end"].to_numpy(np.int64)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: stage 1 of the recipe writes the segment lists") from None
     except (KeyError, ValueError) as error:

@@ -7,6 +7,8 @@ References:
     [1] Magron et al., "The Costs of Reproducibility in Music Separation Research", arXiv 2603.09187 (BSRNN's list).
     [2] Stöter et al., "Open-Unmix - A Reference Implementation for Music Source Separation", JOSS 2019 (``rescale``
         and ``channel_swap``; Uhlich et al., ICASSP 2017, gives their ranges).
+    [3] Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX Workshop 2021.
+    [4] Liu, Kong and Liu, "CWS-PResUNet", MDX Workshop 2021, by its authors' code.
 """
 
 import functools
@@ -55,6 +57,21 @@ def channel_swap(stems, generator, p=0.5):
         stems[stem] = stems[stem, ::-1].copy()
 
 
+@register_augmentation
+def sign_flip(stems, generator, p=0.5):
+    """Reverse the polarity of each stem with probability ``p`` [3]."""
+    stems[generator.random(len(stems)) < p] *= -1
+
+
+@register_augmentation
+def one_background(stems, generator, *, target):
+    """Leave one background beside the only target: any one of the other stems, or all of them, equally likely [4]."""
+    others = [stem for stem in range(len(stems)) if stem != target]
+    kept = generator.integers(len(others) + 1)
+    if kept < len(others):
+        stems[[stem for stem in others if stem != others[kept]]] = 0
+
+
 def _apply_gains(stems, gains):
     stems *= gains.astype(np.float32)[:, None, None]
 
@@ -70,7 +87,7 @@ def build_augmentations(entries, target=None):
         list of callables ``augmentation(stems, generator)``; they can be pickled.
 
     Raises:
-        ValueError: for an unknown name or parameter, and for ``silent_target`` with several targets.
+        ValueError: for an unknown name or parameter, and for one that needs a single target where there are several.
     """
     built = []
     for entry in entries:
@@ -81,9 +98,9 @@ def build_augmentations(entries, target=None):
             raise ValueError(
                 f"augmentation {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(allowed))}"
             )
-        if function is silent_target:
+        if "target" in inspect.signature(function).parameters:
             if target is None:
-                raise ValueError("augmentation 'silent_target' needs a single target; with several use 'silent_source'")
+                raise ValueError(f"augmentation {name!r} needs a single target; 'silent_source' takes several")
             options = {**(options or {}), "target": target}
         built.append(functools.partial(function, **(options or {})))
     return built

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
-from ...common.files import read_json
+from ...common.files import nfc, read_json
+from ...common.registry import nearest
 from ..corpus import LAYOUTS, SPLITS, Corpus, Track, get_corpus
 from .musdb import MUSDB18HQ_CORPUS, SOURCES, VALIDATION_TRACKS  # noqa: F401  names of version 0.1.0
 from .stem_reader import StemReader
@@ -44,11 +45,12 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
-    root, names = Path(root), set(VALIDATION_TRACKS if valid_tracks is None else valid_tracks)
+    refuse_stem_mp4(root)
+    root, names = Path(root), {nfc(name) for name in (VALIDATION_TRACKS if valid_tracks is None else valid_tracks)}
     if split == "test" or (root / "valid").is_dir():
         tracks = _folders(root / split)
     else:
-        tracks = [folder for folder in _folders(root / "train") if (folder.name in names) == (split == "valid")]
+        tracks = [folder for folder in _folders(root / "train") if (nfc(folder.name) in names) == (split == "valid")]
     if not tracks:
         wanted = (
             f"none of the {len(names)} validation tracks is in {root / 'train'}"
@@ -57,6 +59,20 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
         )
         raise UserError(f"{root}: no {split} tracks; {wanted}")
     return tracks[:limit]
+
+
+def refuse_stem_mp4(root):
+    """MUSDB18 comes as ``.stem.mp4``; whoever has that is told what MUSDB18-HQ is and how to get there.
+
+    Raises:
+        UserError: if such files lie where folders of tracks are expected.
+    """
+    if next(Path(root).glob("*/*.stem.mp4"), None) is not None:
+        raise UserError(
+            f"{root} holds MUSDB18 (.stem.mp4, compressed), and this needs MUSDB18-HQ (folders of wav): fetch it into another "
+            f"folder with --download true, or decode these files with 'musdbconvert {root} NEW_FOLDER' (from the package musdb), "
+            "which gives the layout but not the sound above 16 kHz, so that scores are not those of MUSDB18-HQ"
+        )
 
 
 def _folders(path):
@@ -74,6 +90,8 @@ def _folders(path):
 def folders(corpus, root, split, valid_tracks=None, limit=None):
     """``root/{train,valid,test}/<track>/<stem>.wav``, as MUSDB18-HQ lies."""
     named = corpus.splits.get("valid") if valid_tracks is None else valid_tracks
+    if valid_tracks is not None:
+        _check_there(valid_tracks, _folders(root / ("valid" if (root / "valid").is_dir() else "train")))
     if isinstance(named, float):
         named = [folder.name for folder in _folders(root / "train") if _drawn(folder.name, {"valid": named}) == "valid"]
     return [folder_track(folder, corpus) for folder in find_tracks(root, split, named, limit)]
@@ -93,13 +111,24 @@ def folder_track(folder, corpus):
     if not corpus.complete:
         stems = {stem: tuple(path for path in paths if Path(path).exists()) for stem, paths in stems.items()}
     mixture = folder / "mixture.wav"
-    return Track(folder.name, stems, str(mixture) if mixture.exists() else None)
+    return Track(nfc(folder.name), stems, str(mixture) if mixture.exists() else None)
+
+
+def _check_there(names, found):
+    """Refuse a name without a folder: what was meant would train."""
+    there = {nfc(folder.name) for folder in found}
+    for name in names:
+        if name not in there:
+            where = found[0].parent if found else "an empty folder"
+            raise UserError(f"data.valid_tracks names {name!r}, which is no track in {where}; {nearest(name, there)}".rstrip("; "))
 
 
 @LAYOUTS.register
 def moisesdb(corpus, root, split, valid_tracks=None, limit=None):
     """``root/<id>/data.json`` and ``root/<id>/<stem>/<file>.wav``; a stem is the sum of its files."""
     folders_ = [folder for folder in _folders(root) if (folder / "data.json").is_file()]
+    if valid_tracks is not None:
+        _check_there(valid_tracks, folders_)
     shares = dict(corpus.splits) if valid_tracks is None else {**corpus.splits, "valid": tuple(valid_tracks)}
     chosen = [folder for folder in folders_ if _drawn(folder.name, shares) == split]
     if not chosen:
@@ -120,15 +149,16 @@ def _moises_track(folder, corpus):
                 str(folder / "data.json"), f"has a stem {name!r}; the corpus {corpus.name} has {', '.join(corpus.stems)}"
             )
         stems[name] += tuple(str(folder / name / f"{entry}.wav") for entry in ids)
-    return Track(folder.name, stems)
+    return Track(nfc(folder.name), stems)
 
 
 def _drawn(name, shares):
     """The split of a track: where it is named, else by the place of its name's hash among the shares."""
+    name = nfc(name)
     place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
     for split, share in shares.items():
         if not isinstance(share, (int, float)):
-            if name in share:
+            if name in map(nfc, share):
                 return split
         elif place < share:
             return split

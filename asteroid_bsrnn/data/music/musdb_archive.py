@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...common.errors import UserError
+from .layout import refuse_stem_mp4
 
 RECORD = 3338373
 ARCHIVE = "musdb18hq.zip"
@@ -34,6 +35,7 @@ def provide_musdb18hq(root, download=False, api=None):
             and if the download fails.
     """
     root = Path(root)
+    refuse_stem_mp4(root)
     if (root / "train").is_dir() and (root / "test").is_dir():
         return
     if not download:

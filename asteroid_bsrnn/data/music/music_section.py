@@ -8,12 +8,14 @@ from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
-from ..corpus import Corpus, get_corpus, register_corpus
+from ...common.typed import check_counts, check_types
+from ..corpus import Corpus, check_names, get_corpus, register_corpus
 from .layout import CORPUS_FILE, check_corpus
 from .musdb import SOURCES
 from ..demo.excerpt import make_excerpt
 from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
 from .activity import MODES, window_samples, write_segments
+from .levels import write_levels
 from ..demo.songs import make_synth
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class MusicData:
         n_items (int): training items per epoch.
         sad (str, optional): ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.music.activity``.
         sad_window (float): its window in seconds, from which the items are cut.
-        pairing, random_chunk, augmentations, peak_normalise: see :class:`MUSDB18HQ`.
+        pairing, random_chunk, augmentations, peak_normalise, gate_db, gate_level: see :class:`MUSDB18HQ`.
+        standardise (bool): take the mean of its track's mono mix off each chunk and divide by its deviation; the same is done
+            to whole songs by ``inference.standardise``.
         synth_duration (float): length of a rendered song in seconds.
         synth_seed (int): which songs are rendered.
     """
@@ -52,10 +56,18 @@ class MusicData:
     random_chunk: bool = True
     augmentations: tuple = ("rescale_db", "silent_source")
     peak_normalise: bool = True
+    standardise: bool = False
+    gate_db: Optional[float] = None
+    gate_level: str = "rms"
     synth_duration: float = 30.0
     synth_seed: int = 0
 
     def __post_init__(self):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        check_types(values, MusicData, "data")
+        check_counts(values, ("n_train_tracks", "n_valid_tracks", "n_test_tracks"), "data")
+        if self.valid_tracks is not None and not check_names(self.valid_tracks, "data.valid_tracks"):
+            raise UserError("data.valid_tracks is empty: name tracks, or null for those of the corpus")
         rate = self.value.sample_rate
         if self.sad is not None and self.sad not in MODES:
             raise UserError(f"data.sad: unknown rule {self.sad!r}; known are {', '.join(MODES)} and null")
@@ -76,6 +88,17 @@ class MusicData:
         """Folder of this rule's segment lists; None without a rule."""
         return None if self.sad is None else Path(self.lists) / self.value.name / self.sad
 
+    @property
+    def levels_path(self):
+        """File of the tracks' levels; None where nothing is standardised."""
+        return Path(self.lists) / self.value.name / "levels.csv" if self.standardise else None
+
+    @property
+    def list_paths(self):
+        """Files that stage 1 writes."""
+        lists = [] if self.sad is None else [self.lists_dir / f"{stem}_train.csv" for stem in self.value.stems]
+        return lists + ([self.levels_path] if self.standardise else [])
+
     def prepare(self, download=False):
         """Stage 0: provide the corpus where it is missing, and check it. A checked corpus stays untouched.
 
@@ -91,20 +114,24 @@ class MusicData:
         return check_corpus(self.root, corpus, valid_tracks=self.valid_tracks)
 
     def index(self, n_jobs=None):
-        """Stage 1: write the segment lists, if there is a rule and they are not there yet.
+        """Stage 1: write the segment lists, if there is a rule, and the levels, if they are used; once.
 
         Args:
             n_jobs (int, optional): tracks at a time; by default one per core.
 
         Returns:
-            list of Path: the lists.
+            list of Path: the files.
         """
-        if self.sad is None:
+        if not self.list_paths:
             return []
         corpus, n_jobs = self.value, n_jobs or os.cpu_count()
         tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
-        rule = (self.sad, self.sad_window, corpus.sample_rate)
-        return write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+        if self.standardise:
+            write_levels(self.levels_path, tracks, corpus)
+        if self.sad is not None:
+            rule = (self.sad, self.sad_window, corpus.sample_rate)
+            write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+        return self.list_paths
 
     def train_set(self, targets=("vocals",), seed=42):
         """Random mixes for training."""
@@ -122,6 +149,9 @@ class MusicData:
             valid_tracks=self.valid_tracks,
             n_tracks=self.n_train_tracks,
             corpus=self.value,
+            levels=self.levels_path,
+            gate_db=self.gate_db,
+            gate_level=self.gate_level,
         )
 
     def valid_set(self, targets=("vocals",)):
@@ -177,6 +207,7 @@ def music_data(conf, recipe_dir="."):
     section, known = dict(conf["data"]), {field.name for field in fields(MusicData)}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
+    check_types(section, MusicData, "data")
     for key in ("root", "lists"):
         section[key] = str(Path(recipe_dir) / section.get(key, getattr(MusicData, key)))
     return MusicData(**section)

@@ -10,7 +10,8 @@ from ...common.errors import AudioError, UserError
 from ..corpus import check_targets, get_corpus
 from .layout import check_track, corpus_infos
 from .augment import build_augmentations, peak_normalise
-from .activity import read_segments
+from .activity import check_made_from, read_segments
+from .levels import MEASURES, TRIES, loudness, read_levels
 from ...audio.wav import WavReader
 from .stem_reader import StemReader
 
@@ -35,6 +36,10 @@ class MUSDB18HQ(Dataset):
         random_chunk (bool): take the chunk anywhere in its row, else at its start.
         augmentations (list): names of functions of ``asteroid_bsrnn.data.music.augment``, applied in this order.
         peak_normalise (bool): divide each item by its peak; published with lists, absent from the paper.
+        levels (str or Path, optional): file of :func:`~.levels.write_levels`: each chunk is standardised by the mean and
+            deviation of its track's mono mix.
+        gate_db (float, optional): chunks that are quieter are drawn again, at most 50 times; dB below full scale.
+        gate_level (str): what is measured: ``"rms"`` or ``"mean_abs"``.
         seed (int): with epoch and index, the origin of every draw.
         valid_tracks (list of str, optional): names to leave out; by default musdb's 14.
         n_tracks (int, optional): train on the first so many tracks only.
@@ -69,7 +74,12 @@ class MUSDB18HQ(Dataset):
         valid_tracks=None,
         n_tracks=None,
         corpus="musdb18hq",
+        levels=None,
+        gate_db=None,
+        gate_level="rms",
     ):
+        if gate_level not in MEASURES:
+            raise ValueError(f"unknown gate_level {gate_level!r}: known are {', '.join(MEASURES)}")
         if pairing not in PAIRINGS:
             raise ValueError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
         self.corpus = get_corpus(corpus)
@@ -77,6 +87,7 @@ class MUSDB18HQ(Dataset):
         self.sample_rate, self.channels = self.corpus.sample_rate, self.corpus.channels
         self.segment_len, self.n_items = int(round(segment * self.sample_rate)), n_items
         self.pairing, self.random_chunk, self.peak_normalise = pairing, random_chunk, peak_normalise
+        self.gate_db, self.gate_level = -np.inf if gate_db is None else gate_db, gate_level
         self.target_index = check_targets(self.corpus, targets)
         self.augmentations = build_augmentations(
             augmentations, self.target_index[0] if len(self.targets) == 1 else None
@@ -85,6 +96,13 @@ class MUSDB18HQ(Dataset):
         found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
         tracks = {track.name: track for track in found}
         frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
+        if lists is not None:
+            check_made_from(Path(lists) / "train.json", {"lengths": frames}, self.root)
+        known = None if levels is None else read_levels(levels)
+        self.levels = {} if known is None else {name: known.get(name) for name in tracks}
+        if missing := [name for name, level in self.levels.items() if level is None]:
+            raise UserError(f"{levels} lacks {missing[0]!r}: remove it and run stage 1 again")
+        self.row_levels = []  # of each source and row, where there are levels
         self.rows = [self._rows(source, tracks, frames, lists) for source in self.corpus.stems]
         self.order = [np.random.default_rng(seed).permutation(len(files)) for files, _, _ in self.rows]
 
@@ -112,6 +130,7 @@ class MUSDB18HQ(Dataset):
             if end - begin < self.segment_len:
                 wanted = f"an item needs {self.segment_len} (key segment)"
                 raise AudioError(place, f"gives only {end - begin} samples in a row; {wanted}")
+        self.row_levels.append([self.levels.get(name) for name in names])
         return files, begins, ends
 
     def __len__(self):
@@ -135,12 +154,27 @@ class MUSDB18HQ(Dataset):
         if self._stems is None:
             self._stems = np.empty((len(self.rows), self.channels, self.segment_len), np.float32)
         stems = self._stems
-        for (files, begins, ends), order, out in zip(self.rows, self.order, stems):
-            row = order[index % len(order)] if self.pairing == "fixed" else generator.integers(len(files))
-            slack = ends[row] - begins[row] - self.segment_len
-            start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)
-            self.reader.read(files[row], int(start), self.segment_len, self.channels, out=out)
+        for source, (order, out) in enumerate(zip(self.order, stems)):
+            fixed = order[index % len(order)] if self.pairing == "fixed" else None
+            for _ in range(TRIES):
+                row = self._read_chunk(source, fixed, generator, out)
+                if self.gate_db == -np.inf or loudness(out, self.gate_level) >= self.gate_db:
+                    break
+                fixed = None  # any other row
+            if self.levels:
+                mean, std = self.row_levels[source][row]
+                out -= np.float32(mean)
+                out /= np.float32(std or 1.0)
         return stems
+
+    def _read_chunk(self, source, row, generator, out):
+        """A chunk of the row, or of any, of a source into ``out``; the row."""
+        files, begins, ends = self.rows[source]
+        row = generator.integers(len(files)) if row is None else row
+        slack = ends[row] - begins[row] - self.segment_len
+        start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)
+        self.reader.read(files[row], int(start), self.segment_len, self.channels, out=out)
+        return row
 
     def get_infos(self):
         """Name, task and licences of the data, as Asteroid's sharing tools ask for."""

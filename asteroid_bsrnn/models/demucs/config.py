@@ -6,9 +6,8 @@ Defaults are the published networks. Arguments of the package that only matter t
 from dataclasses import dataclass, fields
 from typing import Any, Optional, Sequence
 
-from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole
+from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole
 
-SOURCES = ("drums", "bass", "other", "vocals")
 T_EMBEDDINGS = ("sin", "cape", "scaled")
 _FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm")
 _FROM_ZERO += ("bottom_channels", "t_layers", "t_sin_random_shift", "lstm_layers")
@@ -57,7 +56,7 @@ class DemucsConfig:
         channels: width of the first layer; the others (``growth``, ``depth``, ...) are the package's.
     """
 
-    sources: Sequence[str] = SOURCES
+    sources: Sequence[str] = numbered(4)
     in_channels: int = 2
     channels: int = 64
     growth: float = 2.0
@@ -100,7 +99,7 @@ class HDemucsConfig:
         cac: complex spectra; without it a Wiener filter follows, which cannot be trained.
     """
 
-    sources: Sequence[str] = SOURCES
+    sources: Sequence[str] = numbered(4)
     in_channels: int = 2
     channels: int = 48
     channels_time: Optional[int] = None
@@ -170,7 +169,7 @@ class HTDemucsConfig:
         channels: width of the first layer; the others (``growth``, ``depth``, ``t_layers``, ...) are the package's.
     """
 
-    sources: Sequence[str] = SOURCES
+    sources: Sequence[str] = numbered(4)
     in_channels: int = 2
     channels: int = 48
     channels_time: Optional[int] = None

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...common.errors import UserError
 from ..base import MusicModel
-from ..layers.autocast import cast_inputs
+from ..layers.lstm_inputs import cast_inputs
 from ..layers.checks import source_names
 from .config import DemucsConfig, HDemucsConfig, HTDemucsConfig
 from .order import permute_sources

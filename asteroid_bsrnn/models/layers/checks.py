@@ -32,6 +32,11 @@ def source_names(sources: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def numbered(count: int) -> tuple[str, ...]:
+    """Names of sources that nobody named: ``s1, s2, ...``."""
+    return tuple(f"s{index + 1}" for index in range(count))
+
+
 def whole(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
     """Refuse whatever is no whole number from ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):

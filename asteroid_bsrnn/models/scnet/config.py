@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from ..layers.checks import number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 
 N_BANDS = 3
 
@@ -35,7 +35,7 @@ class SCNetConfig:
         ValueError: naming the argument, its value and what is allowed.
     """
 
-    sources: Sequence[str] = ("drums", "bass", "other", "vocals")
+    sources: Sequence[str] = numbered(4)
     sample_rate: float = 44100
     in_channels: int = 2
     dims: Sequence[int] = (4, 32, 64, 128)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..base import MusicModel
-from ..layers.autocast import cast_inputs
+from ..layers.lstm_inputs import cast_inputs
 from ..layers.recompute import run
 from .config import SCNetConfig
 from .dual_path import DualPath, from_fourier, to_fourier

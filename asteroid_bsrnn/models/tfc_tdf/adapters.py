@@ -8,6 +8,7 @@ import torch
 
 from ...common.errors import UserError
 from ..family import Adapter, State
+from ..layers.checks import numbered
 from .conv_tdf_net import ConvTDFNet
 from .dttnet import DTTNet
 from .mixer import Mixer
@@ -146,18 +147,14 @@ class KUIELabMixer(Adapter):
         return "mixing_layer.weight" in state
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Bass, drums, other, vocals in stereo, as published, unless ``sources`` says otherwise."""
+        """As many sources and channels as the matrix has; their names and order from ``sources``."""
         rows, columns = weight(state, "mixing_layer.weight", self.name).shape
         channels = max(columns - rows, 1)
-        known = MIXED if rows == len(MIXED) * channels else [f"s{index + 1}" for index in range(rows // channels)]
-        return {"sources": settings.get("sources") or known, "in_channels": channels}
+        return {"sources": settings.get("sources") or list(numbered(rows // channels)), "in_channels": channels}
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """The matrix; the separators, which are frozen networks of their own, are dropped."""
         return {key: single(value) for key, value in state.items() if not key.startswith("separators.")}
-
-
-MIXED = ["bass", "drums", "other", "vocals"]
 
 
 def named_sources(document: Mapping[str, Any], target: Optional[str] = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 from .norms import check_norm
 
 BLOCK_TYPES = ("TFC_TDF", "TFC_TDF_Res1", "TFC_TDF_Res2")
@@ -151,7 +151,7 @@ class TFCTDFv3Config(SpectrogramConfig):
         act: "gelu", "relu" or "elu" with its alpha ("elu1.0").
     """
 
-    sources: Any = ("vocals", "bass", "drums", "other")
+    sources: Any = numbered(4)
     n_fft: int = 8192
     dim_f: int = 4096
     n_scales: int = 5

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..base import SeparationModel
-from ..layers.checks import number, plain, set_plain, source_names, whole
+from ..layers.checks import number, numbered, plain, set_plain, source_names, whole
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class MixerConfig:
         ValueError: for an argument out of range.
     """
 
-    sources: Any = ("bass", "drums", "other", "vocals")
+    sources: Any = numbered(4)
     sample_rate: float = 44100
     in_channels: int = 2
 

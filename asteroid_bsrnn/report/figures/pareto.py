@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: score against energy, and the points that nothing beats on both axes."""
+"""Score against a cost (Figure 3 of the paper: energy), and the points that nothing beats on both axes."""
 import numpy as np
 
 from . import style
@@ -25,15 +25,17 @@ def pareto_front(costs):
 
 
 @style.styled
-def draw_pareto(points, title, score_label, source, zoom=None):
-    """Draw score against energy, the front in blue and joined.
+def draw_pareto(points, title, score_label, source, zoom=None, cost_label="energy of training (kWh)", logarithmic=False):
+    """Draw score against cost, the front in blue and joined.
 
     Args:
-        points (list of tuple): (label, energy in kWh, score in dB).
+        points (list of tuple): (label, cost, score in dB).
         title (str): heading.
         score_label (str): label of the vertical axis.
-        source (str): where the energies come from.
-        zoom (tuple or None): (low kWh, high kWh, low dB, high dB), drawn larger in the lower right corner.
+        source (str): where the costs come from.
+        zoom (tuple or None): (low cost, high cost, low dB, high dB), drawn larger in the lower right corner.
+        cost_label (str): label of the horizontal axis.
+        logarithmic (bool): whether that axis is.
 
     Returns:
         matplotlib.figure.Figure
@@ -45,7 +47,9 @@ def draw_pareto(points, title, score_label, source, zoom=None):
     inside = [bool(zoom) and zoom[0] <= energy <= zoom[1] and zoom[2] <= score <= zoom[3] for _, energy, score in points]
     _scatter(ax, points, front, [not hidden for hidden in inside])
     ax.margins(x=0.08, y=0.12)
-    ax.set(title=title, xlabel="energy of training (kWh)", ylabel=score_label)
+    ax.set(title=title, xlabel=cost_label, ylabel=score_label)
+    if logarithmic:
+        ax.set_xscale("log")
     ax.legend(loc="upper left")
     if zoom:
         inset = ax.inset_axes([0.43, 0.08, 0.55, 0.39], xlim=zoom[:2], ylim=zoom[2:])

@@ -57,11 +57,11 @@ def same_sex_pairs(path):
     Returns:
         set of str: mixture ids.
     """
-    table = pd.read_csv(path, dtype=str)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if {"mixture_ID", "speaker_1_sex", "speaker_2_sex"} <= set(table.columns):
-        return set(table["mixture_ID"][table["speaker_1_sex"] == table["speaker_2_sex"]])
+        return set(table["mixture_ID"][(table["speaker_1_sex"] == table["speaker_2_sex"]) & (table["speaker_1_sex"] != "")])
     if {"mixture_id", "sexes"} <= set(table.columns):
-        return set(table["mixture_id"][table["sexes"].fillna("").map(_of_one_sex)])
+        return set(table["mixture_id"][table["sexes"].map(_of_one_sex)])
     raise UserError(f"{path} has neither the columns mixture_ID, speaker_1_sex, speaker_2_sex nor mixture_id, sexes")
 
 

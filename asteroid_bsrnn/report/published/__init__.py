@@ -10,7 +10,6 @@ import yaml
 
 HERE = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
-SOURCES = ("vocals", "bass", "drums", "other")
 KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")
 
 
@@ -26,6 +25,15 @@ def load(name):
     if name not in NAMES:
         raise ValueError(f"no published table called {name!r}; there are {', '.join(NAMES)}")
     return yaml.safe_load((HERE / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def _sources(row):
+    """The sources of a row of scores: what stands before their average."""
+    keys = list(row)
+    return tuple(key for key in keys[: keys.index("average")] if isinstance(row[key], float))
+
+
+SOURCES = _sources(load("bsrnn_table_1")["rows"][0])
 
 
 def by_variant(table):

@@ -18,6 +18,7 @@ class Cell:
         digits (int): decimals shown for a number.
         why (str): why the cell is empty.
         sign (bool): show the sign of positive numbers, as for differences.
+        mark (str): of a footnote, behind the value.
     """
 
     value: object = None
@@ -27,6 +28,7 @@ class Cell:
     digits: int = 1
     why: str = ""
     sign: bool = False
+    mark: str = ""
 
     def _number(self, number):
         return f"{number:{'+' if self.sign else ''}.{self.digits}f}"
@@ -36,13 +38,13 @@ class Cell:
         if self.value is None:
             return f"– ({self.why})" if self.why else "–"
         if not isinstance(self.value, float) and not self.sign:
-            return str(self.value)
+            return str(self.value) + self.mark
         text = self._number(self.value)
         if self.low is not None:
             text += f" [{self._number(self.low)}, {self._number(self.high)}]"
         if self.spread is not None:
             text += f" ± {self.spread:.{self.digits}f}"
-        return text
+        return text + self.mark
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Table:
             texts = ["–" if cell.value is None and cell.why in (shared, told[i]) else cell.text() for i, cell in enumerate(row)]
             lines.append("| " + " | ".join(map(_escape, texts)) + " |")
         notes = ([f"–: {shared}."] if shared else []) + self.notes
-        return "\n".join(lines + [""] + [f"* {note}" for note in notes]) + "\n"
+        return "\n".join(lines + [""] + [f"* {plain_html(note)}" for note in notes]) + "\n"
 
     def csv(self):
         """Plain numbers, intervals in columns of their own, reasons of empty cells in the last column."""
@@ -117,12 +119,17 @@ class Table:
 
     def write(self, folder):
         """Write ``<name>.md`` and ``<name>.csv`` into a folder."""
-        write_text(folder / f"{self.name}.md", f"# {self.title}\n\n{self.markdown()}")
+        write_text(folder / f"{self.name}.md", f"# {plain_html(self.title)}\n\n{self.markdown()}")
         write_text(folder / f"{self.name}.csv", self.csv())
 
 
 def _escape(text):
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    return plain_html(str(text).replace("|", "\\|").replace("\n", " "))
+
+
+def plain_html(text):
+    """Markdown without HTML in it: what looks like a tag is the name of a folder or a track."""
+    return text.replace("<", "&lt;")
 
 
 def _plain(value):

@@ -69,9 +69,22 @@ def cost_table(exps):
     return Table("costs", "Costs", columns, rows, notes)
 
 
+def total_recorded(exp, *keys):
+    """First number (of a dictionary, its total) that a run.json holds under one of ``keys``; None without."""
+    whole = exp.runs.get("", {})  # the record of the experiment as a whole, where it has several models
+    found = [value for key in keys for value in (whole.get(key), exp.info(key)) if value is not None]
+    value = found[0].get("total") if found and isinstance(found[0], dict) else found[0] if found else None
+    return None if value is None else float(value)
+
+
+def rtf_of(exp):
+    """Seconds of computing per second of sound, mean over the evaluated recordings; None where not recorded."""
+    values = exp.scores["rtf"].dropna() if exp.scores is not None and "rtf" in exp.scores else []
+    return float(np.mean(values)) if len(values) else None
+
+
 def _recorded(exp, keys, digits):
-    found = [value.get("total") if isinstance(value, dict) else value for value in map(exp.info, keys) if value is not None]
-    return Cell(float(found[0]) if found and found[0] is not None else None, digits=digits, why="not recorded")
+    return Cell(total_recorded(exp, *keys), digits=digits, why="not recorded")
 
 
 def _kwh(exp, phases):
@@ -79,8 +92,7 @@ def _kwh(exp, phases):
 
 
 def _rtf(exp):
-    values = exp.scores["rtf"].dropna() if exp.scores is not None and "rtf" in exp.scores else []
-    return Cell(float(np.mean(values)) if len(values) else None, digits=3, why="not evaluated" if exp.scores is None else "not recorded")
+    return Cell(rtf_of(exp), digits=3, why="not evaluated" if exp.scores is None else "not recorded")
 
 
 def _memory(exp):

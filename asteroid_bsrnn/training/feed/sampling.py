@@ -4,10 +4,11 @@ One optimizer step takes ``effective_batch`` consecutive items of the epoch's or
 dealt out to the ranks in turn; every rank runs ``accumulation`` of them.
 """
 import signal
+from typing import Iterator, Sized
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from ...common.errors import AudioError, UserError
 from .ring import RingLoader
@@ -45,8 +46,7 @@ class StepSampler:
 
     def order(self):
         """Indices of the epoch in the order in which they are used."""
-        generator = np.random.default_rng(np.random.SeedSequence([self.seed, _ORDER, self.epoch]))
-        return generator.permutation(self.n_items).tolist()
+        return _order(self.n_items, self.seed, self.epoch)
 
     def __len__(self):
         return (self.steps_per_epoch - self.step) * self.split.accumulation
@@ -57,6 +57,37 @@ class StepSampler:
             for part in range(split.accumulation):
                 first = step * split.effective_batch + (part * split.world_size + self.rank) * split.batch
                 yield [(epoch, index) for index in order[first : first + split.batch]]
+
+
+def _order(n_items, seed, epoch):
+    generator = np.random.default_rng(np.random.SeedSequence([seed, _ORDER, epoch]))
+    return generator.permutation(n_items).tolist()
+
+
+class EpochSampler(Sampler):
+    """Sampler for a plain ``DataLoader`` over our training sets: ``(epoch, index)``, so that every epoch draws new items.
+
+    Without it a loader asks for ``dataset[index]``, which is the item of the first epoch, again and again. Lightning
+    calls :meth:`set_epoch`; where nobody does, each iteration is the next epoch.
+
+    Args:
+        dataset: training set that takes ``(epoch, index)``.
+        seed: decides the order of each epoch.
+    """
+
+    def __init__(self, dataset: Sized, seed: int = 0) -> None:
+        self.n_items, self.seed, self.epoch = len(dataset), seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next iteration is that of ``epoch``, the first being 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_items
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return ((epoch, index) for index in _order(self.n_items, self.seed, epoch))
 
 
 class TolerantDataset(Dataset):
@@ -88,7 +119,7 @@ class TolerantDataset(Dataset):
         raise UserError(f"{ATTEMPTS} draws in a row could not be read; the last: {failures[-1]}")
 
 
-def make_loader(dataset, sampler, *, num_workers=4, pin_memory=None):
+def make_loader(dataset, sampler, *, num_workers: int = 4, pin_memory: bool | None = None):
     """Loader over the sampler's micro-batches: ``((mixture, sources), failures)``.
 
     Args:

@@ -10,13 +10,11 @@ from pathlib import Path
 import torch
 
 from ...common.errors import UserError
-from ...common.files import atomic_path, no_room
+from ...common.files import atomic_path, no_room, remove_leftovers
 
 FORMAT = 1
 _CHECKPOINT = re.compile(r"resume_(\d{8,})\.ckpt")
 _WEIGHTS = re.compile(r"epoch=(\d+)-step=\d+\.pth")
-_OURS = r"resume_\d{8,}|epoch=\d+-step=\d+|best_model|best_k_models|history|run|conf"  # what only the lock's holder writes
-_PARTIAL = re.compile(rf"\.({_OURS})\.[0-9a-f]{{8}}\.partial\.(ckpt|pth|json|csv|yml)")
 
 
 class Checkpoints:
@@ -75,8 +73,8 @@ class Checkpoints:
 
     def remove_partial(self):
         """Remove what a killed run left unfinished, here and beside this folder. Only for the holder of the lock."""
-        for path in [*_named(self.folder, _PARTIAL), *_named(self.folder.parent, _PARTIAL)]:
-            path.unlink(missing_ok=True)
+        for folder in (self.folder, self.folder.parent):
+            remove_leftovers(folder)
 
 
 def _named(folder, pattern):

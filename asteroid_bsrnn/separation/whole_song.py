@@ -1,0 +1,41 @@
+"""What is done to a recording as a whole around its separation: standardised, shifted at random."""
+from typing import Callable
+
+import torch
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+def mono_mix_level(wav_CL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation (unbiased) of the mean over channels; silence has the deviation 1. Scalars."""
+    mono_L = wav_CL.mean(0)
+    std = mono_L.std() if len(mono_L) > 1 else mono_L.new_zeros(())
+    return mono_L.mean(), torch.where(std > 0, std, torch.ones_like(std))
+
+
+def standardised(run: Run, wav_CL: torch.Tensor) -> torch.Tensor:
+    """``run`` on the recording less the mean of its mono mix, divided by the deviation of that; both are undone.
+
+    Shape:
+        (channels, time) -> (n_src, channels, time)
+    """
+    mean, std = mono_mix_level(wav_CL)
+    return run((wav_CL - mean) / std) * std + mean
+
+
+def shifted(run: Run, count: int, most: int, seed: int = 0) -> Run:
+    """The mean of ``run`` over random delays of the recording, from the same seed for every recording.
+
+    Args:
+        count: of delays.
+        most: largest delay, samples.
+    """
+
+    def average(wav_CL: torch.Tensor) -> torch.Tensor:
+        generator, total = torch.Generator().manual_seed(seed), 0
+        for _ in range(count):
+            delay = int(torch.randint(most + 1, (), generator=generator))
+            total = total + run(torch.nn.functional.pad(wav_CL, (delay, 0)))[..., delay:] / count
+        return total
+
+    return average

@@ -1,0 +1,144 @@
+"""Systems of several networks against the formulas that they stand for."""
+import json
+
+import pytest
+import torch
+from asteroid.models import BaseModel
+from asteroid_bsrnn.models import BSRNN, ConvTDFNet, Mixer, SeparationSystem, StemSeparator, TFCTDFv3
+from asteroid_bsrnn.separation import Separator
+
+TINY = {"n_fft": 64, "n_hop": 32, "dim_f": 32, "dim_t": 16}
+RATE = {"sample_rate": 8000}
+NAMES = ("bass", "drums", "other", "vocals")
+
+
+def net(*sources, seed=0):
+    torch.manual_seed(seed)
+    sizes = {"n_scales": 1, "n_blocks": 1, "n_chan": 4, "growth": 2, "n_subbands": 2}
+    return TFCTDFv3(sources=sources, **TINY, **sizes, **RATE).eval()
+
+
+def noise(length=2000, seed=1):
+    return torch.randn(2, 2, length, generator=torch.Generator().manual_seed(seed))
+
+
+def stem(model, wav, name):
+    return model(wav)[:, list(model.sources).index(name)]
+
+
+def same_after_a_round_trip(system, tmp_path):
+    path = tmp_path / "system.pth"
+    torch.save(system.serialize(), path)
+    again = BaseModel.from_pretrained(str(path)).eval()
+    assert type(again) is SeparationSystem and again.get_model_args() == system.get_model_args()
+    json.dumps(system.get_model_args())
+    with torch.no_grad():
+        assert torch.equal(again(noise()), system(noise()))
+
+
+@torch.no_grad()
+def test_the_second_network_reads_what_the_first_leaves(tmp_path):
+    """PResUNet: bass, drums and other from the mixture less the vocals."""
+    first, second, wav = net("vocals"), net("bass", "drums", "other", seed=1), noise()
+    system = SeparationSystem([first, second], less=[None, ["vocals"]]).eval()
+    vocals = stem(first, wav, "vocals")
+    expected = torch.cat([vocals[:, None], second(wav - vocals)], 1)
+    torch.testing.assert_close(system(wav), expected)
+    assert system.sources == ("vocals", "bass", "drums", "other")
+    torch.testing.assert_close(system(wav, sources=["drums"])[:, 0], expected[:, 2])
+    same_after_a_round_trip(system, tmp_path)
+
+
+@torch.no_grad()
+def test_a_bag_has_a_weight_for_each_member_and_source(tmp_path):
+    """Hybrid Demucs: the mean over members of each source, weights divided by their sum; members in any order of sources."""
+    members = [net(*NAMES), net(*NAMES[::-1], seed=1), net("drums", "vocals", seed=2)]
+    weights = [[1, 1, 0, 0.5], [0, 3, 1, 1], [0, 2, 0, 0]]
+    system, wav = SeparationSystem(members, NAMES, weights=weights).eval(), noise()
+    outputs = [[stem(member, wav, name) if name in member.sources else 0 for name in NAMES] for member in members]
+    for place, name in enumerate(NAMES):
+        total = sum(row[place] for row in weights)
+        expected = sum(row[place] * out[place] for row, out in zip(weights, outputs)) / total
+        torch.testing.assert_close(system(wav)[:, place], expected)
+    same_after_a_round_trip(system, tmp_path)
+    plain = SeparationSystem(members[:2], NAMES).eval()
+    torch.testing.assert_close(plain(wav)[:, 1], (outputs[0][1] + outputs[1][1]) / 2)
+
+
+@torch.no_grad()
+def test_mixer_and_blend(tmp_path):
+    """KUIELab: a matrix on the estimates and the mixture, then a weighted mean with another network."""
+    sizes = {"n_levels": 1, "n_convs": 1, "growth": 4, "bottleneck": 2}
+    singles = [ConvTDFNet(sources=[name], **TINY, **sizes, **RATE).eval() for name in NAMES]
+    mixer, other, wav = Mixer(sources=NAMES, **RATE), net(*NAMES[::-1]), noise()
+    torch.nn.init.normal_(mixer.mixing_layer.weight)
+    inner = SeparationSystem([StemSeparator(singles)], mixer=mixer)
+    shares = [0.5, 0.5, 0.7, 0.9]
+    system = SeparationSystem([inner, other], NAMES, weights=[shares, [1 - share for share in shares]]).eval()
+    stacked = torch.cat([single(wav)[:, 0] for single in singles] + [wav], 1)
+    mixed = torch.einsum("ij,bjt->bit", mixer.mixing_layer.weight, stacked).unflatten(1, (4, 2))
+    for place, (name, share) in enumerate(zip(NAMES, shares)):
+        expected = share * mixed[:, place] + (1 - share) * stem(other, wav, name)
+        torch.testing.assert_close(system(wav)[:, place], expected, atol=1e-5, rtol=1e-5)
+    same_after_a_round_trip(system, tmp_path)
+
+
+@torch.no_grad()
+def test_half_of_the_residual_goes_to_other(tmp_path):
+    model, wav = net(*NAMES), noise()
+    system = SeparationSystem([model], residual={"other": 0.5}).eval()
+    expected = model(wav)
+    rest = wav - expected.sum(1)
+    expected[:, 2] += 0.5 * rest
+    torch.testing.assert_close(system(wav), expected)
+    torch.testing.assert_close(system(wav, sources=["other"])[:, 0], expected[:, 2])
+    same_after_a_round_trip(system, tmp_path)
+
+
+def test_members_that_nothing_needs_are_not_run():
+    ran = []
+    members = [net("vocals"), net("bass", "drums", "other"), net("vocals", "other", seed=2)]
+    for index, member in enumerate(members):
+        member.register_forward_hook(lambda *_, index=index: ran.append(index))
+    less = [None, ["vocals"], None]
+    system = SeparationSystem(members, ("vocals", "bass", "drums", "other"), less=less, weights=[[1] * 4, [1] * 4, [0, 0, 0, 1]])
+    for wanted, expected in ((["vocals"], [0]), (["bass"], [0, 1]), (["other"], [0, 1, 2])):
+        ran.clear()
+        system.eval()(noise(), sources=wanted)
+        assert ran == expected
+
+
+def test_a_separator_takes_a_system_as_a_model():
+    system = SeparationSystem([net("vocals"), net("other", seed=1)], less=[None, ["vocals"]]).eval()
+    separator = Separator(system, device="cpu")
+    wav = noise()
+    with torch.no_grad():
+        torch.testing.assert_close(separator(wav), system(wav))
+    assert separator.sources == ("vocals", "other")
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"less": [None]}, "less needs an entry for each of 2 members"),
+        ({"less": [["vocals"], None]}, "no earlier member estimates 'vocals'"),
+        ({"weights": [[1, 1]]}, "2 rows of 2 numbers"),
+        ({"weights": [[1, 1], [1, -1]]}, "at least 0"),
+        ({"weights": [[0, 1], [0, 1]]}, "vocals has none"),
+        ({"mixer": {"model_name": "Mixer", "sources": ["bass", "drums"], **RATE}}, "the mixer is of bass, drums"),
+        ({"residual": {"drums": 0.5}}, "unknown source 'drums'"),
+    ],
+)
+def test_what_does_not_fit(options, words):
+    with pytest.raises(ValueError, match=words):
+        SeparationSystem([net("vocals"), net("other", "vocals")], ("vocals", "other"), **options)
+    with pytest.raises(ValueError, match="a SeparationSystem needs at least one member"):
+        SeparationSystem([])
+
+
+def test_a_system_of_bsrnns_is_their_separator():
+    members = [BSRNN(sources=[name], feature_dim=4, n_repeats=1) for name in ("vocals", "bass")]
+    wav = noise(4000)
+    with torch.no_grad():
+        together = SeparationSystem(members).eval()(wav)
+        torch.testing.assert_close(together, StemSeparator(members).eval()(wav))
