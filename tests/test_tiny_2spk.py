@@ -64,12 +64,13 @@ def test_the_command_separates_two_unseen_people(tmp_path, rate, channels):
 def test_the_model_is_what_its_card_says():
     entry = published.find(NAME)
     path = in_package.packaged_file(entry)
-    run, scores = (json.loads((CARD / name).read_text()) for name in ("run.json", "final_metrics.json"))
+    run = json.loads((CARD / "run.json").read_text())
     assert path.stat().st_size == entry.size < 3e6
     assert sum(p.numel() for p in model().parameters()) == entry.parameters == run["n_params"]
     assert (type(model()).__name__, model().sample_rate) == (entry.model, 8000) and not model().training
-    (score,) = (score for score in entry.scores if score["metric"] == "si_sdr_imp")
-    assert math.isclose(next(iter(score["values"].values())), scores["si_sdr_imp"], abs_tol=0.005)
+    for score in entry.scores:
+        measured = json.loads((CARD / "final_metrics.json").read_text())[score["metric"]]
+        assert math.isclose(next(iter(score["values"].values())), measured, abs_tol=0.005)
     assert published.manifest(NAME)["licence"] == entry.licence and "CC BY 4.0" in entry.data
 
 
