@@ -190,7 +190,9 @@ def test_names_of_the_submission():
 @needs_shared
 def test_the_mixer():
     state = checkpoint("kuielab_mixer_submission.ckpt")
-    model = check(adapter_for(state), state, {}, reference("kuielab_mixer"), ("bass", "drums", "other", "vocals"))
+    names = ("bass", "drums", "other", "vocals")
+    model = check(adapter_for(state), state, {"sources": names}, reference("kuielab_mixer"), names)
+    assert adapter_for(state).build(state, {}).sources == ("s1", "s2", "s3", "s4")
     beside = {**state, "separators.0.first_conv.0.weight": torch.zeros(4)}
     assert torch.equal(adapter_for(beside).build(beside, {}).mixing_layer.weight, model.mixing_layer.weight)
 
