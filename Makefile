@@ -4,6 +4,7 @@
 PY := $(abspath .venv/bin/python)
 RECIPE ?= musdb18hq
 DEMO_FLAGS ?=
+VOICES ?= $(abspath ../shared/data/LibriSpeech)
 
 .PHONY: help setup test test-slow test-all demo demo-short bench clean
 
@@ -28,6 +29,9 @@ demo-short: setup
 	cd recipes/musdb18hq && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 	cd recipes/libri2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
 	cd recipes/wsj0-2mix && ./run.sh --stage 0 --demo true --tag demo_short --python_path $(PY)
+	@if [ -d "$(VOICES)" ]; then \
+	  cd recipes/libri2mix && ./run.sh --stage 0 --demo real --tag demo_real_short --librispeech_root "$(VOICES)" --python_path $(PY); \
+	else echo "no voices at $(VOICES) (VOICES=...): the demonstration on real voices is left out"; fi
 
 bench: setup
 	$(PY) -m benchmarks

@@ -14,6 +14,8 @@ import types
 import warnings
 
 _HOST_FAILED = "asteroid"
+REPAIRED: list[str] = []
+"""Names of the repairs whose fault was found in this process."""
 
 
 def repair():
@@ -24,7 +26,9 @@ def repair():
     """
     repairs = (torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals)
     repairs += (system_configuration, infer_window, silent_separate)
-    return [step.__name__ for step in repairs if step()]
+    made = [step.__name__ for step in repairs if step()]
+    REPAIRED.extend(name for name in made if name not in REPAIRED)
+    return made
 
 
 def _forget(package):

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from asteroid_bsrnn.experiment import energy
+from asteroid_bsrnn.experiment import energy, tracker
 from asteroid_bsrnn.experiment.energy import Ledger, Meter, green_algorithms, make_meter
 from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
 from asteroid_bsrnn.training.loop import Loop
@@ -24,7 +24,7 @@ def entry(**values):
 class FakeTracker:
     """One kWh each time that it is asked."""
 
-    works, method, estimated_parts, hardware, count = True, "measured", [], {"cpu": "fake"}, 0
+    works, method, estimated_parts, hardware, settings, count = True, "measured", [], {"cpu": "fake"}, {}, 0
 
     def __init__(self, country, pue):
         self.count = 0
@@ -39,7 +39,7 @@ class FakeTracker:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(energy, "_Tracker", FakeTracker)
+    monkeypatch.setattr(energy, "Tracker", FakeTracker)
 
 
 def test_ledger_adds_up_by_phase_and_source(tmp_path):
@@ -152,9 +152,32 @@ def test_says_what_is_estimated(tmp_path):
         assert "cpu" in found["estimated_parts"]
 
 
+@pytest.mark.parametrize("where", ["home", "here", "environment"])
+def test_private_settings_of_codecarbon_change_nothing(tmp_path, monkeypatch, where):
+    values = {"tracking_mode": "process", "measure_power_secs": "1", "gpu_ids": "7", "output_dir": "/nowhere", "force_cpu_power": "9999",
+              "force_ram_power": "9999", "pue": "3", "save_to_file": "true", "force_mode_cpu_load": "true", "wue": "5"}  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    if where == "environment":
+        for key, value in values.items():
+            monkeypatch.setenv(f"CODECARBON_{key.upper()}", value)
+    else:
+        folder = tmp_path / "home" if where == "home" else tmp_path
+        (folder / ".codecarbon.config").write_text("[codecarbon]\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
+    with Ledger(tmp_path / "energy.json").track("test", pue=1.25):
+        pass
+    (entry,) = Ledger(tmp_path / "energy.json").entries()
+    assert entry["kwh"] is not None and entry["kwh"] < 0.01 and entry["pue"] == 1.25
+    settings = {key: entry["settings"][key] for key in ("tracking_mode", "measure_power_secs", "force_cpu_power", "wue")}
+    assert settings == {"tracking_mode": "machine", "measure_power_secs": 15.0, "force_cpu_power": None, "wue": 0.0}
+    assert entry["settings"]["gpu_ids"] is None and entry["settings"]["codecarbon"]
+    assert not (tmp_path / "emissions.csv").exists()
+
+
 def test_without_codecarbon_only_hours_are_recorded(tmp_path, monkeypatch):
-    find = energy.importlib.util.find_spec
-    monkeypatch.setattr(energy.importlib.util, "find_spec", lambda name: None if name == "codecarbon" else find(name))
+    find = tracker.importlib.util.find_spec
+    monkeypatch.setattr(tracker.importlib.util, "find_spec", lambda name: None if name == "codecarbon" else find(name))
     with Ledger(tmp_path / "energy.json").track("test"):
         pass
     (found,) = Ledger(tmp_path / "energy.json").entries()

@@ -18,6 +18,7 @@ from asteroid_bsrnn.data.speech.generate import generate
 from asteroid_bsrnn.data.speech.libri2mix import LibriMixPlan, read_metadata
 from asteroid_bsrnn.data.speech.plan import OnTheFly
 from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles, SpeechMixtures
+from asteroid_bsrnn.data.speech.utterances import extend_noise
 from asteroid_bsrnn.data.speech.metadata import provide_metadata
 from asteroid_bsrnn.common.errors import AudioError, UserError
 
@@ -119,6 +120,35 @@ def test_noisy_streams(tmp_path, stream, heard, mode):
         np.testing.assert_allclose(made[stream], sum(made[name] for name in heard), atol=1e-6)
     with pytest.raises(UserError, match="needs the WHAM noise folder"):
         make_plan(root, stream=stream)
+
+
+@pytest.mark.parametrize("length", [5, 30000, 30001, 52000, 100000])
+def test_short_noise_is_extended_as_in_the_official_script(length):
+    """Written down sample by sample: copy k begins 22,000 - 8001 samples after the one before and fades over 8001."""
+    noise = np.random.default_rng(0).standard_normal(22000).astype(np.float32)
+    total, step, window = np.zeros(150000), 22000 - 8001, np.hanning(16001)
+    copies = 1 + max(0, -(-(length - 22000) // step))
+    for copy in range(copies):
+        part = noise.astype(float)
+        if copy:
+            part[:8001] *= window[:8001]
+        if copy < copies - 1:
+            part[-8001:] *= window[8000:]
+        total[copy * step : copy * step + 22000] += part
+    expected = total[:length] if length > 22000 else noise[:length]
+    np.testing.assert_allclose(extend_noise(noise, length), expected, atol=1e-6)
+    assert extend_noise(np.ones(9000, np.float32), length) == pytest.approx(np.ones(length))  # the fades sum to one
+    assert len(extend_noise(noise[:100], length)) == length
+
+
+def test_noise_shorter_than_its_mixture_fades(tmp_path):
+    root = librispeech(tmp_path, subsets=("test-clean",), noise=True)
+    write(root / "noise" / "tt" / "noise0.wav", np.stack([tone(90, 0.6)] * 2, 1))
+    plan = make_plan(root, stream="mix_both", noise_dir=root / "noise", mode="max", sample_rate=16000)
+    noise, _ = sf.read(root / "noise" / "tt" / "noise0.wav", dtype="float32")
+    made, gain = plan.signals(0), np.float32(plan.mixtures[0].noise[1])
+    assert made["noise"].shape[0] > len(noise)
+    np.testing.assert_allclose(made["noise"], extend_noise(noise[:, 0], made["noise"].shape[0]) * gain, atol=1e-6)
 
 
 def test_a_second_run_changes_nothing_and_an_interrupted_one_goes_on(root, monkeypatch):

@@ -104,7 +104,7 @@ def test_stage_0_finds_a_spoiled_file(tmp_path):
 @pytest.mark.parametrize(
     "section, words",
     [
-        ({"corpus": "musdb"}, "data.corpus: unknown corpus 'musdb'; known are musdb18hq, excerpt, synth"),
+        ({"corpus": "musdb"}, "data.corpus: unknown corpus 'musdb'; known are musdb18hq, musdb7, excerpt, synth"),
         ({"sad": "loud"}, "data.sad: unknown rule 'loud'; known are reference, track and null"),
         ({"segments": 3}, "data.segments: unknown key"),
         ({"segment": 7.0}, r"data.segment \(7 s\) must not exceed data.sad_window \(6 s\)"),

@@ -124,8 +124,8 @@ def test_table_3_keeps_inference_rows_apart(tmp_path):
     published_ola = music(tmp_path / "as", "large_patience_30", inference=left_open)
     table = table_3([read_experiment(fader), read_experiment(ola), read_experiment(published_ola)])
     ours = {str(row[1].value): row[0].value for row in table.rows if str(row[1].value).startswith("ours (")}
-    assert ours == {"ours (fader, seed 1, fader)": "Replication, fader", "ours (ola, seed 1, ola_0.5)": "Replication, overlap-add, hop 0.5 s",
-                    "ours (as, seed 1, ola_reference_1.5)": "Replication, overlap-add, hop 1.5 s"}
+    assert ours == {"ours (fader, seed 1, fader, 8 tracks)": "Replication, fader", "ours (ola, seed 1, ola_0.5, 8 tracks)": "Replication, overlap-add, hop 0.5 s",
+                    "ours (as, seed 1, ola_reference_1.5, 8 tracks)": "Replication, overlap-add, hop 1.5 s"}
 
 
 def test_speech_tables(tmp_path):

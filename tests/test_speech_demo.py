@@ -218,9 +218,9 @@ def test_finished_stages_change_nothing(tmp_path):
 def test_options_of_run_sh(recipe):
     folder = ROOT / "recipes" / recipe
     shown = run(folder, "--help").stdout
-    wanted = "stage stop_stage variant tag demo metadata_dir storage_dir allow_missing seed id python_path set repeat resume_with".split()
+    wanted = "stage stop_stage variant tag demo librispeech_root download metadata_dir storage_dir allow_missing seed id python_path set repeat resume_with".split()
     wanted.append("librispeech_dir" if recipe == "libri2mix" else "wsj0_dir")
     assert all(f"  --{name} [" in shown for name in wanted) and "--protocol" not in shown
-    for options, said in ((("--stage", "7"), "stages are 0 to 4"), (("--demo", "synth"), "true or false"), (("--vareant", "x"), "unknown option")):
+    for options, said in ((("--stage", "7"), "stages are 0 to 4"), (("--demo", "synth"), "true, real or false"), (("--vareant", "x"), "unknown option")):
         done = run(folder, *options)
         assert done.returncode == 2 and said in done.stderr

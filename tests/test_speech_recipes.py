@@ -112,6 +112,18 @@ def test_each_key_is_read_each_file_names_its_origin_and_repeats_nothing(recipe,
         assert not [key for key, value in keys.items() if base[section].get(key) == value]
 
 
+@every_recipe
+@pytest.mark.parametrize("variant", ["conv_tasnet", "dprnn", "dprnn_k2", "sudormrf_1x"])
+def test_headers_say_what_is_taken_from_asteroid_and_what_not(recipe, variant):
+    text = " ".join((folder(recipe) / "local" / "variants" / f"{variant}.yml").read_text().replace("\n#", "").split())
+    taken, left = text.split("Taken from Asteroid", 1)[1].split("Not taken:", 1)
+    both, conf = taken + left, load_conf(folder(recipe), variant)
+    assert all(word in both for word in ("learning rate", "halv", "crops", "batch", "masks", "weight decay"))
+    assert conf["optim"]["plateau_patience"] == 15 and conf["optim"]["weight_decay"] == 0 and conf["training"]["effective_batch"] == 6
+    default = {"ConvTasNet": "sigmoid", "DPRNNTasNet": "sigmoid", "SuDORMRFNet": "softmax"}[conf["model"]["model_name"]]
+    assert inspect.signature(models.get(conf["model"]["model_name"])).parameters["mask_act"].default == default and default in both
+
+
 @every_variant
 def test_both_recipes_train_the_same_system(variant):
     one, other = (load_conf(folder(recipe), variant) for recipe in RECIPES)

@@ -302,3 +302,25 @@ def test_asteroid_infer_of_the_host_works_in_process(net, tmp_path, kind):
     infer([str(tmp_path / kind), "--files", str(tmp_path / "mix.wav")])
     estimates = [soundfile.read(tmp_path / f"mix_est{index}.wav")[0] for index in (1, 2)]
     assert all(estimate.shape == (8000,) and np.isfinite(estimate).all() for estimate in estimates)
+
+
+def test_the_documentation_shows_of_asteroids_command_what_it_can_do(net, tmp_path, monkeypatch):
+    """The block of docs/weights.md as it stands there; and what the text says of other files is so."""
+    import re
+
+    import soundfile
+    from helpers import ROOT
+
+    text = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    (block,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "asteroid_cli" in code]
+    monkeypatch.chdir(tmp_path)
+    torch.save(net.serialize(), "best_model.pth")
+    soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 8000)
+    exec(block, {})
+    level = np.abs(soundfile.read("mix.wav")[0]).sum()
+    estimates = [soundfile.read(name)[0] for name in ("mix_est1.wav", "mix_est2.wav")]
+    assert np.abs(estimates).sum() == pytest.approx(level, rel=1e-2)
+    assert "gives NaN on silence" in text and "mono" in text
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for wide in ("every combination", "every parameter count", "every repair", "all counts are those of the paper, exactly"):
+        assert wide not in readme

@@ -1,14 +1,15 @@
-"""Audio files in: any format, block by block, with every fault named. (Files out: :mod:`.audio_out`.)"""
-import struct
-from dataclasses import dataclass, field
+"""Audio files in: any format, block by block, all of it, with every fault named. (Files out: :mod:`.write`.)"""
+import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
 from ..common.errors import AudioError
 from . import ffmpeg
+from .info import AudioInfo
+from .sources import open_source, through_ffmpeg
 from .write import AudioWriter
 
 __all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio", "probe", "read_audio"]
@@ -16,102 +17,40 @@ __all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio",
 # What is looked for in a folder. A file that is given by its name may have any suffix.
 SUFFIXES = frozenset(
     ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .caf .w64 .rf64 "
-    ".m4a .m4b .mp4 .aac .wma .ac3 .mka .webm .mov .alac .wv .ape".split()
+    ".m4a .m4b .mp4 .aac .wma .ac3 .mka .webm .mov .alac .wv .ape .mp2 .bwf".split()
 )
-_TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 _BLOCK_LEN = 1 << 18
 
 
-@dataclass(frozen=True)
-class AudioInfo:
-    """What a file says about itself.
-
-    Args:
-        path (str): the file.
-        sample_rate (int): in Hz.
-        channels (int): how many.
-        frames (int): samples per channel. What ffmpeg reads states its duration only roughly.
-        tags (dict): title, artist, album, date, genre, tracknumber, comment, copyright, as far as given.
-        decoder (str): ``"libsndfile"`` or ``"ffmpeg"``.
-        subtype (str): how samples are stored, in libsndfile's words.
-    """
-
-    path: str
-    sample_rate: int
-    channels: int
-    frames: int
-    tags: dict = field(default_factory=dict, compare=False)
-    decoder: str = "libsndfile"
-    subtype: str = ""
-
-
-def probe(path):
-    """Read the header of an audio file.
-
-    Returns:
-        AudioInfo
+def probe(path) -> AudioInfo:
+    """What an audio file says about itself.
 
     Raises:
-        AudioError: if it is missing, empty, truncated, or no audio.
+        AudioError: if it is missing, empty, surely damaged or truncated, or no audio.
     """
+    return _open(path).info
+
+
+def _open(path, tolerant=False):
     path = Path(path)
-    if path.is_dir():
-        raise AudioError(path, "is a folder, not an audio file")
     try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            head = file.read(32)
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise AudioError(path, "is a folder, not an audio file")
+        if not stat.S_ISREG(facts.st_mode):
+            raise AudioError(path, "is a pipe or a device; a recording is read more than once: save it to a file first")
+        if facts.st_size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        source = open_source(path, tolerant)
     except FileNotFoundError:
+        if str(path) == "-":
+            raise AudioError(path, "the standard input cannot be separated: save the recording to a file first") from None
         raise AudioError(path, "does not exist") from None
     except OSError as error:
         raise AudioError(path, f"cannot be read: {error.strerror}") from None
-    if size == 0:
-        raise AudioError(path, "is empty (0 bytes)")
-    info = _probe_libsndfile(path) or _probe_ffmpeg(path)
-    promised = _container_size(head)
-    if promised > size + 8:
-        raise AudioError(path, f"is truncated: its header promises {promised} bytes and there are {size}")
-    if info.decoder == "libsndfile" and info.frames == 0:
-        raise AudioError(path, "holds no samples (its length is zero)")
-    return info
-
-
-def _probe_libsndfile(path):
-    try:
-        with soundfile.SoundFile(path) as file:
-            tags = {name: getattr(file, name) for name in _TAGS}
-            tags = {name: value for name, value in tags.items() if value}
-            return AudioInfo(str(path), file.samplerate, file.channels, file.frames, tags, subtype=file.subtype)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: the suffix says raw samples without a header
-        return None
-
-
-def _probe_ffmpeg(path):
-    if not ffmpeg.available():
-        raise AudioError(path, "is in no format that libsndfile reads; with ffmpeg installed, more formats are tried")
-    rate, channels, frames, tags = ffmpeg.probe(path)
-    tags["tracknumber"] = tags.get("track", "")
-    tags = {name: tags[name] for name in _TAGS if tags.get(name)}
-    return AudioInfo(str(path), rate, channels, frames, tags, decoder="ffmpeg")
-
-
-def _container_size(head):
-    """Bytes that the header of a RIFF, RF64, AIFF or W64 file promises; 0 where it does not say.
-
-    libsndfile shortens such a file to what is there and says nothing.
-    """
-    if len(head) < 32:
-        return 0
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        size = struct.unpack("<I", head[4:8])[0]
-        return size + 8 if size < 0xFFFFFF00 else 0  # all ones: written to a pipe, length unknown
-    if head[:4] == b"RF64" and head[12:16] == b"ds64":
-        return struct.unpack("<Q", head[20:28])[0] + 8
-    if head[:4] == b"FORM" and head[8:11] == b"AIF":
-        return struct.unpack(">I", head[4:8])[0] + 8
-    if head[:4] == b"riff":
-        return struct.unpack("<Q", head[16:24])[0]
-    return 0
+    if source.seeks and source.info.frames == 0:
+        raise AudioError(path, "states that it holds no samples")
+    return source
 
 
 class AudioReader:
@@ -122,6 +61,7 @@ class AudioReader:
         start (int): first frame.
         frames (int): how many frames, all to the end if negative. A file that ends earlier gives what there is.
         block_len (int): frames per block.
+        tolerant (bool): decode what is damaged or truncated as players do, and say so in ``remarks``.
 
     Attributes:
         info (AudioInfo): of the whole file.
@@ -131,11 +71,17 @@ class AudioReader:
         AudioError: as :func:`probe` does, or if the file ends before ``start``.
     """
 
-    def __init__(self, path, start=0, frames=-1, block_len=_BLOCK_LEN):
-        self.info, self.start, self.frames, self.block_len = probe(path), start, frames, block_len
-        self.n_read = 0
-        if self.info.decoder == "libsndfile" and start >= self.info.frames:
+    def __init__(self, path, start=0, frames=-1, block_len=_BLOCK_LEN, tolerant=False):
+        self.source = _open(path, tolerant)
+        self.info, self.start, self.frames, self.block_len = self.source.info, start, frames, block_len
+        self.tolerant, self.n_read = tolerant, 0
+        if self.source.seeks and start >= self.info.frames:
             raise AudioError(path, self._too_late(self.info.frames))
+
+    @property
+    def remarks(self) -> list:
+        """What was wrong with the file though it could be read, as far as known when it is asked."""
+        return list(self.source.remarks)
 
     def _too_late(self, length):
         rate = self.info.sample_rate
@@ -148,50 +94,34 @@ class AudioReader:
             AudioError: where the file is damaged or truncated, or a sample is not a finite number.
         """
         self.n_read = 0
-        decode = self._libsndfile if self.info.decoder == "libsndfile" else self._ffmpeg
-        for block in decode():
+        blocks = self._tolerated() if self.tolerant else self.source.blocks(self.start, self.block_len)
+        for block in blocks:
+            if self.frames >= 0:
+                block = block[: self.frames - self.n_read]
             if not np.isfinite(block).all():
                 bad = int(np.argmin(np.isfinite(block).all(axis=1))) + self.start + self.n_read
                 where = f"at {bad / self.info.sample_rate:g} s"
                 raise AudioError(self.info.path, f"has a sample that is NaN or infinite, {where}")
             self.n_read += len(block)
-            yield torch.from_numpy(np.ascontiguousarray(block.T))
-
-    def _libsndfile(self):
-        wanted = self.info.frames - self.start if self.frames < 0 else min(self.frames, self.info.frames - self.start)
-        done = 0
-        try:
-            with soundfile.SoundFile(self.info.path) as file:
-                file.seek(self.start)
-                while done < wanted:
-                    block = file.read(min(self.block_len, wanted - done), dtype="float32", always_2d=True)
-                    if not len(block):
-                        break
-                    done += len(block)
-                    yield block
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string or "decoding failed"
-            raise AudioError(self.info.path, f"is damaged or truncated: {reason}") from None
-        if done < wanted:
-            promised = f"its header promises {self.info.frames} frames and decoding ends after {self.start + done}"
-            raise AudioError(self.info.path, f"is truncated: {promised}")
-
-    def _ffmpeg(self):
-        at, stop = 0, float("inf") if self.frames < 0 else self.start + self.frames
-        for block in ffmpeg.decode(self.info.path, self.info.channels, self.block_len):
-            part = block[max(0, self.start - at) : max(0, int(min(stop - at, len(block))))]
-            at += len(block)
-            if len(part):
-                yield part
-            if at >= stop:
+            yield torch.from_numpy(np.array(block.T, order="C"))
+            if self.n_read == self.frames:
                 return
-        if at == 0:
-            raise AudioError(self.info.path, "holds no samples (its length is zero)")
-        if at <= self.start:
-            raise AudioError(self.info.path, self._too_late(at))
-        if at < 0.9 * self.info.frames - self.info.sample_rate:
-            stated, found = (frames / self.info.sample_rate for frames in (self.info.frames, at))
-            raise AudioError(self.info.path, f"is truncated: it states {stated:.1f} s and ends at {found:.1f} s")
+        if not self.n_read:
+            too_late = self.source.at and self.start
+            raise AudioError(
+                self.info.path, self._too_late(self.source.at) if too_late else "holds no samples (its length is zero)"
+            )
+
+    def _tolerated(self):
+        """All blocks; from where decoding fails on, what ffmpeg makes of the rest."""
+        source = self.source
+        try:
+            yield from source.blocks(self.start, self.block_len)
+        except AudioError as error:
+            source.remarks.append(error.reason)
+            if source.info.decoder == "ffmpeg" or not ffmpeg.available():
+                return
+            yield from through_ffmpeg(self.info.path, True, error.reason).blocks(max(source.at, self.start), self.block_len)
 
 
 def read_audio(path, start=0, frames=-1):
@@ -230,4 +160,4 @@ def check_audio(path, sample_rate=None, channels=None, frames=None):
     n_read = sum(block.shape[-1] for block in reader)
     if frames is not None and n_read != frames:
         raise AudioError(path, f"has {n_read} samples per channel where {frames} are expected")
-    return AudioInfo(found.path, found.sample_rate, found.channels, n_read, found.tags, found.decoder, found.subtype)
+    return replace(found, frames=n_read, remarks=tuple(reader.remarks))

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from mutagen import MutagenError
 
 from ..common.errors import AudioError, UserError
-from ..common.files import atomic_path
+from ..common.files import atomic_paths
+from .sndfile import name_for
+from .tags import add_tags, fitting
 
 # (format, bits) -> libsndfile's subtype; bits 32 is float
 SUBTYPES = {
@@ -19,6 +22,7 @@ SUBTYPES = {
 }
 _DEFAULT_BITS = {"wav": 32, "flac": 24, "mp3": None}
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_FLAC_RATE = 655350  # Hz, the most that libsndfile writes
 _RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
 
 
@@ -39,6 +43,8 @@ def check_format(fmt, bits=None, sample_rate=None, channels=None):
         raise UserError(f"mp3 holds 1 or 2 channels, not {channels}: choose wav or flac")
     if fmt == "mp3" and sample_rate is not None and sample_rate not in _MP3_RATES:
         raise UserError(f"mp3 cannot have a sample rate of {sample_rate} Hz: choose wav or flac")
+    if fmt == "flac" and sample_rate is not None and sample_rate > _FLAC_RATE:
+        raise UserError(f"flac cannot have a sample rate of {sample_rate} Hz, at most {_FLAC_RATE}: choose wav")
     if fmt == "flac" and channels is not None and channels > 8:
         raise UserError(f"flac holds up to 8 channels, not {channels}: choose wav")
     return bits
@@ -52,32 +58,37 @@ class AudioWriter:
         sample_rate (int): in Hz.
         channels (int): how many.
         bits (int, optional): 16, 24, or 32 (float, wav only). Default 32 for wav, 24 for flac.
-        tags (dict, optional): as :class:`~.audio.AudioInfo` has them.
+        tags (dict, optional): as :class:`~.info.AudioInfo` has them; wav has room for 2000 bytes of each.
         frames (int, optional): expected length; a wav beyond 4 GB becomes RF64.
+        layout (int): mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
+        partial (Path, optional): write there, for a caller who lets several files appear together.
 
     Raises:
         UserError: if the format cannot hold such audio.
         AudioError: if the disk is full.
     """
 
-    def __init__(self, path, sample_rate, channels, bits=None, tags=None, frames=0):
-        self.path = Path(path)
+    def __init__(self, path, sample_rate, channels, bits=None, tags=None, frames=0, layout=0, partial=None):
+        self.path, self.partial = Path(path), partial
         self.fmt = self.path.suffix.lower().lstrip(".")
         self.bits = check_format(self.fmt, bits, sample_rate, channels)
         large = self.fmt == "wav" and frames * channels * self.bits // 8 > _RF64_FROM
+        self.layout = layout if channels > 2 else 0
         self.settings = {"samplerate": sample_rate, "channels": channels, "subtype": SUBTYPES[self.fmt, self.bits]}
-        self.settings["format"] = "RF64" if large else self.fmt.upper()
+        plain = "WAVEX" if self.fmt == "wav" and self.layout else self.fmt.upper()
+        self.settings["format"] = "RF64" if large else plain
         self.tags, self.frames = tags or {}, 0
 
     def __enter__(self):
         with ExitStack() as stack:
-            self.partial = stack.enter_context(atomic_path(self.path))
+            if self.partial is None:
+                (self.partial,) = stack.enter_context(atomic_paths([self.path]))
             try:
-                self.file = soundfile.SoundFile(self.partial, "w", **self.settings)
+                self.file = soundfile.SoundFile(name_for(self.partial), "w", **self.settings)
             except soundfile.LibsndfileError:
                 open(self.partial, "wb").close()  # raises with the reason that libsndfile does not give
                 raise self._refused() from None
-            for name, value in self.tags.items():
+            for name, value in fitting(self.tags, self.fmt).items():
                 setattr(self.file, name, value)
             stack.push(self._verify)
             stack.callback(self.file.close)
@@ -103,8 +114,14 @@ class AudioWriter:
         return AudioError(self.path, "could not be written: no space left on the disk, or a limit on file sizes")
 
     def _verify(self, kind, error, trace):
-        if kind is None and self.fmt != "mp3" and soundfile.info(self.partial).frames != self.frames:
+        if kind is not None:
+            return
+        if self.fmt != "mp3" and soundfile.info(name_for(self.partial)).frames != self.frames:
             raise self._refused()
+        try:
+            add_tags(self.partial, self.fmt, self.tags, self.layout)
+        except (OSError, MutagenError):
+            raise self._refused() from None
 
     def __exit__(self, kind, error, trace):
         return self.stack.__exit__(kind, error, trace)

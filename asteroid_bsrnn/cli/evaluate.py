@@ -5,7 +5,7 @@ from pathlib import Path
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
 Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...), uSDR and museval's cSDR.
 Speech (--speech): EST_DIR/s1, EST_DIR/s2, ... or several such folders in EST_DIR, against DIR/s1, DIR/s2, ...,
-SI-SDR and SDR with their gains over the mixture.
+SI-SDR and SDR with their gains over the mixture; --scores stoi estoi pesq adds these.
 Exit code 1 when something that was expected is missing or could not be scored."""
 
 
@@ -25,6 +25,7 @@ def add_parser(subparsers):
     parser.add_argument("--sources", metavar="NAME", nargs="+", help="stems to score (default: those of the references)")
     parser.add_argument("--median", choices=("numpy", "lower"), help="median over an even number of frames (default: numpy)")
     parser.add_argument("--speech", action="store_true", help="separated speech instead of stems")
+    parser.add_argument("--scores", nargs="+", metavar="NAME", help="with --speech: also stoi, estoi, pesq")
     parser.add_argument("--mixtures", metavar="DIR", help="with --speech: mixtures (default: mix or mix_clean by DIR)")
     parser.add_argument("--jobs", type=int, metavar="N", help="recordings at the same time (default: one per core, up to 4)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -40,8 +41,10 @@ def run(args):
     """
     from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
     from ..common.errors import UserError
+    from ..metrics import check_extra_scores
 
-    foreign = {"--sources": args.sources, "--median": args.median} if args.speech else {"--mixtures": args.mixtures}
+    music, speech = {"--sources": args.sources, "--median": args.median}, {"--mixtures": args.mixtures, "--scores": args.scores}
+    foreign = music if args.speech else speech
     for option, value in foreign.items():
         if value is not None:
             raise UserError(f"{option} has no meaning {'with' if args.speech else 'without'} --speech")
@@ -49,9 +52,11 @@ def run(args):
     output = Path(args.output) if args.output else est_dir.resolve().with_name(est_dir.resolve().name + "_scores")
     common = {"jobs": args.jobs, "progress": not args.quiet}
     if args.speech:
-        results = evaluate_speech_folder(est_dir, args.references, output, mixtures_dir=args.mixtures, **common)
-        table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", "n"]]
-        table += [[name, *_numbers(result["final"], "si_sdr", "si_sdr_imp", "sdr", "sdr_imp"), str(result["n_tracks"])]
+        extra = check_extra_scores(args.scores or ())
+        results = evaluate_speech_folder(est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common)
+        table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", *(name.upper() for name in extra), "n"]]
+        columns = ("si_sdr", "si_sdr_imp", "sdr", "sdr_imp", *extra)
+        table += [[name, *_numbers(result["final"], *columns), str(result["n_tracks"])]
                   for name, result in results.items()]
     else:
         rule = args.median or "numpy"
@@ -63,7 +68,7 @@ def run(args):
         table.append(["mean", *_numbers(result["final"], "usdr", "csdr"), "", ""])
     for row in table:
         print("  ".join(cell.ljust(24 if i == 0 else 14) for i, cell in enumerate(row)).rstrip())
-    print(f"in dB, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}")
+    print(f"in dB{', except STOI and PESQ' if args.scores else ''}, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}")
     for name, result in results.items():
         for line in report_lines(result):
             print(f"{name + ': ' if name else ''}{line}", file=sys.stderr)

@@ -1,12 +1,18 @@
-"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code."""
+"""``asteroid-bsrnn COMMAND ...``: picks the subcommand and turns errors into one line and an exit code.
+
+Nothing in this room imports PyTorch, or a room that does, before a subcommand runs: see ``asteroid_bsrnn_cli``.
+"""
 import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
+    "finetune": "finetune",
+    "info": "info",
     "models": "models",
     "convert": "convert",
     "params": "params",
@@ -63,15 +69,38 @@ def guarded(function, *args):
         return 2
 
 
-def main(argv=None):
+def _secure_streams():
+    """Standard streams that take any letter and are surely there.
+
+    A stream that was closed leaves its number to the next file that is opened, into which libraries then complain.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, checked as far as that goes without PyTorch; ends the process for help and for wrong ones."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
+    return _parser(names).parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        int: 0 on success, 1 when some items failed, else see :func:`guarded`.
+        0 on success, 1 when some items failed, else see :func:`guarded`.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
-    args = _parser(names).parse_args(argv)
+    _secure_streams()
+    args = parse(argv)
     return guarded(args.run, args)
 
 

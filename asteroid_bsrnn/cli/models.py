@@ -50,6 +50,8 @@ def _row(entry: Any, manifest: Optional[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _origin(entry: Any, manifest: Optional[dict[str, Any]]) -> str:
+    if entry.file:
+        return "the package itself"
     if manifest:
         return manifest["url"] + " (downloaded)"
     if entry.members:

@@ -3,11 +3,16 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
+
+_NOT_SEARCHED = frozenset(("__MACOSX", "@eaDir"))
+_MOST_THREADS = 1024  # more of them than the system grants end the process without a word
 
 
 def _names(text):
@@ -57,30 +62,59 @@ def add_parser(subparsers):
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace stems that exist")
     existing.add_argument("--skip-existing", action="store_true", help="leave songs out whose stems all exist")
+    add("--tolerant", action="store_true", help="decode damaged stretches as players do, and name them")
     add("--json", action="store_true", help="print one JSON object, and nothing else, on the standard output")
     parser.set_defaults(run=run)
 
 
-def find_songs(given):
+def find_songs(given, out):
     """The audio files that were named, and those in the folders that were named, in order, each once.
 
-    Raises:
-        UserError: for a folder without audio, or two files whose stems would go to one folder.
-    """
-    from ..audio.read import SUFFIXES
+    Left out in folders: hidden files, what macOS and storage servers keep beside files, and the folder for the stems.
 
+    Raises:
+        UserError: for a folder without audio.
+    """
     songs = {}
     for path in map(Path, given):
-        found = [path]
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not found:
-                raise UserError(f"{path} is a folder without audio files")
+        found = sorted(_audio_in(path, Path(out))) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path} is a folder without audio files")
         for file in found:
-            same = songs.setdefault(file.stem, file)
-            if same.resolve() != file.resolve():
-                raise UserError(f"{same} and {file} would both go to the folder {file.stem!r}: rename one of them")
+            songs.setdefault(file.resolve(), file)
     return list(songs.values())
+
+
+def _audio_in(folder, out):
+    from ..audio.read import SUFFIXES
+
+    out, inside = out.resolve(), folder.resolve()
+    for file in folder.rglob("*"):
+        parts = file.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part in _NOT_SEARCHED for part in parts)
+        if hidden or file.suffix.lower() not in SUFFIXES or not file.is_file():
+            continue
+        if out == inside or out in inside.parents or not file.resolve().is_relative_to(out):
+            yield file
+
+
+def without_stems(songs, given, out, sources):
+    """The songs without those that are the stems of another one, from a run whose stems lie among the songs.
+
+    Raises:
+        UserError: for two files whose stems would go to one folder.
+    """
+    from ..separation.recordings import song_name, stem_paths
+
+    stems = {target.resolve().with_suffix("") for song in songs for target in stem_paths(song, out, sources, True).values()}
+    named = {Path(path).resolve() for path in given}
+    folders = {}
+    for song in songs:
+        if song.resolve() in named or song.resolve().with_suffix("") not in stems:
+            same = folders.setdefault(song_name(song), song)
+            if same is not song:
+                raise UserError(f"{same} and {song} would both go to the folder {song_name(song)!r}: rename one of them")
+    return list(folders.values())
 
 
 def use_threads(wanted=None):
@@ -89,7 +123,9 @@ def use_threads(wanted=None):
 
     if wanted is not None and wanted < 1:
         raise UserError(f"--threads must be at least 1, not {wanted}")
-    if wanted is None and not os.environ.get("OMP_NUM_THREADS"):
+    if wanted is not None and wanted > _MOST_THREADS:
+        raise UserError(f"--threads must be at most {_MOST_THREADS}, not {wanted}")
+    if wanted is None and (not os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads() > _MOST_THREADS):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         wanted = max(1, min(torch.get_num_threads(), cores, _quota()))
     if wanted is not None:
@@ -131,8 +167,9 @@ def run(args):
     check_format(args.format, args.bits)
     if args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
-    songs = find_songs(args.songs)
+    songs = find_songs(args.songs, args.out)
     _check_folder(Path(args.out))
+    end_cleanly()
     use_threads(args.threads)
     keep_freed_memory()
     needed = None if args.consistent else args.sources
@@ -140,20 +177,48 @@ def run(args):
     models = [load_model(model, config) if config else model for model, config in pairs]
     separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
+    songs = without_stems(songs, args.songs, args.out, separator.sources)
     targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
     if not (args.overwrite or args.skip_existing):
         for target in (target for paths in targets.values() for target in paths if target.exists()):
             raise UserError(f"{target} exists: choose --overwrite or --skip-existing")
     results = []
     for song in songs:
-        if args.skip_existing and all(target.exists() for target in targets[song]):
+        if args.skip_existing and all(target.is_file() for target in targets[song]):
             results.append({"file": str(song), "status": "skipped"})
         else:
             results.append(_separate(separator, song, args, inference))
         _report(results[-1], sys.stderr if args.json else sys.stdout)
     if args.json:
-        print(json.dumps({"model": args.model, "sources": wanted, "files": results}, ensure_ascii=False, indent=2))
+        print(_as_json({"model": args.model, "sources": wanted, "files": results}))
     return int(any(result["status"] == "failed" for result in results))
+
+
+def end_cleanly():
+    """Let SIGTERM and SIGHUP end the process as Ctrl-C does: what was begun is cleared away. A second one is too late."""
+
+    def end(number, frame):
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup ignores SIGHUP
+                signal.signal(number, end)
+
+
+def _as_json(value):
+    """JSON that the standard output can hold: with letters where it has them, else with their numbers."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=2)
+    return text
 
 
 def _separate(separator, song, args, inference):
@@ -162,7 +227,7 @@ def _separate(separator, song, args, inference):
 
     from ..separation.recordings import separate_file
 
-    names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch")
+    names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch", "tolerant")
     options = {name: getattr(args, name) for name in names}
     # disable=None: no bar where nobody watches
     look = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
@@ -190,14 +255,25 @@ def _sentence(error):
 
 
 def _report(result, stream):
+    try:
+        for line, where in _lines(result, stream):
+            print(line, file=where)
+    except OSError:  # nobody reads any more; the songs go on
+        pass
+
+
+def _lines(result, stream):
+    """What is told of a song, and where."""
+    for remark in result.get("remarks", ()):
+        yield f"note: {result['file']}: {remark}", sys.stderr
     if result["status"] == "failed":
-        print(f"error: {result['error']}", file=sys.stderr)
+        yield f"error: {result['error']}", sys.stderr
     elif result["status"] == "skipped":
-        print(f"{result['file']}: skipped, its stems exist", file=stream)
+        yield f"{result['file']}: skipped, its stems exist", stream
     else:
         folder = Path(next(iter(result["stems"].values()))).parent
         speed = f"{result['seconds']:.1f} s, {1 / max(result['rtf'], 1e-9):.1f} times real time"
-        print(f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", file=stream)
+        yield f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", stream
         if result["gain"] != 1:
             level = f"{20 * math.log10(result['gain']):.2f} dB"
-            print(f"{result['file']}: all stems have a gain of {level}, because one would clip", file=stream)
+            yield f"{result['file']}: all stems have a gain of {level}, because one would clip", stream

@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -32,12 +33,11 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.partial{path.suffix}")
+    partial = _beside(path, f".partial{path.suffix}")
     try:
         with _held(partial):
             yield partial
-            with open(partial, "rb") as written:
-                os.fsync(written.fileno())
+            _to_disk(partial)
             os.replace(partial, path)
     except OSError as error:
         if error.filename in (None, partial, str(partial)):  # a failed write does not say of what
@@ -85,6 +85,67 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@contextmanager
+def atomic_paths(paths):
+    """Yield temporary paths for several files that appear together when the block succeeds, or not at all.
+
+    The temporary names end in ``.partial``: no search for files of a kind finds them. If one of the files cannot appear,
+    those that did are taken away and the old ones put back.
+
+    Args:
+        paths (list of Path): where the files shall appear. Their folders are created when missing.
+    """
+    partials = [_beside(path, ".partial") for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partials
+        for partial in partials:
+            _to_disk(partial)
+        _replace_all(partials, paths)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+def _replace_all(partials, paths):
+    olds, placed = [_beside(path, ".old") for path in paths], []
+    try:
+        for partial, path, old in zip(partials, paths, olds):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
+            kept = path.exists() and _keep(path, old)
+            placed.append((path, old if kept else None))
+            os.replace(partial, path)
+    except BaseException:
+        for path, old in placed:
+            os.replace(old, path) if old else path.unlink(missing_ok=True)
+        raise
+    finally:
+        for old in olds:
+            old.unlink(missing_ok=True)
+
+
+def _keep(path, old):
+    """Give a file a second name, or copy it where a disk has no such thing."""
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old)
+    return True
+
+
+def _beside(path, ending):
+    """A hidden name in the folder of a path that is not taken."""
+    stem = os.fsdecode(os.fsencode(path.stem)[:80])
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+
+
+def _to_disk(path):
+    with open(path, "r+b") as written:  # Windows flushes no file that is open for reading
+        os.fsync(written.fileno())
+
+
 def write_text(path, text):
     """Write ``text`` to ``path`` in UTF-8, whole or not at all."""
     with atomic_path(path) as partial:
@@ -94,6 +155,15 @@ def write_text(path, text):
 def write_json(path, value):
     """Write ``value`` as readable JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def strict(value):
+    """``value`` with null for every number that JSON does not have: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: strict(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path):

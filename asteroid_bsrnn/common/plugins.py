@@ -36,7 +36,18 @@ def load_plugins(names: Iterable[str], origin: str) -> None:
 
 def load_installed() -> None:
     """Import the plug-ins of installed packages and of the environment."""
-    entries = importlib.metadata.entry_points(group=GROUP)
-    load_plugins((entry.module for entry in entries), f"the entry-point group {GROUP}")
-    named = (name.strip() for name in os.environ.get(VARIABLE, "").split(","))
-    load_plugins((name for name in named if name), VARIABLE)
+    load_plugins(_of_packages(), f"the entry-point group {GROUP}")
+    load_plugins(_of_environment(), VARIABLE)
+
+
+def installed_names() -> list[str]:
+    """Modules that :func:`load_installed` imports."""
+    return [*_of_packages(), *_of_environment()]
+
+
+def _of_packages() -> list[str]:
+    return [entry.module for entry in importlib.metadata.entry_points(group=GROUP)]
+
+
+def _of_environment() -> list[str]:
+    return [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]

@@ -1,5 +1,6 @@
 """Values of a configuration held against the annotations of what reads them."""
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,7 @@ def check_types(values: Mapping[str, Any], reader: Callable, section: str) -> No
     hints = typing.get_type_hints(reader)
     for key, value in values.items():
         if key in hints and not _fits(value, hints[key]):
-            hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if isinstance(value, str) and "e" in value else ""
-            raise UserError(f"{section}.{key} must be {_words(hints[key])}, not {value!r}{hint}")
+            raise UserError(f"{section}.{key} must be {_words(hints[key])}, not {value!r}{_hint(value)}")
 
 
 def check_counts(values: Mapping[str, Any], keys: Sequence[str], section: str) -> None:
@@ -35,6 +35,12 @@ def check_counts(values: Mapping[str, Any], keys: Sequence[str], section: str) -
     for key in keys:
         if values[key] is not None and values[key] < 1:
             raise UserError(f"{section}.{key} must be 1 or more, or null for all, not {values[key]!r}")
+
+
+def _hint(value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
+        return f" (plain YAML reads {value} as text: write {value[0]}.0{value[1:]})"
+    return ""
 
 
 def _members(hint):

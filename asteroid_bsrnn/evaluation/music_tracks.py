@@ -44,7 +44,8 @@ def evaluate_music(
 
     Args:
         separate (callable): (channels, time) -> (n_src, channels, time), in the order of ``sources``.
-        dataset: ``dataset[i]`` -> (mixture (channels, time), sources (n_src, channels, time)); ``dataset.names[i]``.
+        dataset: ``dataset[i]`` -> (mixture (channels, time), sources (n_src, channels, time)); ``dataset.names[i]``. If it
+            has ``complete = False``, silent sources are lacking ones: they get no score.
         exp_dir (str or Path): where the results go.
         sources (sequence of str): names of the sources.
         sample_rate (int): samples per second.
@@ -69,6 +70,7 @@ def evaluate_music(
     names, exp_dir, sources = list(dataset.names), Path(exp_dir), list(sources)
     check_names(names, corpus, subset, median_rule)
     settings = {"model": model_id, "inference": inference, "sources": sources, "sample_rate": sample_rate}
+    complete = getattr(dataset, "complete", True)
     records = Records(exp_dir / "tracks", {**settings, "corpus": corpus, "subset": subset})
     examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
 
@@ -80,7 +82,7 @@ def evaluate_music(
         mixture, targets = dataset[index]
         estimates, seconds = timed(separate, mixture, one_at_a_time)
         try:
-            scores, frames = track_scores(estimates, targets, mixture, sources, sample_rate)
+            scores, frames = score_present(estimates, targets, mixture, sources, sample_rate, complete)
         except ValueError as error:
             raise ValueError(f"track {name!r} cannot be scored: {error}") from None
         if index in examples:
@@ -117,6 +119,19 @@ def timed(separate, mixture, lock):
         start = time.perf_counter()
         estimates = separate(mixture).cpu()  # the copy also waits for the GPU
         return estimates, time.perf_counter() - start
+
+
+def score_present(estimates, targets, mixture, sources, sample_rate, complete=True):
+    """:func:`track_scores` of the sources that a track has; NaN for the others, where tracks may lack some."""
+    if complete:
+        return track_scores(estimates, targets, mixture, sources, sample_rate)
+    lacking = [source for source, target in zip(sources, targets) if not target.any()]
+    kept = [number for number, source in enumerate(sources) if source not in lacking] or list(range(len(sources)))
+    names = [sources[number] for number in kept]
+    entries, frames = track_scores(estimates[kept], targets[kept], mixture, names, sample_rate)
+    some, length = entries["scores"][names[0]], len(frames[names[0]])
+    entries["scores"].update({source: dict.fromkeys(some, math.nan) for source in lacking})
+    return entries, {**frames, **{source: [math.nan] * length for source in lacking}}
 
 
 def track_scores(estimates, targets, mixture, sources, sample_rate):

@@ -9,13 +9,13 @@ from ..common.files import atomic_path
 from .folders import AlignedFiles, audio_files, stat_of, subfolders
 from .pool import each
 from ..experiment.evaluation import Records
-from .speech_utterances import utterance_entries
+from .speech_utterances import extra_settings, utterance_entries
 from .summary import SPEECH_SCORES, write_speech_summary
 
 MIXTURE_FOLDERS = ("mix", "mix_clean")
 
 
-def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True):
+def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True, extra=()):
     """Score every system in a folder.
 
     ``est_dir`` is one system (it has ``s1``, ``s2``, ...) or holds several; ``references_dir`` has ``s1``, ``s2``, ... with
@@ -30,6 +30,7 @@ def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=Non
             ``references_dir``.
         jobs (int, optional): utterances at the same time.
         progress (bool): show a bar.
+        extra (sequence of str): optional scores: ``stoi``, ``estoi``, ``pesq``.
 
     Returns:
         dict: content of ``evaluation.json``, with ``final``, by system.
@@ -47,8 +48,8 @@ def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=Non
     results = {}
     for name, folder in systems.items():
         target = out_dir if folder == est_dir else out_dir / name
-        results[name] = _evaluate_system(name, folder, references, mixtures, target, references_dir, jobs, progress)
-    rows = [{"system": name, **{key: result["final"][key] for key in SPEECH_SCORES}, "n_tracks": result["n_tracks"]}
+        results[name] = _evaluate_system(name, folder, references, mixtures, target, references_dir, jobs, progress, extra)
+    rows = [{"system": name, **{key: value for key, value in result["final"].items() if key in SPEECH_SCORES or extra}, "n_tracks": result["n_tracks"]}
             for name, result in results.items()]
     with atomic_path(out_dir / "summary.csv") as partial:
         pd.DataFrame(rows).to_csv(partial, index=False, na_rep="nan")
@@ -85,17 +86,17 @@ def _by_utterance(folder):
     return {name: [by_name.get(name) for by_name in files] for name in sorted(set().union(*files))}
 
 
-def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress):
+def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress, optional):
     estimates = _by_utterance(folder)
     missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
     names = sorted(set(references) & set(estimates))
     if not names:
         raise UserError(f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}")
-    records = Records(out_dir / "utterances", {"system": system})
+    records = Records(out_dir / "utterances", {"system": system, **extra_settings(optional)})
 
     def score(name):
         try:
-            return _score_utterance(name, estimates[name], references[name], mixtures[name], records)
+            return _score_utterance(name, estimates[name], references[name], mixtures[name], records, optional)
         except ValueError as error:
             return str(error)
 
@@ -116,7 +117,7 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
     return write_speech_summary(out_dir, scored, info, **lists)
 
 
-def _score_utterance(name, estimates, references, mixture, records):
+def _score_utterance(name, estimates, references, mixture, records, extra):
     if None in references or None in estimates or len(estimates) != len(references):
         raise UserError(f"{name}: {_count(estimates)} estimates for {_count(references)} references")
     paths = [mixture, *references, *estimates]
@@ -129,7 +130,7 @@ def _score_utterance(name, estimates, references, mixture, records):
     if signals.shape[1] != 1:
         raise UserError(f"{mixture}: speech is scored in one channel, this has {signals.shape[1]}")
     mix, targets, estimates = signals[0, 0], signals[1 : 1 + n_src, 0], signals[1 + n_src :, 0]
-    entries = utterance_entries(name, mix, estimates, targets, aligned.sample_rate)
+    entries = utterance_entries(name, mix, estimates, targets, aligned.sample_rate, extra)
     unknown = float("nan")
     entries.update(sample_rate=aligned.sample_rate, speakers="", sexes="", seconds=unknown, rtf=unknown)
     return records.save(name, entries, files=files)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ..metrics import utterance_scores
+from ..metrics import check_extra_scores, extra_scores, utterance_scores
 from .kept_audio import chosen, write_speech_example
 from .music_tracks import SUSPICIOUS_DB, check_names, timed
 from .pool import each
@@ -27,6 +27,8 @@ def evaluate_speech(
     device=None,
     jobs=None,
     progress=True,
+    extra=(),
+    about=None,
 ):
     """Separate and score every utterance of a data set.
 
@@ -48,6 +50,8 @@ def evaluate_speech(
         device (str, optional): where the model runs; where it is by default.
         jobs (int, optional): utterances that are scored at the same time; the model runs one at a time.
         progress (bool): show a bar.
+        extra (sequence of str): optional scores: ``stoi``, ``estoi``, ``pesq``.
+        about (dict, optional): what else is to be said of the data, for the record (which mixtures, which mode).
 
     Returns:
         dict: the content of ``final_metrics.json``.
@@ -61,7 +65,7 @@ def evaluate_speech(
     system, sample_rate = system or type(model).__name__, int(sample_rate or model.sample_rate)
     model = model.eval() if device is None else model.eval().to(device)
     device = next(model.parameters()).device
-    settings = {"model": model_id, "sample_rate": sample_rate, "corpus": corpus, "subset": subset}
+    settings = {"model": model_id, "sample_rate": sample_rate, "corpus": corpus, "subset": subset, **extra_settings(extra), **(about or {})}
     records = Records(exp_dir / "utterances", settings)
     examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
 
@@ -75,7 +79,7 @@ def evaluate_speech(
             return record
         mix, targets = dataset[index]
         estimates, seconds = timed(separate, mix, one_at_a_time)
-        entries = utterance_entries(name, mix, estimates, targets, sample_rate)
+        entries = utterance_entries(name, mix, estimates, targets, sample_rate, extra)
         if index in examples:
             aligned = estimates[entries["permutation"]]
             write_speech_example(exp_dir / "examples", name, system, mix, aligned, targets, sample_rate)
@@ -85,18 +89,24 @@ def evaluate_speech(
 
     for index, record in each(score, range(len(names)), jobs, unit="utterance", progress=progress):
         done[names[index]] = record
-    info = {"corpus": corpus, "subset": subset, "model": model_id, "system": system, "sample_rate": sample_rate}
+    info = {"corpus": corpus, "subset": subset, "model": model_id, "system": system, "sample_rate": sample_rate, **(about or {})}
     rows = [done[name] for name in names]
     return write_speech_summary(exp_dir, rows, info, notes=[records.differences()])["final"]
 
 
-def utterance_entries(name, mix, estimates, targets, sample_rate):
+def extra_settings(extra):
+    """What optional scores add to the settings of records: nothing where there are none, as before there were any."""
+    return {"extra_scores": list(check_extra_scores(extra))} if extra else {}
+
+
+def utterance_entries(name, mix, estimates, targets, sample_rate, extra=()):
     """Entries of an utterance's record.
 
     Args:
         name (str): the utterance, for the message.
         mix, estimates, targets (torch.Tensor): (time,), and twice (n_src, time).
         sample_rate (int): samples per second.
+        extra (sequence of str): optional scores.
 
     Returns:
         dict: scores, permutation, level difference of the loudest to the quietest source in dB, warnings.
@@ -106,6 +116,7 @@ def utterance_entries(name, mix, estimates, targets, sample_rate):
     """
     try:
         scores = utterance_scores(mix, estimates, targets, sample_rate)
+        scores.update(extra_scores(extra, mix, estimates[scores["permutation"]], targets, sample_rate))
     except ValueError as error:
         raise ValueError(f"{name} cannot be scored: {error}") from None
     power_db = 10 * torch.log10(targets.double().square().mean(-1))

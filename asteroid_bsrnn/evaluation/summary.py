@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..common.files import atomic_path, write_json
+from ..common.files import atomic_path, strict, write_json
+from ..metrics.by_speaker import speaker_interval
+from ..metrics.intelligibility import INTELLIGIBILITY_DEFINITION
 
 MUSIC_COLUMNS = ["track", "source", "usdr", "csdr", "input_usdr", "input_csdr", "seconds", "rtf"]
 SPEECH_COLUMNS = [
@@ -89,15 +91,26 @@ def write_speech_summary(folder, records, info, *, missing=(), extra=(), problem
     """Write the three files of a speech evaluation; arguments and result as :func:`write_music_summary`."""
     rows = [{**record, "mixture_id": record["track"], "permutation": " ".join(map(str, record["permutation"]))}
             for record in records]
-    table = pd.DataFrame(rows, columns=SPEECH_COLUMNS)
-    final = {name: float(table[name].mean()) for name in SPEECH_SCORES}
+    asked = [name for name in INTELLIGIBILITY_DEFINITION if rows and name in rows[0]]
+    optional = [column for name in asked for column in (f"input_{name}", name, f"{name}_imp")]
+    table = pd.DataFrame(rows, columns=[*SPEECH_COLUMNS, *optional])
+    final = {name: float(table[name].mean()) for name in [*SPEECH_SCORES, *optional]}
     undefined = table.loc[table["sdr_imp"].isna() | table["si_sdr_imp"].isna(), "mixture_id"].tolist()
     notes = list(notes)
     if undefined:
         notes.append("left out of a mean, as a signal is silent: " + ", ".join(undefined))
     lists = _lists(records, missing, extra, problems, notes, undefined)
-    info = {**info, "n_tracks": len(records), "metric_definition": SPEECH_DEFINITION}
+    definition = {**SPEECH_DEFINITION, **{name: INTELLIGIBILITY_DEFINITION[name] for name in asked}}
+    info = {**info, "n_tracks": len(records), "metric_definition": definition, "intervals": _intervals(records)}
     return _write(folder, table, final, {**info, **lists})
+
+
+def _intervals(records):
+    """Score -> ends of its 95 % interval over speakers; empty where it is not known who speaks."""
+    people = [record.get("speakers") or () for record in records]
+    if not all(people):
+        return {}
+    return {name: speaker_interval([record[name] for record in records], people) for name in ("si_sdr_imp", "sdr_imp")}
 
 
 def _lists(records, missing, extra, problems, notes, undefined):
@@ -115,8 +128,8 @@ def _write(folder, table, final, evaluation):
     folder = Path(folder)
     with atomic_path(folder / "all_metrics.csv") as partial:
         table.to_csv(partial, index=False, na_rep="nan")
-    write_json(folder / "final_metrics.json", final)
-    write_json(folder / "evaluation.json", evaluation)
+    write_json(folder / "final_metrics.json", strict(final))
+    write_json(folder / "evaluation.json", strict(evaluation))
     return {**evaluation, "final": final}
 
 

@@ -4,21 +4,17 @@ Figures of codecarbon are after multiplication by the PUE. On a machine without 
 processor's load and the size of the memory; the ledger says which parts were estimated.
 """
 import fcntl
-import importlib.util
-import logging
 import os
-import platform
 import time
 import uuid
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.files import read_json, write_json
+from .tracker import Tracker
 
 PHASES = ("preparation", "training", "validation", "test")
-_METERED = ("intel_rapl", "windows_emi", "intel_power_gadget")
 
 
 class Ledger:
@@ -112,7 +108,7 @@ class Meter:
         check_place(country, pue)
         self.ledger, self.source, self.country, self.pue = ledger, source, country, float(pue)
         self.flush_seconds, self.run_id, self.phase, self.entries = flush_seconds, uuid.uuid4().hex[:12], None, {}
-        self.tracker = _Tracker(country, self.pue)
+        self.tracker = Tracker(country, self.pue)
 
     def start(self, phase):
         """Enter ``phase``; what was used so far belongs to the phase before."""
@@ -128,6 +124,7 @@ class Meter:
                 "epochs": None,
                 "hardware": self.tracker.hardware,
                 "method": self.tracker.method,
+                "settings": self.tracker.settings,
                 "estimated_parts": self.tracker.estimated_parts,
                 "interrupted": True,
                 "pue": self.pue,
@@ -185,68 +182,6 @@ def make_meter(
         source (str, optional): source that is trained.
     """
     return Meter(Ledger(path), source, country=country, pue=pue, flush_seconds=flush_seconds) if track else None
-
-
-class _Tracker:
-    """codecarbon's offline tracker, quiet; says of itself what it measures."""
-
-    def __init__(self, country, pue):
-        self.works = importlib.util.find_spec("codecarbon") is not None
-        self.hardware = {"machine": platform.node(), "cpu": platform.processor() or platform.machine()}
-        self.method, self.estimated_parts = "none: codecarbon is not installed, only hours are recorded", []
-        if self.works:
-            self._start(country, pue)
-
-    def _start(self, country, pue):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from codecarbon import OfflineEmissionsTracker
-            from codecarbon.output import BaseOutput
-
-            logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # the import sets its own level
-
-            class Latest(BaseOutput):
-                total = None
-
-                def out(self, total, delta):
-                    self.total = total
-
-            self.latest = Latest()
-            self.tracker = OfflineEmissionsTracker(
-                country_iso_code=country,
-                pue=pue,
-                save_to_file=False,
-                log_level="critical",
-                output_handlers=[self.latest],
-                allow_multiple_runs=True,
-            )
-            self.tracker.start()
-        if self.kwh() is None:
-            self.works, self.method = False, "none: codecarbon could not start, only hours are recorded"
-            return
-        found = self.latest.total
-        self.hardware.update(
-            cpu=found.cpu_model,
-            cpu_count=found.cpu_count,
-            gpu=found.gpu_model or None,
-            gpu_count=found.gpu_count or 0,
-            ram_gb=round(found.ram_total_size, 1),
-        )
-        modes = [getattr(part, "_mode", None) for part in getattr(self.tracker, "_hardware", [])]
-        metered = any(mode in _METERED for mode in modes)
-        self.estimated_parts = ["ram"] if metered else ["cpu", "ram"]  # codecarbon has no meter for memory
-        self.method = "measured" if metered or found.gpu_count else "estimated"
-
-    def kwh(self):
-        """Energy since the start, None where nothing measures."""
-        if not self.works:
-            return None
-        self.tracker.flush()
-        return self.latest.total.energy_consumed if self.latest.total else None
-
-    def stop(self):
-        if self.works:
-            self.tracker.stop()
 
 
 def green_algorithms(

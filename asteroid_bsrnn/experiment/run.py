@@ -45,8 +45,32 @@ NEUTRAL = {  # keys that came after version 0.1.0, with what they were before th
     "inference.shifts": (0,),
     "inference.shift": (0.5,),
     "inference.shift_seed": (0,),
+    "training.init_from": (None,),
+    "training.strict": (True,),
+    "training.freeze": (None,),
+    "optim.lr_factors": (None,),
 }
 _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundfile", "codecarbon")
+
+
+SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
+    "training.seed",
+    "training.activation_checkpointing",
+    "training.max_bad_steps",
+    "training.max_unreadable",
+    "inference.batch",
+    "data.storage",
+    "data.metadata_url",
+    "plugins",
+    "logging",
+)
+
+
+def changed_from(conf, origin):
+    """What a configuration changes of another one, as far as it decides results: ``key -> [there, here]``."""
+    old, new = flatten(plain(origin)), flatten(plain(conf))
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in (*FREE, *SAFEGUARDS) and not key.startswith(("energy.", "loader."))]
+    return {key: [old.get(key), new.get(key)] for key in keys if old.get(key) != new.get(key)}
 
 
 def flatten(conf):

@@ -159,8 +159,16 @@ def as_model(module: torch.nn.Module) -> Any:
     return module if isinstance(module, SeparationModel) else AdoptedModel(module)
 
 
-def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) -> torch.Tensor:
+def run_batch(
+    module: torch.nn.Module, wav_BCL: torch.Tensor, groups: Optional[list[list[int]]] = None, **options: Any
+) -> torch.Tensor:
     """Any model on a batch of any number of channels, whatever the rank that it returns.
+
+    Args:
+        module: the model.
+        wav_BCL: mixtures.
+        groups: channels that it hears together, where it reads a fixed number; consecutive ones if None.
+        **options: for its ``forward``.
 
     Shape:
         (batch, channels, time) -> (batch, n_src, channels, time)
@@ -168,7 +176,7 @@ def run_batch(module: torch.nn.Module, wav_BCL: torch.Tensor, **options: Any) ->
     Raises:
         ValueError: if what it returns are no estimates of the mixture.
     """
-    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels)
+    return in_groups(lambda part: _four_axes(part, module(part, **options)), wav_BCL, as_model(module).channels, groups)
 
 
 def _four_axes(wav_BCL: torch.Tensor, estimate: Any) -> torch.Tensor:

@@ -118,6 +118,14 @@ class StemSeparator(SeparationModel):
         return as_ranked(wav, torch.stack([stems[name] for name in chosen], dim=1))
 
 
+def part_for(module: torch.nn.Module, sources: Optional[Sequence[str]]) -> torch.nn.Module:
+    """The member of a separator that estimates exactly these sources; any other module itself."""
+    for member in module.networks if isinstance(module, StemSeparator) else ():
+        if sources is not None and as_model(member).sources == tuple(sources):
+            return member
+    return module
+
+
 def _estimates(
     member: torch.nn.Module, wav_BCL: torch.Tensor, analysed: dict[Any, torch.Tensor], wanted: list[str]
 ) -> torch.Tensor:

@@ -7,12 +7,13 @@ from .. import losses
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, read_json, remove_leftovers
 from ..experiment.energy import Ledger
-from ..experiment.run import RunRecord, now
+from ..experiment.run import RunRecord, changed_from, now
 from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
 from ..training.state.mending import refuse_damaged
-from .configuration import PROTOCOLS, experiments, load_conf, merge, parse_overrides
+from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
+from .overrides import parse_overrides, split_overrides
 from .preflight import preflight
 from .repeat import repeat
 
@@ -25,34 +26,48 @@ def recipe_parser(description):
     parser.add_argument("--protocol", default="published", choices=PROTOCOLS)
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="YAML file laid over the variant")
     parser.add_argument("--demo", action="store_true", help="give the model the demonstration size of its family")
-    parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="single values, laid over all")
+    add_overrides(parser, "single values, laid over all")
     parser.add_argument("--seed", type=int, help="short for --set training.seed=SEED")
     parser.add_argument("--repeat", default="", metavar="RUN_JSON", help="take everything from an earlier run")
     parser.add_argument("--resume_with", default="", metavar="SECTION.KEY=VALUE ...", help="changes when a run goes on")
     return parser
 
 
+def add_overrides(parser, what):
+    """The options ``--set`` (several values in one text or in several) and ``--place`` (one value, all of it)."""
+    parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help=what)
+    parser.add_argument("--place", action="append", default=[], metavar="SECTION.KEY=PATH", help="a path, whatever is in it")
+
+
+def given_overrides(args):
+    """What these options hold, one ``section.key=value`` each."""
+    return split_overrides(args.set) + args.place
+
+
 def recipe_conf(args, recipe_dir):
     """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
 
     Returns:
-        tuple: configuration, ``{"variant": ..., "protocol": ...}``; with ``--repeat`` also the ``source`` of that run.
+        tuple: configuration, ``{"variant": ..., "protocol": ...}``, what it changes of that variant (``changed``); with
+        ``--repeat`` also the ``source`` of that run.
 
     Raises:
         UserError: for everything that cannot be meant; see :func:`asteroid_bsrnn.recipe.configuration.load_conf`.
     """
-    overrides = list(args.set) + ([f"training.seed={args.seed}"] if args.seed is not None else [])
+    overrides = given_overrides(args) + ([f"training.seed={args.seed}"] if args.seed is not None else [])
     info = {"variant": args.variant, "protocol": args.protocol}
     if args.repeat:
         then, known, notes = repeat(args.repeat)
         conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in (*info, "source")}
-        conf = merge(conf, parse_overrides(overrides), origin="override")
+        conf = merge(conf, parse_overrides(overrides, conf), origin="override")
         for note in notes:
             print(f"note on {args.repeat}: {note}")
     else:
         conf = load_conf(recipe_dir, args.variant, overrides, args.overlay, args.protocol, args.demo)
-    conf = merge(conf, parse_overrides(args.resume_with.split()), origin="--resume_with")
+    conf = merge(conf, parse_overrides(split_overrides([args.resume_with]), conf), origin="--resume_with")
     preflight(conf, recipe_dir)
+    if info["variant"] in (None, *variant_names(recipe_dir)):
+        info["changed"] = changed_from(conf, load_conf(recipe_dir, info["variant"], protocol=info["protocol"] or PROTOCOLS[0]))
     return conf, info
 
 

@@ -14,7 +14,6 @@ The section ``per_source`` says what differs for the model of one source or grou
 later file says for all replaces it.
 """
 import copy
-import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -27,30 +26,13 @@ from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
 from ..models.system import SeparationSystem
+from .overrides import Loader, parse_overrides
 
 PROTOCOLS = ("published", "corrected", "controlled")
 UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under the variant, and over it
 PER_SOURCE = "per_source"
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: ``1e-7`` is a number, and a key that stands twice is an error."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise UserError(f"{self.name}: the key {twice!r} stands twice in one section")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$|^[-+]?\d[\d_]*\.[\d_]*$|^[-+]?\.(inf|nan)$", re.I),
-    list("-+0123456789."),
-)
 
 
 def read_yaml(path):
@@ -62,7 +44,7 @@ def read_yaml(path):
     path = Path(path)
     try:
         with open(path, encoding="utf-8") as file:
-            conf = yaml.load(file, _Loader) or {}
+            conf = yaml.load(file, Loader) or {}
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -121,7 +103,7 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         conf = merge(conf, read_yaml(path), origin=path)
     if demo:
         conf = merge(conf, {"model": demo_arguments(conf["model"]["model_name"])}, origin="demonstration")
-    return merge(conf, parse_overrides(overrides), origin="override")
+    return merge(conf, parse_overrides(overrides, conf), origin="override")
 
 
 def _variant_file(recipe_dir, variant):
@@ -129,23 +111,6 @@ def _variant_file(recipe_dir, variant):
         return Path(variant)
     _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
     return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
-
-
-def parse_overrides(overrides):
-    """Overrides as a two-level dictionary, from a dictionary or from ``"section.key=value"`` strings."""
-    if overrides is None or isinstance(overrides, dict):
-        return overrides or {}
-    conf = {}
-    for text in overrides:
-        name, equals, value = text.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not (equals and dot and key):
-            raise UserError(f"override {text!r}: expected section.key=value, for example optim.lr=0.001")
-        try:
-            conf.setdefault(section, {})[key] = yaml.load(value, _Loader)
-        except yaml.YAMLError:
-            raise UserError(f"override {text!r}: {value!r} is no YAML value") from None
-    return conf
 
 
 def merge(conf, changes, origin):

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import torch
 
-from .configuration import build_model, load_conf, merge, parse_overrides, read_yaml
+from .configuration import build_model, load_conf, merge, read_yaml
+from .overrides import parse_overrides
 from .cost import recipe_cost
 from ..data import speech_data
 from ..common.errors import UserError
+from ..common.files import read_json
 from ..weights import load_model
 from ..evaluation import evaluate_speech, file_digest
 from ..training.loop import seed_everything
-from .command_line import make_loss, measured, recipe_conf, recipe_parser
+from .command_line import add_overrides, given_overrides, make_loss, measured, recipe_conf, recipe_parser
 from ..training.systems import SpeechSystem
 from ..training.fit import fit, training_options
 
+_GAINS = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"}
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
 
 
@@ -23,13 +26,14 @@ def prepare(recipe_dir, argv=None):
     """Stages 0 and 1: provide speech and lists, then mix. What is there already stays as it is."""
     parser = recipe_parser(prepare.__doc__)
     parser.add_argument("--what", choices=("data", "mixtures"), required=True)
+    parser.add_argument("--download", choices=("true", "false"), default="false", help="fetch real voices when missing")
     args = parser.parse_args(argv)
     conf, _ = recipe_conf(args, recipe_dir)
     data = speech_data(conf, recipe_dir)
     done = data.is_prepared if args.what == "data" else data.is_indexed
     with measured(args.exp_dir, "preparation", conf["energy"], done):
         if args.what == "data":
-            print(data.prepare())
+            print(data.prepare(args.download == "true"))
             return
         for split, record in data.index().items():
             left_out = f", {record['left_out']} left out (files missing or broken)" if record["left_out"] else ""
@@ -40,6 +44,7 @@ def train(recipe_dir, argv=None):
     """Stage 2: train the model of one configuration, or go on with it."""
     args = recipe_parser(train.__doc__).parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
+    info.pop("source", None)
     training_options(conf)
     data = speech_data(conf, recipe_dir)
     seed_everything(conf["training"]["seed"])
@@ -67,30 +72,41 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test mixtures with an experiment's best model and score them (SI-SDR, SDR, gains)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="data.KEY=VALUE", help="where the data is now")
+    add_overrides(parser, "where the data is now: data.KEY=VALUE")
     parser.add_argument("--n_examples", type=int, default=10, help="mixtures to keep as audio; -1: all")
+    parser.add_argument("--model", help="another model than the experiment's best: a file or a published name")
+    parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores: stoi, estoi, pesq")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     args = parser.parse_args(argv)
     if not (args.exp_dir / "conf.yml").exists():
         raise UserError(f"{args.exp_dir} is no experiment: it has no conf.yml; run stage 2 first")
-    path = args.exp_dir / "best_model.pth"
-    if not path.exists():
+    source = args.model or args.exp_dir / "best_model.pth"
+    if not args.model and not source.exists():
         raise UserError(f"{args.exp_dir}: no best_model.pth; run stage 2 to its end first")
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
-    changes = parse_overrides(args.set)
+    changes = parse_overrides(given_overrides(args), conf)
     if set(changes) - {"data"}:
         raise UserError(f"evaluation takes changes of the section data only, not of {sorted(set(changes) - {'data'})[0]}")
     data = speech_data(merge(conf, changes, origin="--set"), recipe_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with measured(args.exp_dir, "test", conf["energy"]):
         scores = evaluate_speech(
-            load_model(str(path)),
+            load_model(str(source)),
             data.test_set(),
             args.out_dir or args.exp_dir,
             data.name,
-            model_id=file_digest(path),
+            model_id=file_digest(source) if Path(source).is_file() else str(source),
+            about={"stream": data.stream, "mode": data.mode},
             device=device,
             n_examples=args.n_examples,
+            extra=args.scores,
         )
-    print(f"SI-SNRi {scores['si_sdr_imp']:.2f} dB, SDRi {scores['sdr_imp']:.2f} dB (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
+    intervals = read_json((args.out_dir or args.exp_dir) / "evaluation.json")["intervals"]
+    gains = [f"{label} {scores[name]:.2f} dB{_between(intervals.get(name))}" for name, label in _GAINS.items()]
+    print(f"{', '.join(gains)} (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
     return scores
+
+
+def _between(interval):
+    """An interval over speakers in words, where it is known who speaks."""
+    return f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""

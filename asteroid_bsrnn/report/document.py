@@ -3,6 +3,7 @@ from pathlib import Path
 
 from ..common.files import write_text
 from .figures import style
+from .tables.cells import plain_html
 
 
 class Document:
@@ -15,7 +16,7 @@ class Document:
 
     def __init__(self, folder, title):
         self.folder = Path(folder)
-        self.parts = [f"# {title}\n"]
+        self.parts, self.figures = [f"# {title}\n"], set()
 
     def heading(self, text):
         """Start a section."""
@@ -23,22 +24,28 @@ class Document:
 
     def text(self, text):
         """Add a paragraph."""
-        self.parts.append(f"{text}\n")
+        self.parts.append(f"{plain_html(text)}\n")
 
     def table(self, table):
         """Add a table; it is also written as Markdown and CSV of its own."""
         table.write(self.folder / "tables")
-        self.parts.append(f"### {table.title}\n\n{table.markdown()}\n[CSV](tables/{table.name}.csv)\n")
+        self.parts.append(f"### {plain_html(table.title)}\n\n{table.markdown()}\n[CSV](tables/{table.name}.csv)\n")
 
     def figure(self, fig, name, alt):
         """Add a figure, as PNG in the page and as SVG beside it.
 
         Args:
             fig (matplotlib.figure.Figure): what to write.
-            name (str): stem of its files.
+            name (str): stem of its files; a number follows where another figure has it.
             alt (str): what the figure shows, for those who do not see it.
         """
+        stem, count = name, 1
+        while name in self.figures:
+            count += 1
+            name = f"{stem}_{count}"
+        self.figures.add(name)
         style.save(fig, self.folder / "figures", name)
+        alt = plain_html(alt).replace("[", "(").replace("]", ")")
         self.parts.append(f"![{alt}](figures/{name}.png)\n\n[SVG](figures/{name}.svg)\n")
 
     def write(self):

@@ -5,7 +5,8 @@ import numpy as np
 
 from ..common.errors import AudioError, UserError
 from .tables.ablation import CORPUS, table_2, table_3
-from .tables.comparison import comparable_groups, title, why_apart
+from .changes import said
+from .tables.comparison import comparable_groups, recordings, title, why_apart
 from .tables.costs import cost_table, energy_of, total_energy
 from .tables.demo import demo_table, statement
 from .figures.distributions import draw_boxes
@@ -59,10 +60,10 @@ def write_report(exp_dirs, out_dir, published=False, seed=0):
 
 
 def _overview(document, experiments):
-    rows = [[exp.tag, exp.variant, exp.corpus or "unknown", exp.seed, exp.info("protocol"), exp.status,
-             str(exp.info("commit") or "unknown")[:10]] for exp in experiments]
+    rows = [[exp.tag, exp.variant, said(exp) or "nothing", exp.corpus or "unknown", recordings([exp]) or "not evaluated", exp.seed,
+             exp.info("protocol"), exp.status, str(exp.info("commit") or "unknown")[:10]] for exp in experiments]
     document.heading("Experiments")
-    columns = ["Experiment", "Variant", "Corpus", "Seed", "Protocol", "Status", "Commit"]
+    columns = ["Experiment", "Variant", "Changed", "Corpus", "Test set", "Seed", "Protocol", "Status", "Commit"]
     problems = [f"{exp.tag}: {problem}." for exp in experiments for problem in exp.problems]
     document.table(Table("experiments", "What was read", columns, rows, problems))
     for exp in experiments:

@@ -1,12 +1,16 @@
 """Models made ready for any recording: every number of channels, device and precision, ensembles and shifts."""
 import contextlib
+import functools
 import inspect
+import numbers
 
 import torch
 
 from .channels import explain
+from ..audio.layout import groups as channel_groups
 from ..audio.resample import resample_blocks
 from .segments import best_order, make_plan, stream_segments
+from .speakers import SpeakerMemory
 from ..common.errors import UserError
 from ..models.base import as_model, run_batch
 from ..weights import load_model
@@ -14,6 +18,7 @@ from ..common.precision import PRECISIONS, choose_precision
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
+_MOST_SHIFTS = 1000
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
@@ -52,6 +57,8 @@ class Separator:
             raise UserError("no model given")
         if shifts < 1:
             raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
+        if not isinstance(shifts, numbers.Integral) or shifts > _MOST_SHIFTS:
+            raise UserError(f"shifts is a whole number of passes, at most {_MOST_SHIFTS}, not {shifts}")
         self.device, self.shifts = choose_device(device), shifts
         self.precision = choose_precision(precision, self.device)
         self.dtype = PRECISIONS[self.precision]
@@ -96,13 +103,15 @@ class Separator:
             raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
         return tuple(names)
 
-    def stream(self, blocks, sample_rate, batch=1, **inference):
+    def stream(self, blocks, sample_rate, batch=1, layout=0, **inference):
         """Separate a stream in constant memory.
 
         Args:
             blocks (iterable of Tensor): consecutive parts of the recording, (channels, time).
             sample_rate (int): of the recording, in Hz.
             batch (int): segments per pass.
+            layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if unknown. A stereo model gets left and right of front, side
+                and back as pairs, and centre, LFE and the like each alone; without a mask, pairs as they come.
             **inference: keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`.
 
         Yields:
@@ -111,11 +120,12 @@ class Separator:
         """
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
-        estimates = stream_segments(self, there, plan, batch, match_sources=not self.ordered)
+        memory = None if self.ordered else SpeakerMemory(self.sample_rate)
+        estimates = stream_segments(functools.partial(self, layout=layout), there, plan, batch, memory)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
 
-    def __call__(self, wav):
-        """Separate segments; silent ones give exact zeros.
+    def __call__(self, wav, layout=0):
+        """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
 
         Shape:
             (batch, channels, time) -> (batch, n_src, channels, time), on the device of ``wav``.
@@ -123,14 +133,14 @@ class Separator:
         estimates = wav.new_zeros(wav.shape[0], len(self.sources), *wav.shape[1:])
         audible = wav.flatten(1).any(dim=1)
         if audible.any():
-            estimates[audible] = self._average(wav[audible])
+            estimates[audible] = self._average(wav[audible], layout)
         return estimates
 
-    def _average(self, wav):
+    def _average(self, wav, layout):
         total, reference = 0, None
         for model, weight, order in zip(self.models, self.weights, self.orders):
             for shift in range(self.shifts):
-                estimate = self._shifted(model, wav, shift, order)
+                estimate = self._shifted(model, wav, shift, order, layout)
                 if not self.ordered:
                     reference = estimate if reference is None else reference
                     estimate = torch.stack([e[best_order(e, r)] for e, r in zip(estimate, reference)])
@@ -139,25 +149,26 @@ class Separator:
             raise UserError("the model returned values that are not finite: try --precision fp32")
         return total
 
-    def _shifted(self, model, wav, shift, order):
+    def _shifted(self, model, wav, shift, order, layout):
         """Estimates for the segments behind so much silence, without it again."""
         delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
         missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
         padded = torch.nn.functional.pad(wav, (delay, missing)).to(self.device)
-        estimate = self._chosen(model, padded, order)
+        groups = channel_groups(wav.shape[1], layout) if as_model(model).channels == 2 else None
+        estimate = self._chosen(model, padded, order, groups)
         estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
         return estimate if self.ordered else explain(wav, estimate)
 
-    def _chosen(self, model, wav, order):
+    def _chosen(self, model, wav, order, groups=None):
         """The wanted sources, of a model that can skip the others or of any."""
         if "sources" in inspect.signature(model.forward).parameters:
-            return self._run(model, wav, sources=self.sources)
-        return self._run(model, wav)[:, order]
+            return self._run(model, wav, groups, sources=self.sources)
+        return self._run(model, wav, groups)[:, order]
 
-    def _run(self, model, wav, **options):
+    def _run(self, model, wav, groups=None, **options):
         """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
         with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
-            return run_batch(model, wav, **options).float().clone()
+            return run_batch(model, wav, groups, **options).float().clone()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 """Where the segments of a recording lie, and how they are weighted: one plan for each scheme."""
+import numbers
 from dataclasses import dataclass
 
 import torch
@@ -8,11 +9,12 @@ from .published_schemes import ReferenceFader, ReferenceOverlapAdd
 
 SCHEMES = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
 WITH_HOP = ("ola", "ola_reference")
+_LONGEST = 3600  # s
 SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
 def make_plan(
-    sample_rate,
+    sample_rate: int,
     scheme: str = "fader",
     segment: float = 10.0,
     overlap: float = 0.1,
@@ -39,6 +41,9 @@ def make_plan(
     """
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme!r}: known are {', '.join(SCHEMES)}")
+    for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
+        if value is not None and not isinstance(value, numbers.Real):
+            raise ValueError(f"{name} is a number, not {value!r}")
     if not segment > 0:
         raise ValueError(f"segment must be more than 0 seconds, not {segment}")
     if not 0 <= overlap < 1:
@@ -49,10 +54,12 @@ def make_plan(
         )
     if scheme == "whole":
         return Whole()
-    if scheme == "fader_reference":
-        return ReferenceFader(int(sample_rate * segment * (1 + overlap)), overlap * segment * sample_rate)
+    if segment > _LONGEST:
+        raise ValueError(f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}")
     if hop is not None and not 0 < hop <= segment:
         raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
+    if scheme == "fader_reference":
+        return ReferenceFader(int(sample_rate * segment * (1 + overlap)), overlap * segment * sample_rate)
     hop = segment * (1 - overlap) if hop is None else hop
     if scheme == "ola_reference":
         return ReferenceOverlapAdd(max(1, int(sample_rate * segment)), max(1, int(sample_rate * hop)), hop / segment)
@@ -65,7 +72,7 @@ def make_plan(
     if scheme == "fader":
         fade = min(round(overlap * length), length - 1)
         return Uniform(length, length - fade, linear_fades(length, fade))
-    return Uniform(length, max(1, round(hop * sample_rate)), _window(window, length))
+    return Uniform(length, min(max(1, round(hop * sample_rate)), length), _window(window, length))
 
 
 def linear_fades(length, fade):

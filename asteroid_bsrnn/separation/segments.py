@@ -5,10 +5,11 @@ adds the weighted results and divides by the sum of the weights, so that whateve
 sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding. Only
 the two published schemes (:mod:`.published_schemes`) do as their authors did.
 """
-import torch
-from scipy.optimize import linear_sum_assignment
+import numbers
 
+import torch
 from .plans import SCHEMES, SMALLEST_WEIGHT, make_plan
+from .speakers import SpeakerMemory, best_order
 from .whole_song import shifted, standardised
 
 __all__ = ["SCHEMES", "apply_segments", "best_order", "make_plan", "stream_segments"]
@@ -41,7 +42,7 @@ def apply_segments(
         batch (int): segments per call of ``forward``. The result does not depend on it.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         match_sources (bool): for models without an order of sources (speech): permute those of each segment to fit
-            what is already there on the overlap.
+            what is already there, see :class:`.speakers.SpeakerMemory`.
         standardise (bool): the model is given the recording less the mean of its mono mix, divided by the deviation of that;
             both are undone afterwards.
         shifts (int): 0, or how many random delays the result is the mean of.
@@ -61,7 +62,8 @@ def apply_segments(
 
     def run(song):
         parts, done = [], 0
-        for part in stream_segments(forward, [song], plan, batch, match_sources):
+        memory = SpeakerMemory(sample_rate) if match_sources else None
+        for part in stream_segments(forward, [song], plan, batch, memory):
             parts.append(part)
             done += part.shape[-1]
             if progress is not None:
@@ -73,7 +75,7 @@ def apply_segments(
     return standardised(run, wav) if standardise else run(wav)
 
 
-def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
+def stream_segments(forward, blocks, plan, batch=1, memory=None):
     """Separate a recording that comes in blocks; memory does not grow with its length (except in one go).
 
     Args:
@@ -81,7 +83,7 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
         blocks (iterable of Tensor): consecutive parts of the recording, (channels, time) each, of any lengths.
         plan: from :func:`make_plan`.
         batch (int): segments per call of ``forward``.
-        match_sources (bool): permute the sources of each segment to fit the previous ones on the overlap.
+        memory (SpeakerMemory, optional): permutes the sources of each segment to fit the previous ones.
 
     Yields:
         Tensor: consecutive parts of the estimates, (n_src, channels, time); together as long as the recording.
@@ -89,6 +91,8 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
     Raises:
         ValueError: if ``forward`` returns another shape.
     """
+    if not isinstance(batch, numbers.Integral):
+        raise ValueError(f"batch is a whole number of segments, not {batch!r}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
     length, position = 0, -plan.padding
@@ -104,16 +108,16 @@ def stream_segments(forward, blocks, plan, batch=1, match_sources=False):
         if length:
             yield silence
 
-    for part in _added(forward, padded(), plan, batch, match_sources):
+    for part in _added(forward, padded(), plan, batch, memory):
         inside = part[..., max(0, -position) : max(0, length - position)]
         position += part.shape[-1]
         if inside.shape[-1]:
             yield inside
 
 
-def _added(forward, blocks, plan, batch, match_sources):
+def _added(forward, blocks, plan, batch, memory):
     """What :func:`stream_segments` yields, with the silence of the plan at both ends."""
-    sums = _WeightedSums(match_sources, plan.gain)
+    sums = _WeightedSums(memory, plan.gain)
     for group in _groups(_cut(blocks, plan), batch):
         estimates = _apply(forward, torch.stack([view for _, view, _ in group]))
         for (start, view, last), estimate in zip(group, estimates):
@@ -164,8 +168,8 @@ def _apply(forward, segments):
 class _WeightedSums:
     """Sums of weighted segments and of the weights, from ``start`` on; what is finished is taken off the front."""
 
-    def __init__(self, match_sources, gain):
-        self.match_sources, self.gain = match_sources, gain
+    def __init__(self, memory, gain):
+        self.memory, self.gain = memory, gain
         self.start, self.total, self.weight = 0, None, None
 
     def add(self, start, estimate, weights):
@@ -173,9 +177,9 @@ class _WeightedSums:
             self.total, self.weight = estimate[..., :0], weights[:0]
         begin = start - self.start
         overlap = self.weight.shape[0] - begin
-        if self.match_sources and overlap > 0:
+        if self.memory is not None:
             known = self.total[..., begin:] / self.weight[begin:].clamp(min=SMALLEST_WEIGHT)
-            estimate = estimate[best_order(estimate[..., :overlap], known)]
+            estimate = estimate[self.memory.order(estimate, known)]
         growth = estimate.shape[-1] - overlap
         self.total = torch.nn.functional.pad(self.total, (0, growth))
         self.weight = torch.nn.functional.pad(self.weight, (0, growth))
@@ -190,18 +194,3 @@ class _WeightedSums:
             yield total / self.weight[:n_ready] if self.gain is None else total * self.gain
             self.total, self.weight = self.total[..., n_ready:], self.weight[n_ready:]
             self.start += n_ready
-
-
-def best_order(estimate, reference):
-    """The permutation of ``estimate`` that correlates best with ``reference``; the given order where both are silent.
-
-    Args:
-        estimate, reference (Tensor): (n_src, ...) each.
-
-    Returns:
-        list of int: indices into ``estimate``, one per source of ``reference``.
-    """
-    estimate, reference = (wav.flatten(1).double() for wav in (estimate, reference))
-    norms = reference.norm(dim=1)[:, None] * estimate.norm(dim=1)[None]
-    similarity = (reference @ estimate.T) / norms.clamp(min=1e-12)
-    return linear_sum_assignment(similarity.cpu().numpy(), maximize=True)[1].tolist()

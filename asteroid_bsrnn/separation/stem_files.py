@@ -8,6 +8,7 @@ import torch
 
 from ..common.errors import AudioError
 from ..audio.write import AudioWriter, check_format
+from ..common.files import atomic_paths
 
 MIXTURE = "mixture"
 
@@ -63,7 +64,7 @@ class StemFormat:
         return torch.ldexp(torch.ones_like(level), torch.frexp(level)[1] - 23)
 
 
-def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0):
+def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, layout=0):
     """Write the stems of one recording: all of them, or none.
 
     Formats that clip are written in two passes, over a nameless temporary file, because the gain depends on all
@@ -77,6 +78,7 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0):
         form (StemFormat): see there.
         tags (dict, optional): title, artist, ... of the recording.
         frames (int): expected length.
+        layout (int): mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
 
     Returns:
         float: the gain that all stems have in common, 1 unless one would clip.
@@ -93,9 +95,12 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0):
             spool = stack.enter_context(_Spool(folder))
             gain = spool.fill(parts, form)
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
-        settings = {"bits": form.bits, "tags": tags, "frames": frames}
+        settings = {"bits": form.bits, "tags": tags, "frames": frames, "layout": layout}
+        wanted = [path for path in paths if path is not None]
+        partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
         writers = [
-            path and stack.enter_context(AudioWriter(path, sample_rate, channels, **settings)) for path in paths
+            path and stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partials[path]))
+            for path in paths
         ]
         for mixture, stems in parts:
             for writer, row in zip(writers, form.rows(mixture, stems)):

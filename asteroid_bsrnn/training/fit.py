@@ -24,6 +24,7 @@ from .loggers import Log
 from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section, section_defaults
+from .starting import freeze, start_from
 from .state.checkpoints import Checkpoints, exclusive, load
 from .state.mending import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .state.state import RunState
@@ -117,6 +118,11 @@ class _Run:
         if is_finished(self.record, changes):
             return self._finished(model)
         newest = self._newest_checkpoint()
+        if newest is None and self.options.init_from is not None:
+            report = print if self.fabric.is_global_zero else lambda text: None
+            self.info["init"] = start_from(model, self.options.init_from, self.options.strict, report)
+        if self.options.freeze:
+            freeze(model, self.options.freeze)
         loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
         behind = self._restore(state, newest) if newest else False
         if newest and state.finished() and self.record.values.get("status") == "finished":
@@ -163,9 +169,10 @@ class _Run:
             model.activation_checkpointing = True
         model.to(fabric.device)
         optimizer, scheduler = call_with_section(
-            make_optim, "optim", self.conf, model.parameters(), options.effective_batch, options.mode
+            make_optim, "optim", self.conf, model.named_parameters(), options.effective_batch, options.mode
         )
         system = system_cls(model, optimizer, loss_func, None, config=self.conf)
+        system.complete = getattr(val_set, "complete", True)
         data = TolerantDataset(train_set, options.seed)
         split = split_batch(options.effective_batch, options.batch, fabric.world_size)
         if fabric.device.type == "cuda":

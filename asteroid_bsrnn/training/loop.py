@@ -219,7 +219,7 @@ class Loop:
 
     @torch.no_grad()
     def scores(self):
-        """Mean over all recordings of each score; rank r takes every world-size-th recording from r on."""
+        """Mean of each score over the recordings that have it; rank r takes every world-size-th recording from r on."""
         fabric, own = self.fabric, {}
         self.system.eval()
         self.log.start_bar("validation", len(self.val_set))
@@ -234,7 +234,9 @@ class Loop:
                 raise Interrupted(128 + self.stop_signal)  # the end of the epoch's training is saved
         self.log.stop_bar()
         rows = dict(sorted(pair for part in gather(fabric, own) for pair in part.items()))
-        return {name: sum(row[name] for row in rows.values()) / len(rows) for name in rows[0]}
+        names = dict.fromkeys(name for row in rows.values() for name in row)
+        found = {name: [row[name] for row in rows.values() if name in row] for name in names}
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
     def enter_epoch(self, scores, val_seconds, improved):
         """Add the epoch to the history; one line for the user."""

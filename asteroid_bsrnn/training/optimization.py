@@ -6,6 +6,7 @@ import torch
 from asteroid.engine.optimizers import make_optimizer
 
 from ..common.errors import UserError
+from .starting import parameter_groups
 
 SCHEDULERS = ("step", "plateau", "none")
 WARMUP = "warmup_steps"  # key of the optimizer's groups
@@ -34,13 +35,14 @@ def make_optim(
     gamma: float = 0.98,
     plateau_factor: float = 0.5,
     plateau_patience: int = 5,
+    lr_factors: dict | None = None,
     plateau_start: int | None = None,
     warmup_steps: int | None = None,
 ):
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 
     Args:
-        parameters: what to train.
+        parameters: what to train: parameters, or pairs of a name and a parameter.
         effective_batch (int): items per optimizer step, over all devices and accumulated micro-batches.
         mode (str): ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
         optimizer (str): any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
@@ -56,6 +58,7 @@ def make_optim(
         gamma (float): factor of ``step``.
         plateau_factor (float): factor of ``plateau``.
         plateau_patience (int): epochs without improvement that ``plateau`` waits for.
+        lr_factors (dict, optional): pattern of names -> factor of the learning rate; see :func:`.starting.parameter_groups`.
         plateau_start (int, optional): epochs at the beginning that ``plateau`` does not look at.
         warmup_steps (int, optional): steps over which the rate grows linearly to what the schedule says; over all
             epochs, whatever their length. See :func:`warmed_up`.
@@ -80,6 +83,11 @@ def make_optim(
     if amsgrad:
         own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
+    parameters = list(parameters)
+    if lr_factors:
+        parameters = parameter_groups(parameters, rate, lr_factors)
+    elif isinstance(parameters[0], tuple):
+        parameters = [parameter for _, parameter in parameters]
     try:
         optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:

@@ -37,6 +37,10 @@ class TrainingOptions:
         max_unreadable (float): share of an epoch's draws that may hit unreadable files.
         devices (int or str): per machine; ``"auto"``: all GPUs that can share the effective batch, or one process.
         accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``.
+        init_from (str, optional): weights to start from: a name, file, folder, address or hub id. A run that goes on does
+            not read it again.
+        strict (bool): with ``init_from``: every weight must be there and fit; False: those that fit are taken.
+        freeze (list of str, optional): patterns of names of weights that stay as they are (``"*band_split*"``).
     """
 
     epochs: int = 200
@@ -56,6 +60,9 @@ class TrainingOptions:
     max_unreadable: float = 0.01
     devices: int | str = "auto"
     accelerator: str = "auto"
+    init_from: str | None = None
+    strict: bool = True
+    freeze: list[str] | None = None
 
     def __post_init__(self):
         if self.monitor not in MONITORS:

@@ -18,7 +18,12 @@ class RecordingSystem(System):
 
     A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats. Models
     may run under autocast; losses and scores never do.
+
+    Attributes:
+        complete (bool): whether every recording has every source; else one that is silent is not scored.
     """
+
+    complete = True
 
     def begin_epoch(self, epoch):
         """Tell a loss whose terms change over the epochs which one begins (the first is 1)."""
@@ -118,7 +123,7 @@ class MusicSystem(RecordingSystem):
         Returns:
             dict: ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
             published code); ``val_usdr`` in dB over the whole song, the mean over sources; for several sources also
-            ``val_usdr_<source>``.
+            ``val_usdr_<source>``. Sources that the song lacks have no score.
         """
         from ..metrics import usdr
 
@@ -126,10 +131,14 @@ class MusicSystem(RecordingSystem):
         finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
         with full_precision(sources.device):
             per_source = usdr(estimates[None], sources[None])[0] if finite else torch.full((len(sources),), torch.nan)
-        scores = {"val_loss": float(torch.stack(losses).median()), "val_usdr": float(per_source.mean())}
+        there = [self.complete or bool(source.any()) for source in sources]
+        scores = {"val_loss": float(torch.stack(losses).median())}
+        if any(there):
+            scores["val_usdr"] = float(per_source[there].mean())
         if len(per_source) > 1:
             names = as_model(self.model).sources or range(len(per_source))
-            scores.update({f"val_usdr_{name}": float(value) for name, value in zip(names, per_source)})
+            named = zip(names, per_source, there)
+            scores.update({f"val_usdr_{name}": float(value) for name, value, is_there in named if is_there})
         return scores
 
     def separate(self, mixture, sources):

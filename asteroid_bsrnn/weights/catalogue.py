@@ -27,6 +27,7 @@ class Entry:
         description: one line; without one, the note.
         address: where its file lies; others are tried in turn. A list in this list is one file in parts. ``#member``
             behind an archive's address names the file in it, which size and hash are of.
+        file: name of a file that comes with the package, in ``weights/packaged``.
         hub: ``org/name[@revision]`` on the Hugging Face hub, where it has no address.
         records: Zenodo records to look into, in this order, where nobody wrote down which file is which.
         wanted: constructor arguments by which checkpoints in a record are recognised.
@@ -52,6 +53,7 @@ class Entry:
     model: Optional[str] = None
     description: Optional[str] = None
     address: tuple[tuple[str, ...], ...] = ()
+    file: Optional[str] = None
     hub: Optional[str] = None
     records: tuple[int, ...] = ()
     wanted: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Entry:
     @property
     def public(self) -> bool:
         """Whether it can be fetched."""
-        return bool(self.address or self.hub or self.records or self.members)
+        return bool(self.file or self.address or self.hub or self.records or self.members)
 
     def fits(self, args: Mapping[str, Any]) -> bool:
         """Whether a checkpoint with these constructor arguments is (a part of) this model."""

@@ -45,6 +45,7 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
+    refuse_stem_mp4(root)
     root, names = Path(root), {nfc(name) for name in (VALIDATION_TRACKS if valid_tracks is None else valid_tracks)}
     if split == "test" or (root / "valid").is_dir():
         tracks = _folders(root / split)
@@ -58,6 +59,20 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
         )
         raise UserError(f"{root}: no {split} tracks; {wanted}")
     return tracks[:limit]
+
+
+def refuse_stem_mp4(root):
+    """MUSDB18 comes as ``.stem.mp4``; whoever has that is told what MUSDB18-HQ is and how to get there.
+
+    Raises:
+        UserError: if such files lie where folders of tracks are expected.
+    """
+    if next(Path(root).glob("*/*.stem.mp4"), None) is not None:
+        raise UserError(
+            f"{root} holds MUSDB18 (.stem.mp4, compressed), and this needs MUSDB18-HQ (folders of wav): fetch it into another "
+            f"folder with --download true, or decode these files with 'musdbconvert {root} NEW_FOLDER' (from the package musdb), "
+            "which gives the layout but not the sound above 16 kHz, so that scores are not those of MUSDB18-HQ"
+        )
 
 
 def _folders(path):

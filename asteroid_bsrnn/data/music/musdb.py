@@ -1,4 +1,6 @@
 """MUSDB18-HQ as a value."""
+from dataclasses import replace
+
 from ..corpus import Corpus, register_corpus
 
 #: Stems in the order of the published models' outputs.
@@ -41,5 +43,24 @@ MUSDB18HQ_CORPUS = register_corpus(
         author="Zafar Rafii, Antoine Liutkus, Fabian-Robert Stöter, Stylianos Ioannis Mimilakis and Rachel Bittner",
         citation="Rafii et al., MUSDB18-HQ, 2019, doi 10.5281/zenodo.3338373",
         provide=_provide,
+    )
+)
+
+
+def _provide_excerpts(section, download):
+    from ..demo.musdb7 import provide_musdb7
+
+    provide_musdb7(section.root, download)
+
+
+MUSDB7_CORPUS = register_corpus(
+    replace(
+        MUSDB18HQ_CORPUS,
+        name="musdb7",
+        mixtures_differ=(),
+        title="MUSDB18, excerpts of 7 seconds",
+        licence_link="https://doi.org/10.5281/zenodo.3270814",
+        citation="Rafii et al., MUSDB18, 2017, doi 10.5281/zenodo.1117372",
+        provide=_provide_excerpts,
     )
 )

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...common.errors import UserError
+from .layout import refuse_stem_mp4
 
 RECORD = 3338373
 ARCHIVE = "musdb18hq.zip"
@@ -33,6 +35,7 @@ def provide_musdb18hq(root, download=False, api=None):
             and if the download fails.
     """
     root = Path(root)
+    refuse_stem_mp4(root)
     if (root / "train").is_dir() and (root / "test").is_dir():
         return
     if not download:
@@ -41,16 +44,26 @@ def provide_musdb18hq(root, download=False, api=None):
         raise UserError(
             f"{root} is not empty and is not MUSDB18-HQ (no train and test in it); give an empty or new folder"
         )
-    _download(root, api)
+    with unpacked(RECORD, ARCHIVE, root, api) as top:
+        os.replace(top, root)
 
 
-def _download(root, api):
+@contextmanager
+def unpacked(record, name, root, api=None):
+    """Fetch an archive of a Zenodo record and unpack it beside ``root``; yield the folder that holds train/ and test/.
+
+    The archive lies beside ``root`` while it is fetched, and is kept if the block fails; at the end both are removed.
+
+    Raises:
+        UserError: if the record has no such file, there is not enough disk, the download fails, or the archive holds
+            something else.
+    """
     from ...common.download import fetch, unzip, zenodo_files
 
-    known = {file["name"]: file for file in zenodo_files(RECORD, api)}
-    if ARCHIVE not in known:
-        raise UserError(f"Zenodo record {RECORD} holds {', '.join(known)}, not {ARCHIVE}")
-    file, archive = known[ARCHIVE], root.with_name(ARCHIVE)
+    known = {file["name"]: file for file in zenodo_files(record, api)}
+    if name not in known:
+        raise UserError(f"Zenodo record {record} holds {', '.join(known)}, not {name}")
+    file, archive = known[name], root.with_name(name)
     root.parent.mkdir(parents=True, exist_ok=True)
     _check_room(root.parent, file["size"], [archive, Path(f"{archive}.part")])
     fetch(file["url"], archive, checksum=file["checksum"], size=file["size"])
@@ -60,7 +73,7 @@ def _download(root, api):
     top = partial if (partial / "train").is_dir() else next(iter(partial.glob("*/train")), partial / "none").parent
     if not ((top / "train").is_dir() and (top / "test").is_dir()):
         raise UserError(f"{archive} does not hold train/ and test/; what it holds is in {partial}")
-    os.replace(top, root)
+    yield top
     shutil.rmtree(partial, ignore_errors=True)
     archive.unlink()
 

@@ -23,7 +23,7 @@ class MusicData:
     """All keys of the section ``data``; the defaults are the published protocol of the base model.
 
     Args:
-        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``synth`` (rendered), one that a plug-in
+        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``musdb7`` (7 s of every song), ``synth`` (rendered), one that a plug-in
             registers, or the path of a corpus file; see :mod:`asteroid_bsrnn.data.corpus`.
         root (str): the corpus' folder.
         lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.

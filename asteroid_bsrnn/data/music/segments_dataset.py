@@ -108,12 +108,11 @@ class MUSDB18HQ(Dataset):
 
     def _rows(self, source, tracks, frames, lists):
         """Rows of a source that chunks are drawn from: (files of each, first samples, last samples + 1)."""
-        if lists is None:
-            names, begins, ends = (
-                list(frames),
-                np.zeros(len(frames), np.int64),
-                np.array(list(frames.values()), np.int64),
-            )
+        if lists is None:  # paired as fixed, an index is one song, whose lacking stems are silent
+            names = [name for name in frames if self.pairing == "fixed" or tracks[name].stems[source]]
+            if not names:
+                raise UserError(f"{self.root}: no training track has a stem {source}")
+            begins, ends = np.zeros(len(names), np.int64), np.array([frames[name] for name in names], np.int64)
         else:
             names, begins, ends = read_segments(Path(lists) / f"{source}_train.csv")
             unknown = sorted(set(names) - set(frames))
@@ -193,7 +192,8 @@ class MUSDB18HQTracks(Dataset):
         n_tracks (int, optional): the first so many only.
         corpus (str or Corpus): what lies in ``root``; see :mod:`asteroid_bsrnn.data.corpus`.
 
-    Shape: item ``i`` -> mixture (2, time), sources (n_src, 2, time), float32. ``names[i]`` is the track's name.
+    Shape: item ``i`` -> mixture (2, time), sources (n_src, 2, time), float32. ``names[i]`` is the track's name;
+    ``complete`` says whether every track has every stem; else a silent source is one that the track lacks, not to be scored.
     """
 
     dataset_name = "MUSDB18HQ"
@@ -203,7 +203,7 @@ class MUSDB18HQTracks(Dataset):
     ):
         self.corpus = get_corpus(corpus)
         self.root, self.split, self.targets = Path(root), split, tuple(targets)
-        self.sample_rate = self.corpus.sample_rate
+        self.sample_rate, self.complete = self.corpus.sample_rate, self.corpus.complete
         self.target_index = check_targets(self.corpus, targets)
         self.reader = StemReader(WavReader(max_open=2 * len(self.corpus.stems)))
         self.tracks = self.corpus.tracks(root, split, valid_tracks=valid_tracks, limit=n_tracks)

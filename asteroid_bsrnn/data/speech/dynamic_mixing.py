@@ -6,10 +6,11 @@ absolute value of WSJ0's). Off in the published protocol.
 import numpy as np
 
 from ...common.errors import UserError
-from .utterances import look_at, read_utterance, resample, resampled_len
+from .utterances import RATE, look_at, read_passage, resample
 
 LEVELS = ("librispeech", "wsj0")
 PEAK = 0.9
+_GRID = 400  # Hz: rates that a polyphase filter is short for
 
 
 class DynamicMixing:
@@ -22,18 +23,24 @@ class DynamicMixing:
         sample_rate (int): Hz.
         levels (str): ``"librispeech"``: each uniform in [-33, -25] dB; ``"wsj0"``: the first normal around -27.43 dB
             (deviation 2.57), the others below it by a normal 2.51 (2.66), all within [-45, 0].
+        speeds (sequence of float): each utterance is played at one of these, drawn evenly; 1.1 is faster and higher.
 
     Raises:
-        UserError: unknown levels, or too few speakers with utterances that are long enough.
+        UserError: unknown levels, a speed out of [0.5, 2], or too few speakers with utterances that are long enough.
     """
 
-    def __init__(self, utterances, segment, n_src=2, sample_rate=8000, levels="librispeech"):
+    def __init__(self, utterances, segment, n_src=2, sample_rate=8000, levels="librispeech", speeds=(1.0,)):
+        if not speeds or not all(isinstance(speed, (int, float)) and 0.5 <= speed <= 2 for speed in speeds):
+            raise UserError(f"data.speeds is a list of numbers from 0.5 to 2, not {speeds!r}")
         if levels not in LEVELS:
             raise UserError(f"unknown levels {levels!r} of dynamic mixing; known are {', '.join(LEVELS)}")
         self.n_src, self.sample_rate, self.levels = n_src, sample_rate, levels
         self.segment_len = int(round(segment * sample_rate))
+        self.rates = [round(speed * RATE / _GRID) * _GRID for speed in speeds]
+        self.frames = {path: look_at(path) for paths in utterances.values() for path in paths}
+        needed = self._needed(max(self.rates))
         long_enough = {
-            speaker: [path for path in sorted(paths) if resampled_len(look_at(path), sample_rate) >= self.segment_len]
+            speaker: [path for path in sorted(paths) if self.frames[path] >= needed]
             for speaker, paths in sorted(utterances.items())
         }
         self.utterances = {speaker: paths for speaker, paths in long_enough.items() if paths}
@@ -49,14 +56,22 @@ class DynamicMixing:
         sources = []
         for index, level_db in zip(chosen, self._levels(generator)):
             paths = self.utterances[self.speakers[index]]
-            wav = resample(read_utterance(paths[generator.integers(len(paths))]), self.sample_rate)
-            start = generator.integers(len(wav) - self.segment_len, endpoint=True)
-            wav = wav[start : start + self.segment_len]
+            wav = self._passage(paths[generator.integers(len(paths))], generator)
             sources.append(wav * 10 ** (level_db / 20) / max(np.sqrt(np.mean(wav**2)), 1e-5))
         sources = np.stack(sources)
         mixture = sources.sum(0)
         gain = PEAK / max(PEAK, np.abs(mixture).max(), np.abs(sources).max())
         return (gain * sources).astype(np.float32), (gain * mixture).astype(np.float32)
+
+    def _needed(self, rate):
+        """Samples of 16 kHz that a segment takes when they are played as if they were of ``rate``."""
+        return -(-self.segment_len * rate // self.sample_rate)
+
+    def _passage(self, path, generator):
+        rate = self.rates[generator.integers(len(self.rates))] if len(self.rates) > 1 else self.rates[0]
+        frames = self._needed(rate)
+        start = int(generator.integers(self.frames[path] - frames, endpoint=True))
+        return resample(read_passage(path, start, frames), self.sample_rate, rate)[: self.segment_len]
 
     def _levels(self, generator):
         if self.levels == "librispeech":

@@ -18,7 +18,7 @@ import soundfile as sf
 
 from ...common.errors import UserError
 from .plan import Plan
-from .utterances import MODES, fit_length, look_at, read_utterance, resample
+from .utterances import extend_noise, fit_length, look_at, MODES, read_utterance, resample
 
 SPLITS = {"train-clean-100": "train-100", "train-clean-360": "train-360", "dev-clean": "dev", "test-clean": "test"}
 STREAMS = ("mix_clean", "mix_both", "mix_single")
@@ -162,8 +162,8 @@ class LibriMixPlan(Plan):
         mixture, paths = self.mixtures[index], self.paths(index)
         wavs = [read_utterance(path) * np.float32(gain) for path, gain in zip(paths, mixture.gains)]
         if self.noise_dir is not None:
-            noise = read_utterance(paths[-1], mono=False) * np.float32(mixture.noise[1])
-            wavs.append(np.resize(noise, max(map(len, wavs))))  # cut or, other than originally without a fade, repeated
+            noise = extend_noise(read_utterance(paths[-1], mono=False), max(map(len, wavs)))
+            wavs.append(noise * np.float32(mixture.noise[1]))
         wavs = fit_length([resample(wav, self.sample_rate) for wav in wavs], self.mode)
         made = dict(zip(self.streams, wavs))
         heard = wavs if self.mixture_stream == "mix_both" else wavs[: self.n_src]

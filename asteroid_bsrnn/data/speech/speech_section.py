@@ -1,7 +1,7 @@
 """The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
 import os
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Optional
 
@@ -16,9 +16,14 @@ from .libri2mix import LibriMixPlan
 from .plan import OnTheFly
 from .mixtures import GeneratedFiles, SpeechMixtures
 from .metadata import provide_metadata
+from .mini_librispeech import provide_voices
+from .real_voices import RECORD as REAL_RECORD
+from .real_voices import SIZES as REAL_SIZES
+from .real_voices import infos as real_infos
+from .real_voices import make_librimix_lists, make_wsj0_files
 from .wsj0_2mix import COUNTS, WSJ0Plan, decode_sphere
 
-CORPORA = ("libri2mix", "wsj0_2mix", "libri2mix_demo", "wsj0_2mix_demo")
+CORPORA = tuple(name + kind for kind in ("", "_demo", "_real") for name in ("libri2mix", "wsj0_2mix"))
 STORAGES = ("files", "on_the_fly")
 _LIBRI_SUBSETS = {"valid": "dev-clean", "test": "test-clean"}
 _WSJ0_SPLITS = {"train": "tr", "valid": "cv", "test": "tt"}
@@ -30,8 +35,9 @@ class SpeechData:
     """All keys of the section ``data``; the defaults are the protocol of Libri2Mix.
 
     Args:
-        corpus (str): ``libri2mix``, ``wsj0_2mix``, or a demonstration that stage 0 makes: these with ``_demo``.
-        speech_dir (str): LibriSpeech's or WSJ0's folder.
+        corpus (str): ``libri2mix``, ``wsj0_2mix``; with ``_demo``, synthetic voices that stage 0 makes; with ``_real``,
+            mixtures that it makes of the real voices in any LibriSpeech-like folder.
+        speech_dir (str): LibriSpeech's or WSJ0's folder; LibriSpeech's for real voices in either.
         metadata_dir (str): folder with LibriMix' CSVs, or with WSJ0-2mix' lists and active levels.
         metadata_url (str, optional): git repository that is cloned into ``metadata_dir`` when that is missing.
         noise_dir (str, optional): WHAM noise, for the noisy streams only.
@@ -41,12 +47,13 @@ class SpeechData:
         mode (str): ``min`` or ``max``.
         stream (str): mixture that is separated: ``mix_clean``, ``mix_both``, ``mix_single``; WSJ0-2mix has ``mix``.
         train_subset (str): of LibriMix: ``train-clean-100`` or ``train-clean-360``.
-        n_train, n_valid, n_test (int, optional): use the first so many mixtures; a demonstration has so many.
+        n_train, n_valid, n_test (int, optional): use the first so many mixtures; what stage 0 makes has so many.
         segment (float): length of a training crop in seconds; shorter mixtures do not train.
         dynamic_mixing (bool): new mixtures in each epoch, see :class:`DynamicMixing`.
+        speeds (list of float): of dynamic mixing: utterances are played at one of these.
         allow_missing (bool): leave out mixtures whose files are missing or broken, and list them.
         voices (str): of a demonstration: ``auto``, ``espeak-ng`` or ``formant``.
-        demo_seed (int): which voices and sentences.
+        demo_seed (int): which voices and sentences; of real voices, who is held out and which mixtures are made.
         n_src (int): speakers of a mixture; the model's.
         sample_rate (int): Hz; the model's.
     """
@@ -67,6 +74,7 @@ class SpeechData:
     n_test: Optional[int] = None
     segment: float = 3.0
     dynamic_mixing: bool = False
+    speeds: list = field(default_factory=lambda: [1.0])
     allow_missing: bool = False
     voices: str = "auto"
     demo_seed: int = 0
@@ -84,8 +92,8 @@ class SpeechData:
             raise UserError(f"data.segment must be positive, got {self.segment!r}")
         if self.is_wsj0 and (self.n_src != 2 or self.stream != "mix"):
             raise UserError(f"WSJ0-2mix has 2 speakers and the stream mix, not {self.n_src} and {self.stream!r}")
-        if self.is_demo and self.n_src != 2:
-            raise UserError(f"the demonstration has 2 speakers, not {self.n_src}")
+        if (self.is_demo or self.is_real) and self.n_src != 2:
+            raise UserError(f"a corpus that is made here has 2 speakers, not {self.n_src}")
 
     @property
     def is_wsj0(self):
@@ -96,12 +104,19 @@ class SpeechData:
         return self.corpus.endswith("_demo")
 
     @property
+    def is_real(self):
+        return self.corpus.endswith("_real")
+
+    @property
     def name(self):
         """Name of the corpus for records: the number of speakers is in it."""
         return self.corpus.replace("2mix", f"{self.n_src}mix")
 
-    def prepare(self):
-        """Stage 0: make a demonstration, clone the lists, decode WSJ0's ``.wv1``. What is there stays.
+    def prepare(self, download=False):
+        """Stage 0: make a demonstration, clone or make the lists, decode WSJ0's ``.wv1``. What is there stays.
+
+        Args:
+            download (bool): whether real voices may be fetched (Mini LibriSpeech) where there are none.
 
         Returns:
             str: what is there now, in a sentence.
@@ -109,6 +124,8 @@ class SpeechData:
         Raises:
             UserError: if speech or lists are missing; AudioError for a file that cannot be used.
         """
+        if self.is_real:
+            return self._make_real(download)
         said = [self._make_demo()] if self.is_demo else []
         if not Path(self.speech_dir).is_dir():
             what = "WSJ0 (LDC93S6A)" if self.is_wsj0 else "LibriSpeech (openslr.org/12)"
@@ -123,6 +140,8 @@ class SpeechData:
     @property
     def is_prepared(self):
         """Whether stage 0 has nothing to make, clone or decode."""
+        if self.is_real:
+            return (Path(self.metadata_dir) / REAL_RECORD).exists()
         there = Path(self.speech_dir).is_dir() and Path(self.metadata_dir).is_dir()
         decoded = not self.is_wsj0 or self._decoded.is_dir() or next(Path(self.speech_dir).rglob("*.wv1"), None) is None
         return there and decoded
@@ -137,8 +156,18 @@ class SpeechData:
     def _subset(self, split):
         return self.train_subset if split == "train" else _LIBRI_SUBSETS[split]
 
+    def _sizes(self, sizes):
+        return {split: getattr(self, f"n_{split}") or size for split, size in sizes.items()}
+
+    def _make_real(self, download):
+        provide_voices(self.speech_dir, download)
+        sizes = self._sizes(REAL_SIZES)
+        if self.is_wsj0:
+            return make_wsj0_files(self.speech_dir, self._decoded, self.metadata_dir, sizes, self.demo_seed)
+        return make_librimix_lists(self.speech_dir, self.metadata_dir, sizes, self.demo_seed)
+
     def _make_demo(self):
-        sizes = {split: getattr(self, f"n_{split}") or size for split, size in _DEMO_SIZES.items()}
+        sizes = self._sizes(_DEMO_SIZES)
         root, wanted = Path(self.speech_dir), {"corpus": self.corpus, "sizes": sizes, "seed": self.demo_seed}
         if root.exists():
             found = read_json(root / CORPUS_FILE) if (root / CORPUS_FILE).exists() else {}
@@ -160,11 +189,14 @@ class SpeechData:
         if self.is_wsj0:
             speech = self._decoded if self._decoded.is_dir() else self.speech_dir
             name = _WSJ0_SPLITS[split]
-            plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, None if self.is_demo else COUNTS[name])
+            expected = None if self.is_demo or self.is_real else COUNTS[name]
+            plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, expected)
         else:
             subset = self._subset(split)
             settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
             plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, *settings)
+        if self.is_real:
+            plan.infos = real_infos(self.corpus)
         if self.is_demo:
             plan.infos = read_json(Path(self.speech_dir) / CORPUS_FILE)["infos"]
         return plan
@@ -220,7 +252,7 @@ class SpeechData:
             for speaker, path in zip(plan.describe(index)["speakers"], plan.paths(index)):
                 utterances.setdefault(speaker, set()).add(path)
         levels = "wsj0" if self.is_wsj0 else "librispeech"
-        return DynamicMixing(utterances, self.segment, self.n_src, self.sample_rate, levels)
+        return DynamicMixing(utterances, self.segment, self.n_src, self.sample_rate, levels, self.speeds)
 
 
 def speech_data(conf, recipe_dir="."):
@@ -229,7 +261,7 @@ def speech_data(conf, recipe_dir="."):
     Raises:
         UserError: for an unknown key or value.
     """
-    section, known = dict(conf["data"]), {field.name for field in fields(SpeechData)} - {"n_src", "sample_rate"}
+    section, known = dict(conf["data"]), {one.name for one in fields(SpeechData)} - {"n_src", "sample_rate"}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
     check_types(section, SpeechData, "data")

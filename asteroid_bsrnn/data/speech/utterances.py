@@ -36,6 +36,26 @@ def read_utterance(path, dtype="float32", mono=True):
     return wav[:, 0]
 
 
+def read_passage(path, start: int, frames: int):
+    """A passage of an utterance of 16 kHz: (frames,), float32. Only this much is decoded, where the format allows.
+
+    Raises:
+        AudioError: as :func:`read_utterance`, and where the file ends before the passage does.
+    """
+    if Path(path).suffix.lower() in _SPHERE:
+        wav = read_utterance(path)[start : start + frames]
+    else:
+        try:
+            wav, rate = sf.read(path, start=start, frames=frames, dtype="float32", always_2d=True)
+        except (sf.LibsndfileError, OSError) as error:
+            raise AudioError(path, _missing_or_broken(path, error)) from None
+        _check(path, len(wav), wav.shape[1], rate)
+        wav = wav[:, 0]
+    if len(wav) != frames:
+        raise AudioError(path, f"ends after {start + len(wav)} samples; {start + frames} were expected")
+    return wav
+
+
 def look_at(path, mono=True):
     """Number of samples of an utterance, from its header and its last sample, which a truncated file lacks.
 
@@ -67,14 +87,35 @@ def _check(path, frames, channels, rate):
         raise AudioError(path, f"{what}; mono at {RATE} Hz was expected")
 
 
-def resample(wav, sample_rate):
-    """From 16 kHz to ``sample_rate``; the length is :func:`resampled_len`."""
-    return wav if sample_rate == RATE else resample_poly(wav, sample_rate, RATE)
+def resample(wav, sample_rate, rate=RATE):
+    """From ``rate`` (16 kHz) to ``sample_rate``; the length is :func:`resampled_len`."""
+    return wav if sample_rate == rate else resample_poly(wav, sample_rate, rate)
 
 
 def resampled_len(frames, sample_rate):
     """Samples that so many at 16 kHz become."""
     return -(-frames * sample_rate // RATE)
+
+
+def extend_noise(noise: np.ndarray, length: int, rate: int = RATE) -> np.ndarray:
+    """Noise that is too short, with copies of itself cross-faded on, as LibriMix' official script does.
+
+    The fades are the halves of a Hann window of ``rate + 1`` samples, which sum to one: each copy overlaps what is there by
+    half a second. Noise of half a second or less, on which that script fails, is repeated without a fade.
+
+    Shape:
+        (time,) -> (length,)
+    """
+    if len(noise) >= length:
+        return noise[:length]
+    rise = np.hanning(rate + 1)[: rate // 2 + 1]
+    fade, extended = len(rise), noise
+    if len(noise) <= fade:
+        return np.resize(noise, length)
+    while len(extended) < length:
+        joint = extended[-fade:] * rise[::-1] + noise[:fade] * rise
+        extended = np.concatenate([extended[:-fade], joint, noise[fade:]])
+    return extended[:length]
 
 
 def fit_length(wavs, mode):

@@ -4,8 +4,10 @@ from typing import Callable, Optional
 import torch
 
 
-def in_groups(run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, size: Optional[int]) -> torch.Tensor:
-    """Give a model its number of channels: consecutive groups, the last one filled by repeating its own channels.
+def in_groups(
+    run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, size: Optional[int], groups: Optional[list] = None
+) -> torch.Tensor:
+    """Give a model its number of channels: groups of them, each filled up by repeating its own channels.
 
     Estimates of repeated channels are averaged. So a stereo model hears mono as two equal channels.
 
@@ -13,6 +15,8 @@ def in_groups(run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, si
         run: (batch, size, time) -> (batch, n_src, size, time).
         wav: (batch, channels, time).
         size: channels that ``run`` takes; any number if None.
+        groups: lists of up to ``size`` channels that ``run`` hears together, each channel in one of them; consecutive
+            ones if None.
 
     Shape:
         (batch, channels, time) -> (batch, n_src, channels, time)
@@ -20,8 +24,8 @@ def in_groups(run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, si
     if size is None or wav.shape[1] == size:
         return run(wav)
     batch, n_chan, length = wav.shape
-    groups = [torch.arange(first, min(first + size, n_chan)) for first in range(0, n_chan, size)]
-    index = torch.stack([group[torch.arange(size) % len(group)] for group in groups]).to(wav.device)
+    groups = groups or [list(range(first, min(first + size, n_chan))) for first in range(0, n_chan, size)]
+    index = torch.tensor([[group[place % len(group)] for place in range(size)] for group in groups], device=wav.device)
     out = run(wav[:, index].reshape(-1, size, length))
     out = out.reshape(batch, len(groups), -1, size, length).transpose(1, 2).flatten(2, 3)
     total = out.new_zeros(batch, out.shape[1], n_chan, length).index_add_(2, index.flatten(), out)

@@ -12,6 +12,7 @@ SOURCE_COLORS = {"vocals": "#c8432f", "bass": "#1f6fb4", "drums": "#d99a1c", "ot
 SERIES = ("#1f6fb4", "#d9622b", "#3d8f5f", "#8a5bb5", "#c79a1a", "#c4457c", "#2e9aa6", "#6b7686")
 
 RC = {
+    "text.parse_math": False,  # names of folders may hold a $
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
     "axes.edgecolor": GREY, "axes.labelcolor": INK, "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,

@@ -2,7 +2,8 @@
 import numpy as np
 
 from .. import published
-from .comparison import ours, same_settings
+from ..changes import said, variant_words
+from .comparison import ours, recordings, same_settings
 from .costs import energy_of, parameters_of
 from ..published import SOURCES
 from .score_cells import aggregate_of, by_track, score_cell
@@ -28,15 +29,19 @@ def table_2(exps):
                             if row.get("variant") and "run" not in row and not row.get("spread")
                             and row["variant"] != "silent_target"]
     rows, groups = [], []
+    faithful = [exp for exp in exps if not said(exp)]
     for row in known:
-        mine = same_settings([exp for exp in exps if exp.variant == row["variant"]]) or [[]]
+        mine = same_settings([exp for exp in faithful if exp.variant == row["variant"]]) or [[]]
         rows += [_published_row(row)] + [_our_row(row, alike) for alike in mine]
         groups += [row.get("group", "Reported beside Table II")] * (1 + len(mine))
     listed = {row["variant"] for row in known}
-    for variant in dict.fromkeys(exp.variant for exp in exps if exp.variant not in listed):
-        mine = same_settings([exp for exp in exps if exp.variant == variant])
+    for variant in dict.fromkeys(exp.variant for exp in faithful if exp.variant not in listed):
+        mine = same_settings([exp for exp in faithful if exp.variant == variant])
         rows += [_our_row({"name": variant}, alike) for alike in mine]
         groups += ["Without a published number"] * len(mine)
+    for alike in same_settings([exp for exp in exps if exp not in faithful]):
+        rows.append(_our_row({"name": variant_words(alike[0])}, alike))
+        groups.append("Changed from the configuration of a row")
     notes = [f"Published: {data['source']}; github.com/magronp/bsrnn, docs/analysis.md.",
              "Ours: validation uSDR of the epoch that was kept; ± is the standard deviation over seeds; "
              "no interval over tracks, since training records the mean alone.",
@@ -110,14 +115,14 @@ def table_3(exps, seed=0):
     for row in data["rows"]:
         rows.append([row["name"], "published"] + [Cell((row[metric] or {}).get(score), why="not published")
                                                   for score in SCORES for metric in ("usdr", "csdr")])
-        mine = [exp for exp in exps if exp.variant == row["variant"] and _same_inference(exp, row["inference"])]
+        mine = [exp for exp in exps if exp.variant == row["variant"] and _same_inference(exp, row["inference"]) and not said(exp)]
         used += mine
         if row["variant"]:
             rows += [_test_row(row["name"], exp, seed) for exp in mine] or [[row["name"], "ours"] + [Cell(why="not run")] * 10]
     for row in later.values():
         rows.append([row["name"], "published (README)"] + [Cell(row[score] if metric == "csdr" else None, why="not published")
                                                           for score in SCORES for metric in ("usdr", "csdr")])
-    rows += [_test_row(exp.variant, exp, seed) for exp in exps if exp not in used]
+    rows += [_test_row(variant_words(exp), exp, seed) for exp in exps if exp not in used]
     rule = exps[0].evaluation.get("median_rule") if exps else None
     notes = [f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
              f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower)."]
@@ -139,5 +144,5 @@ def _test_row(name, exp, seed):
             cells[source, metric] = score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")
         whole = all(cells[source, metric].value is not None for source in SOURCES)
         cells["average", metric] = score_cell(table.to_numpy(), aggregate, seed) if whole else Cell(why="not all sources")
-    label = f"ours ({exp.tag}, seed {exp.seed}, {inference_label(exp)})"
+    label = f"ours ({exp.tag}, seed {exp.seed}, {inference_label(exp)}, {recordings([exp])})"
     return [name, label] + [cells[score, metric] for score in SCORES for metric in ("usdr", "csdr")]

@@ -92,7 +92,7 @@ class Table:
             texts = ["–" if cell.value is None and cell.why in (shared, told[i]) else cell.text() for i, cell in enumerate(row)]
             lines.append("| " + " | ".join(map(_escape, texts)) + " |")
         notes = ([f"–: {shared}."] if shared else []) + self.notes
-        return "\n".join(lines + [""] + [f"* {note}" for note in notes]) + "\n"
+        return "\n".join(lines + [""] + [f"* {plain_html(note)}" for note in notes]) + "\n"
 
     def csv(self):
         """Plain numbers, intervals in columns of their own, reasons of empty cells in the last column."""
@@ -119,12 +119,17 @@ class Table:
 
     def write(self, folder):
         """Write ``<name>.md`` and ``<name>.csv`` into a folder."""
-        write_text(folder / f"{self.name}.md", f"# {self.title}\n\n{self.markdown()}")
+        write_text(folder / f"{self.name}.md", f"# {plain_html(self.title)}\n\n{self.markdown()}")
         write_text(folder / f"{self.name}.csv", self.csv())
 
 
 def _escape(text):
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    return plain_html(str(text).replace("|", "\\|").replace("\n", " "))
+
+
+def plain_html(text):
+    """Markdown without HTML in it: what looks like a tag is the name of a folder or a track."""
+    return text.replace("<", "&lt;")
 
 
 def _plain(value):

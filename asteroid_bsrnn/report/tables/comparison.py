@@ -5,7 +5,7 @@ from ..experiments import corpus_key
 
 FREE_SECTIONS = ("loader", "energy", "inference")  # where, how fast, and how it was evaluated
 FREE_KEYS = ("seed", "root", "batch", "devices", "accelerator", "checkpoint_every", "keep_best")
-FIELDS = ("corpus", "subset", "sample rate", "median rule", "sources", "definition of the metric")
+FIELDS = ("corpus", "subset", "mixtures", "sample rate", "median rule", "sources", "definition of the metric")
 
 
 def definition(exp):
@@ -15,11 +15,12 @@ def definition(exp):
         exp (Experiment): with scores.
 
     Returns:
-        tuple: corpus, subset, sample rate, median rule, sources (a silent one takes its frames from the cSDR of all),
+        tuple: corpus, subset, which mixtures, sample rate, median rule, sources (a silent one takes its frames from the cSDR of all),
         definition; in the order of :data:`FIELDS`.
     """
-    told = exp.evaluation
-    return (corpus_key(exp.corpus), str(told.get("subset")), told.get("sample_rate"), str(told.get("median_rule")),
+    told, data = exp.evaluation, exp.info("conf", {}).get("data") or {}
+    mixtures = ", ".join(str(told.get(key, data.get(key))) for key in ("stream", "mode") if key in {**data, **told})
+    return (corpus_key(exp.corpus), str(told.get("subset")), mixtures, told.get("sample_rate"), str(told.get("median_rule")),
             ", ".join(told.get("sources") or []), repr(told.get("metric_definition")))
 
 
@@ -82,6 +83,13 @@ def ours(group):
     words = [f"{protocol} protocol"] if protocol not in (None, "published") else []
     words += [f"seeds {', '.join(str(exp.seed) for exp in whole)}"] if len(whole) > 1 else []
     return f"ours ({'; '.join(words)})" if words else "ours"
+
+
+def recordings(exps):
+    """How many test recordings the scores of some experiments are means of: ``"3000 mixtures"``, empty without scores."""
+    counts = sorted({len(exp.scores) if exp.task == "speech" else exp.scores["track"].nunique() for exp in exps if exp.scores is not None})
+    what = "mixtures" if exps and exps[0].task == "speech" else "tracks"
+    return f"{' or '.join(map(str, counts))} {what}" if counts else ""
 
 
 def title(exp):

@@ -4,6 +4,8 @@ import numpy as np
 from .. import statistics
 from ..published import SOURCES
 from .cells import Cell, Table
+from ..changes import said, variant_words
+from .comparison import recordings
 
 MUSIC_METRICS = {"usdr": "uSDR", "csdr": "cSDR"}
 SPEECH_METRICS = {"si_sdr": "SI-SDR", "si_sdr_imp": "SI-SNRi", "sdr": "SDR", "sdr_imp": "SDRi"}
@@ -76,7 +78,7 @@ def _music_scores(group, name, seed):
             cells = [score_cell(table[source], aggregate, seed) for source in sources]
             average = score_cell(table.to_numpy(), aggregate, seed) if all(cell.value is not None for cell in cells) \
                 else Cell(why="not all sources")
-            rows.append([exp.tag, exp.variant, exp.seed, label] + cells + [average])
+            rows.append([exp.tag, variant_words(exp), exp.seed, label] + cells + [average])
             notes += _nan_notes(exp, label, table)
     notes.append("uSDR: mean over tracks. cSDR: median over tracks of the median over 1 s frames "
                  f"(median rule over frames: {group[0].evaluation.get('median_rule', 'unknown')}). The two are not comparable with each other.")
@@ -85,7 +87,7 @@ def _music_scores(group, name, seed):
 
 def _speech_scores(group, name, seed):
     metrics = [metric for metric in SPEECH_METRICS if any(metric in exp.scores for exp in group)]
-    columns = ["Experiment", "Variant", "Seed"] + [SPEECH_METRICS[metric] for metric in metrics]
+    columns = ["Experiment", "Variant", "Seed", "Mixtures"] + [SPEECH_METRICS[metric] for metric in metrics]
     rows, notes = [], [_interval_note(group, seed)]
     for exp in group:
         cells = []
@@ -93,14 +95,12 @@ def _speech_scores(group, name, seed):
             table = by_track(exp, metric)
             cells.append(score_cell(table.to_numpy()[:, 0], statistics.mean, seed) if table.size else Cell(why="not recorded"))
             notes += _nan_notes(exp, SPEECH_METRICS[metric], table)
-        rows.append([exp.tag, exp.variant, exp.seed] + cells)
+        rows.append([exp.tag, variant_words(exp), exp.seed, len(exp.scores)] + cells)
     return Table(name, "Scores (dB)", columns, rows, notes)
 
 
 def _interval_note(group, seed):
-    count = sorted({len(exp.scores) if exp.task == "speech" else exp.scores["track"].nunique() for exp in group})
-    what = "mixtures" if group[0].task == "speech" else "tracks"
-    return (f"In brackets: 95 % interval of a bootstrap over {' or '.join(map(str, count))} {what} "
+    return (f"In brackets: 95 % interval of a bootstrap over {recordings(group)} "
             f"({statistics.N_RESAMPLES} draws, seed {seed}); it says nothing about other seeds of training.")
 
 
@@ -117,7 +117,7 @@ def difference_table(group, name, seed=0):
         Table or None: None when the group has no base experiment or nothing else.
     """
     base_name = "afrcnn_16" if group[0].task == "speech" else "base"
-    base = next((exp for exp in group if exp.variant == base_name), None)
+    base = next((exp for exp in group if exp.variant == base_name and not said(exp)), None)
     others = [exp for exp in group if exp is not base]
     if base is None or not others:
         return None

@@ -2,7 +2,8 @@
 import numpy as np
 
 from .. import published, statistics
-from .comparison import ours, same_settings
+from ..changes import said, variant_words
+from .comparison import ours, recordings, same_settings
 from .costs import parameters_of
 from ..experiments import corpus_key
 from .score_cells import by_track, score_cell
@@ -21,14 +22,14 @@ def table_s1(exps, seed=0):
     Returns:
         Table
     """
-    data = published.load("supplement_table_s1")
+    data, exps = published.load("supplement_table_s1"), [exp for exp in exps if not said(exp)]
     rows = []
     for row in data["rows"]:
         rows.append([row["name"], "published"] + [Cell(row[corpus]) for corpus in CORPORA] + [Cell(row["params_m"])])
         for mine in _alike(exps, row["variant"]):
             rows.append([row["name"], ours(mine)] + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
                         + [_parameters(mine)])
-    notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed)]
+    notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed, exps)]
     columns = ["Model", "From"] + list(CORPORA.values()) + ["Parameters (M)"]
     return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
 
@@ -39,21 +40,25 @@ def afrcnn_table(exps, seed=0):
     wsj0 = {row["variant"]: row for row in published.load("wsj0_2mix")["rows"] if row["variant"]}
     tables = map(published.load, ("supplement_table_s1", "speech_today"))
     elsewhere = {name for table in tables for name in published.by_variant(table)}
+    changed, exps = [exp for exp in exps if said(exp)], [exp for exp in exps if not said(exp)]
     extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
     columns = ["Model", "From"] + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")] \
         + ["Parameters (M)"]
+    keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
     rows = []
     for variant in list(libri) + list(dict.fromkeys(extra)):
         printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
         name = libri.get(variant, {}).get("name", variant)
-        keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
         if variant in libri:
             rows.append([name, "published"] + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
                         + [Cell(libri[variant]["params_m"])])
         rows += [[name, ours(mine)] + [our_score(mine, corpus, metric, seed) for corpus, metric in keys] + [_parameters(mine)]
                  for mine in _alike(exps, variant)]
+    for exp in changed:
+        rows.append([variant_words(exp), ours([exp])]
+                    + [our_score([exp], corpus, metric, seed) for corpus, metric in keys] + [_parameters([exp])])
     notes = ["Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
-             "WSJ0-2mix.", _ours_note(seed)]
+             "WSJ0-2mix.", _ours_note(seed, exps + changed)]
     return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
 
 
@@ -113,5 +118,7 @@ def _parameters(exps):
     return Cell(counts[0] / 1e6 if counts else None, digits=1, why="not recorded")
 
 
-def _ours_note(seed):
-    return f"Ours: in brackets the 95 % bootstrap interval over mixtures (seed {seed}), or ± the standard deviation over seeds."
+def _ours_note(seed, exps):
+    counts = "; ".join(f"{exp.tag}: {recordings([exp])}" for exp in exps if exp.scores is not None)
+    return ("Ours: in brackets the 95 % bootstrap interval over mixtures "
+            f"(seed {seed}), or ± the standard deviation over seeds. Test sets: {counts or 'none'}.")

@@ -12,13 +12,15 @@ from ..open_file import as_module, open_file
 from .cache import Manifest, converted, remember, remembered
 from .from_address import from_address
 from .from_records import from_records
+from .packaged import packaged, packaged_file
 
 __all__ = ["Entry", "download", "entries", "find", "load", "load_conf", "manifest", "names"]
 
 
 def manifest(name: str) -> Optional[Manifest]:
     """What :func:`download` returned, when the model is in the cache and complete; None otherwise."""
-    return remembered(find(name))
+    entry = find(name)
+    return packaged(entry) if entry.file else remembered(entry)
 
 
 def download(name: str, api: Optional[str] = None, progress: bool = True) -> Manifest:
@@ -36,6 +38,8 @@ def download(name: str, api: Optional[str] = None, progress: bool = True) -> Man
         UserError: unknown name, no public address, no network, wrong checksum, or files without such a model.
     """
     entry = find(name)
+    if entry.file:
+        return packaged(entry)
     known = remembered(entry)
     if known:
         return known
@@ -51,11 +55,14 @@ def download(name: str, api: Optional[str] = None, progress: bool = True) -> Man
 
 def load(name: str) -> torch.nn.Module:
     """A published model in evaluation mode; downloaded first when it is not in the cache."""
+    entry = find(name)
+    if entry.file:
+        return as_module(open_file(packaged_file(entry)), name)
     parts = [
         as_module(open_file(path), path)
         for path in (converted(part["sha256"]) for part in download(name)["checkpoints"])
     ]
-    return parts[0] if len(parts) == 1 else StemSeparator(parts, find(name).sources).eval()
+    return parts[0] if len(parts) == 1 else StemSeparator(parts, entry.sources).eval()
 
 
 def load_conf(name: str) -> dict[str, Any]:

@@ -1,18 +1,26 @@
 # Kaldi's option convention: each variable set in the script above the line that sources this file is an option of that
-# name. --some-name value sets some_name (dashes and underscores are the same); --config FILE sources a file of
-# variables; --help prints the script's first comment and its options. An unknown option, a missing value, and anything but true or false for a
-# variable that holds one of these, are errors.
+# name (not those that begin with _). --some-name value sets some_name (dashes and underscores are the same); --config FILE
+# sources a file of variables; --help prints the script's first comment and its options. An unknown option, a missing value,
+# and anything but true or false for a variable that holds one of these, are errors.
 
-_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z_0-9]+=' | tr -d '=')
+_options=$(sed '/parse_options\.sh/q' "$0" | grep -oE '^[a-z][a-z_0-9]*=' | tr -d '=')
 
 _help() {
   sed -n '2,/^[^#]/p' "$0" | grep '^#' | cut -c3-
-  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z_0-9]+)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
+  sed '/parse_options\.sh/q' "$0" | sed -nE 's/^([a-z][a-z_0-9]*)=([^ #]*) *# (.*)/  --\1 [\2]  \3/p'
 }
 
 _fail() {
   echo "$(basename "$0"): $*" >&2
   exit 2
+}
+
+# A path as the caller means it, for use after a cd: relative ones start where the script was called.
+_absolute() {
+  case "$1" in
+    "" | /*) printf '%s' "$1" ;;
+    *) printf '%s/%s' "$PWD" "$1" ;;
+  esac
 }
 
 while [ $# -gt 0 ]; do

@@ -1,0 +1,109 @@
+"""A recording that can be decoded, and what all kinds of them share."""
+from typing import Callable, Iterator, Optional
+
+import numpy as np
+import soundfile
+
+from ..common.errors import AudioError
+from . import sndfile
+from .info import AudioInfo
+
+
+class Source:
+    """A recording that can be decoded from a sample on.
+
+    Args:
+        info (AudioInfo): facts.
+        decode (callable): ``decode(block_len, begin)`` yields all blocks from sample ``begin`` on, (time, channels).
+        seeks (bool): whether ``decode`` can begin elsewhere than at 0.
+
+    Attributes:
+        at (int): samples decoded so far, of the whole recording.
+        remarks (list of str): what was wrong though it could be read.
+    """
+
+    def __init__(self, info: AudioInfo, decode: Callable, seeks: bool = False):
+        self.info, self.decode, self.seeks = info, decode, seeks
+        self.at, self.remarks = 0, list(info.remarks)
+
+    def blocks(self, start: int, block_len: int) -> Iterator[np.ndarray]:
+        """Yield float32 blocks (time, channels) from sample ``start`` on."""
+        self.at = start if self.seeks else 0
+        for block in self.decode(block_len, self.at):
+            part = block[max(0, start - self.at) :]
+            self.at += len(block)
+            if len(part):
+                yield part
+
+    def complain(self, line: str):
+        """Take down the first complaint of a decoder that goes on."""
+        if not self.remarks:
+            self.remarks.append(f"is damaged at about {self.at / self.info.sample_rate:.1f} s: {line}")
+
+
+def refuse(path, tolerant: bool, sentence: str) -> str:
+    """Refuse a file, or give what is said of it when it is read nevertheless."""
+    if not tolerant:
+        raise AudioError(path, sentence)
+    return sentence
+
+
+def what_is_wrong(found) -> str:
+    """What a walk over a file found, as a sentence without its subject; empty if nothing is wrong."""
+    if found.fault:
+        return f"is damaged at {found.fault}"
+    return found.cut and f"is truncated: {found.cut}"
+
+
+def info_of(path, stream, **changes) -> tuple:
+    """(AudioInfo of an open file, order of its channels or None)."""
+    order, mask = sndfile.layout_of(stream)
+    facts = {"tags": sndfile.tags_of(stream), "subtype": stream.subtype, "layout": mask, **changes}
+    return AudioInfo(str(path), stream.samplerate, stream.channels, **{"frames": stream.frames, **facts}), order
+
+
+def reordered(blocks, order: Optional[list]):
+    """Blocks (time, channels) with their channels in another order."""
+    return blocks if order is None else (np.ascontiguousarray(block[:, order]) for block in blocks)
+
+
+def from_libsndfile(path, make_file: Callable, remarks: tuple = ()) -> Optional[Source]:
+    """What libsndfile makes of a file; None if it cannot open it.
+
+    Args:
+        path (str or Path): its name.
+        make_file (callable): gives the path or a :class:`~.view.View`, anew for each opening.
+        remarks (tuple of str): what is known to be wrong.
+    """
+    stream = sndfile.open_stream(make_file())
+    if stream is None:
+        return None
+    with stream:
+        info, order = info_of(path, stream, remarks=remarks)
+        seeks = stream.format not in ("MP3", "OGG", "FLAC", "XI") and _fixed_width(stream.subtype)
+
+    def decode(block_len, begin):
+        done = begin
+        with sndfile.open_stream(make_file()) as stream:
+            if begin:
+                soundfile.SoundFile.seek(stream, begin)
+            for block in reordered(sndfile.read_on(stream, path, block_len, begin), order):
+                done += len(block)
+                yield block
+        if done < info.frames:
+            promised = f"its header promises {info.frames} frames and decoding ends after {done}"
+            raise AudioError(path, f"is truncated: {promised}")
+
+    return Source(info, decode, seeks)
+
+
+def _fixed_width(subtype):
+    return subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
+
+
+def check_joined(path, infos: list):
+    """Recordings that are joined in one file must be alike: an AudioError otherwise."""
+    for info in infos[1:]:
+        if (info.sample_rate, info.channels) != (infos[0].sample_rate, infos[0].channels):
+            kinds = (f"{each.sample_rate} Hz with {each.channels} channel(s)" for each in (infos[0], info))
+            raise AudioError(path, "joins recordings of different kinds, {} and {}: split it".format(*kinds))

@@ -1,0 +1,43 @@
+"""Where the console command ``asteroid-bsrnn`` starts: outside the package, so that it answers before PyTorch is loaded.
+
+Importing ``asteroid_bsrnn`` imports PyTorch and Asteroid, which takes seconds. ``--help``, ``--version`` and wrong arguments
+need neither: the package is put in its place without running its ``__init__``, the modules of its room ``cli``
+parse the arguments, and only a command that will really run lets the package load.
+"""
+import importlib.util
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from types import ModuleType
+
+PACKAGE = "asteroid_bsrnn"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; see :func:`asteroid_bsrnn.cli.main.main`.
+
+    Returns:
+        Exit code.
+    """
+    package = None if PACKAGE in sys.modules else _in_place()
+    from asteroid_bsrnn.cli.main import guarded, parse
+
+    return guarded(_run, package, parse(argv))
+
+
+def _run(package: ModuleType | None, args: Namespace) -> int:
+    """Let the package load, then the subcommand run."""
+    if package is not None:
+        package.__spec__.loader.exec_module(package)
+    return args.run(args)
+
+
+def _in_place() -> ModuleType:
+    """The package, known to Python as a place to import from, its ``__init__`` not yet run."""
+    spec = importlib.util.find_spec(PACKAGE)
+    package = sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+    return package
+
+
+if __name__ == "__main__":
+    sys.exit(main())
