@@ -200,6 +200,7 @@ def test_the_mixer():
 def test_published_weights_have_what_a_list_of_them_needs():
     entries = yaml.safe_load(FAMILY.published.read_text())
     known = {adapter.system for adapter in FAMILY.adapters}
+    assert entries.pop("kuielab-a-mixed")["mixer"] in entries
     for name, entry in entries.items():
         assert entry["system"] in known and entry["model"] in {model.__name__ for model in FAMILY.models}, name
         assert entry["address"] and all(address.startswith("https://") for address in entry["address"]), name
