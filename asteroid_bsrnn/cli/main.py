@@ -12,7 +12,7 @@ COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
     "finetune": "finetune",
-    "info": "info",
+    "info": "about",
     "models": "models",
     "convert": "convert",
     "params": "params",
