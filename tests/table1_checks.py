@@ -133,7 +133,7 @@ def assert_published(family):
         assert fits, name
         assert entry["system"] in {adapter.system for adapter in family.adapters}, name
         assert all(set(score["values"]) <= set(entry["sources"]) for score in entry["scores"]), name
-        if "members" in entry:
+        if "weights" in entry:
             assert all(entries[member]["sources"] == entry["sources"] for member in entry["members"]), name
             shares = np.array(entry["weights"])
             assert shares.shape == (len(entry["members"]), len(entry["sources"])) and shares.sum(0).all(), name
