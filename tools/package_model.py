@@ -28,6 +28,7 @@ def main(exp_dir: str, name: str, before: str | None = None) -> None:
     keep(exp_dir, DOCS / name)
     if before:
         keep(before, DOCS / name / "before")
+    draw_curve([*([DOCS / name / "before"] if before else []), DOCS / name], DOCS / name / "curve.png")
     print(json.dumps({"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
 
 
@@ -37,6 +38,27 @@ def keep(exp_dir: str, folder: Path) -> None:
     for name in KEPT:
         if (Path(exp_dir) / name).exists():
             (folder / name).write_text(FOLDERS.sub("", (Path(exp_dir) / name).read_text()))
+
+
+def draw_curve(folders: list[Path], path: Path) -> None:
+    """Training and validation SI-SDR over processor steps, runs behind each other."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    tables, steps = [pd.read_csv(folder / "history.csv") for folder in folders], 0
+    for table in tables:
+        table["step"] += steps
+        steps = table["step"].iloc[-1]
+    history = pd.concat(tables)
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(history["step"], -history["train_loss"], ".-", label="training, new mixtures of 2 s")
+    axes.plot(history["step"], history["val_si_sdr"], ".-", label="validation, unseen speakers, averaged weights")
+    for table in tables[1:]:
+        axes.axvline(table["step"].iloc[0], color="0.8", zorder=0)
+    axes.set(xlabel="steps", ylabel="SI-SDR (dB)")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
