@@ -86,6 +86,25 @@ def test_ours_stand_in_their_rows_by_protocol(tmp_path):
     assert draw_systems(exps + [partly]) is not None
 
 
+def test_what_was_changed_stands_in_no_system_s_row(tmp_path):
+    exps = []
+    for tag, protocol, changed in (
+        ("wide", "published", {"model.dims": [1, 2]}),
+        ("rate", "published", {"optim.lr": [1, 2]}),
+        ("tuned", "controlled", {"optim.lr": [1, 2]}),
+    ):
+        path = tmp_path / tag
+        experiment(path, "scnet", protocol)
+        for file in path.rglob("run.json"):
+            file.write_text(json.dumps({**json.loads(file.read_text()), "changed": changed}))
+        exps.append(read_experiment(path))
+    table = table_1(exps)
+    names = {row[1].value.split()[1].strip("(,"): (row[0].value, group) for row, group in zip(table.rows, table.groups) if "ours" in row[1].value}
+    assert names["tuned"] == ("SCNet", "Single networks")
+    assert names["wide"] == ("scnet, changed: model.dims=2", "Ours, changed from their variants")
+    assert names["rate"][1] == "Ours, changed from their variants"
+
+
 def test_the_report_draws_it(tmp_path):
     music(tmp_path / "exp" / "dtt", "dttnet", sources=tuple(LEVELS))
     text = write_report([tmp_path / "exp"], tmp_path / "out", published=True).read_text(encoding="utf-8")
