@@ -128,14 +128,16 @@ def assert_published(family):
     """Entries are complete; bags name entries and give each of them a share of each source. Returns the entries."""
     entries = yaml.safe_load(family.published.read_text())
     for name, entry in entries.items():
-        assert set(entry) == KEYS | ({"members", "weights"} if "members" in entry else OWN), name
+        system = {"members", "weights", "less", "mixer", "residual", "parameters"}  # of several networks
+        fits = KEYS | {"members"} <= set(entry) <= KEYS | system if "members" in entry else set(entry) == KEYS | OWN
+        assert fits, name
         assert entry["system"] in {adapter.system for adapter in family.adapters}, name
         assert all(set(score["values"]) <= set(entry["sources"]) for score in entry["scores"]), name
-        if "members" in entry:
+        if "weights" in entry:
             assert all(entries[member]["sources"] == entry["sources"] for member in entry["members"]), name
             shares = np.array(entry["weights"])
             assert shares.shape == (len(entry["members"]), len(entry["sources"])) and shares.sum(0).all(), name
-        else:
+        if "members" not in entry:
             assert entry["model"] in {model.__name__ for model in family.models}, name
             assert entry["sha256"] is None or len(entry["sha256"]) == 64, name
     return entries

@@ -101,6 +101,7 @@ MPEG = {
     "two joined": (lambda d: put(d / "a.mp3", b"".join(two(d))), by_ffmpeg, "lame"),
     "two joined, with tags": (joined_with_tags, joined_reference, "lame"),
     "Xing header that is right": (lambda d: lame_file(d, "a.mp3"), by_ffmpeg, "lame"),
+    "free bit rate": (lambda d: lame(d, "-t", "--freeformat", "-b", "400"), lambda p: soundfile.read(p, dtype="float32")[0], "lame"),
     "from the middle of a broadcast": (lambda d: put(d / "a.mp3", lame(d, "-t", "-b", "128").read_bytes()[7001:]), None, "lame"),
 }
 
@@ -174,6 +175,7 @@ FLAC = {
 def test_flac_comes_out_whole(identity, tmp_path, case):
     path = put(tmp_path / "a.flac", FLAC[case](tmp_path))
     check(identity, tmp_path, path, soundfile.read(tmp_path / "s.wav", dtype="float32")[0], atol=EXACT)
+    assert (tmp_path / "out" / "a" / "all.wav").read_bytes()[:4] == b"RIFF"  # an unknown length does not make it RF64
 
 
 # ------------------------------------------------------------------------------------- sizes that a writer did not know
@@ -308,7 +310,7 @@ DAMAGED = {
     "half a matroska": (lambda d: cut(ffmpeg(wav(d / "s.wav", frames=6 * FRAMES), d / "a.mka")), "is damaged or truncated at about"),
     "half an avi": (lambda d: cut(ffmpeg(wav(d / "s.wav", frames=6 * FRAMES), d / "a.avi")), "is truncated: its header promises"),
     "streams of two rates": (lambda d: put(d / "a.ogg", encoded(d, "1.ogg", "oggenc").read_bytes() + encoded(d, "2.ogg", "oggenc", rate=22050).read_bytes()), "joins recordings of different kinds"),
-    "mp3 of two rates": (lambda d: put(d / "a.mp3", lame(d, "-t", "-b", "64").read_bytes() + lame(d, "-t", "-b", "64", "--resample", "32").read_bytes()), "changes from 24000 Hz with 2 channel"),
+    "mp3 of two rates": (lambda d: put(d / "a.mp3", lame(d, "-t", "-b", "64").read_bytes() + lame(d, "-t", "-b", "64", "--resample", "32").read_bytes()), "joins recordings of different kinds, 24000 Hz with 2 channel"),
 }  # fmt: skip
 
 

@@ -150,4 +150,4 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_published_weights():
-    assert set(assert_published(FAMILY)) == {"presunet-vocals", "presunet-joint"}
+    assert set(assert_published(FAMILY)) == {"presunet-vocals", "presunet-joint", "presunet"}

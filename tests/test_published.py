@@ -187,7 +187,7 @@ def test_an_entry_that_changed_is_fetched_again(shelf, server):
     "entry, said",
     [
         ({"note": "a folder behind a web page"}, "tiny has no public address: a folder behind a web page"),
-        ({"members": ["one", "two"]}, "tiny is made of several models: one, two"),
+        ({"members": ["one", "two"]}, "there is no published model 'one'"),
         ({"address": "http://127.0.0.1:9/x.ckpt"}, "tiny: .*no connection to 127.0.0.1:9; is there a network"),
         ({"adress": "x"}, "published.yml: tiny: unknown key 'adress': did you mean 'address'"),
         ({"system": None}, "published.yml: tiny: it lacks 'system'"),
@@ -197,6 +197,26 @@ def test_what_cannot_be_had_is_said(shelf, entry, said):
     shelf(tiny=entry)
     with pytest.raises(UserError, match=said):
         load_model("tiny")
+
+
+def test_a_system_of_several_by_one_name(shelf, server):
+    """A bag with weights, a member that reads what another leaves, a share of the residual: as its entry says."""
+    other = torch.tensor([2.0, 1.0])
+    shelf(
+        one={"address": server.add("/1.ckpt", checkpoint()), "settings": SETTINGS},
+        two={"address": server.add("/2.ckpt", checkpoint(other)), "settings": SETTINGS},
+        bag={"members": ["one", "two"], "weights": [[1, 0], [3, 1]]},
+        chain={"members": ["one", "two"], "less": [None, ["a"]], "weights": [[1, 0], [0, 1]], "residual": {"b": 0.5}},
+    )
+    one, two, wav = load_model("one"), load_model("two"), torch.randn(1, 2, 100)
+    with torch.no_grad():
+        a, b = one(wav).unbind(1)
+        c, d = two(wav).unbind(1)
+        torch.testing.assert_close(load_model("bag")(wav), torch.stack([(a + 3 * c) / 4, d], 1))
+        rest = two(wav - a)[:, 1]
+        expected = torch.stack([a, rest + 0.5 * (wav - a - rest)], 1)
+        torch.testing.assert_close(load_model("chain")(wav), expected)
+        torch.testing.assert_close(BaseModel.from_pretrained("chain").eval()(wav), expected)
 
 
 def test_two_families_with_one_name(shelf):

@@ -190,7 +190,9 @@ def test_names_of_the_submission():
 @needs_shared
 def test_the_mixer():
     state = checkpoint("kuielab_mixer_submission.ckpt")
-    model = check(adapter_for(state), state, {}, reference("kuielab_mixer"), ("bass", "drums", "other", "vocals"))
+    names = ("bass", "drums", "other", "vocals")
+    model = check(adapter_for(state), state, {"sources": names}, reference("kuielab_mixer"), names)
+    assert adapter_for(state).build(state, {}).sources == ("s1", "s2", "s3", "s4")
     beside = {**state, "separators.0.first_conv.0.weight": torch.zeros(4)}
     assert torch.equal(adapter_for(beside).build(beside, {}).mixing_layer.weight, model.mixing_layer.weight)
 
@@ -198,6 +200,7 @@ def test_the_mixer():
 def test_published_weights_have_what_a_list_of_them_needs():
     entries = yaml.safe_load(FAMILY.published.read_text())
     known = {adapter.system for adapter in FAMILY.adapters}
+    assert entries.pop("kuielab-a-mixed")["mixer"] in entries
     for name, entry in entries.items():
         assert entry["system"] in known and entry["model"] in {model.__name__ for model in FAMILY.models}, name
         assert entry["address"] and all(address.startswith("https://") for address in entry["address"]), name

@@ -84,6 +84,8 @@ def _settle(file, stated, size):
         length, remark = there, "its header states no length: all that is on the disk was read"
         if not _is_placeholder(told - stated.lead, stated.bits):
             length, remark, cut = _judge(file, stated, there, size)
+    elif _read(file, stated.start + told, 4) in (b"RIFF", b"RIFX", b"FORM"):
+        remark = "a second recording follows in it, which was not read"
     pieces = _pieces(file, stated, length, size) if remark or cut or (stated.form and stated.bits == 64) else ()
     return Sound(stated.start, length, pieces, remark, cut, stated.tag)
 

@@ -18,8 +18,7 @@ _LOSSLESS = frozenset(("flac", "tta", "wavpack", "ape"))  # their checksums tell
 _DAMAGE = re.compile(
     r"exceed|invalid|corrupt|overread|error|truncat|prematurely|partial|broken|missing|failed|out.of.range|too (small|large)", re.I
 )
-# Formats whose duration is an estimate, or that of something else.
-_UNSTATED = re.compile(r"aac|e?ac3|dts|mp[123]|mpeg|mpegts|loas|amr|spdif|adx|aptx|truehd|mlp|matroska|h26|gsm|g72")
+_STATES = re.compile(r"mov|flv|asf|wv$|tta|ape|caf")  # formats whose duration is no estimate
 
 
 def available() -> bool:
@@ -60,7 +59,7 @@ def probe(path) -> dict:
     names = {"index": stream["index"], "format": container.get("format_name", ""), "codec": stream.get("codec_name")}
     sizes = {"sample_rate": rate, "channels": channels, "frames": round(max(0, seconds) * rate)}
     stated = float(stream.get("duration", container.get("duration", 0) if container.get("nb_streams") == 1 else 0))
-    stated = 0.0 if _UNSTATED.match(names["format"]) else stated
+    stated = stated if _STATES.match(names["format"]) else 0.0
     return {**names, **sizes, "stated": stated, "layout": stream.get("channel_layout", ""), "tags": tags}
 
 

@@ -41,7 +41,7 @@ class Mpeg:
         counted (int): frames but the header frame.
         parts (tuple): (first byte, number of bytes) of the runs of frames, without the header frame and tags between.
         delay (int): samples at the beginning that the encoder added, 0 where nothing says so.
-        fault (str): place and kind of the first damage, empty if there is none.
+        fault (str): what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
         cut (str): what says that the end is missing, empty if nothing does.
     """
 
@@ -115,6 +115,12 @@ def _followed(data, at, frame, n_more):
     return True
 
 
+def _is_free(head):
+    """Whether this is the head of a frame of a free bit rate, which does not say where the next one begins."""
+    usual = head[:2] + bytes([head[2] | 0x10]) + head[3:] if len(head) == 4 else b""
+    return bool(usual) and head[2] >> 4 == 0 and parse_frame(usual, 0) is not None
+
+
 def walk(path, within: int = 0) -> Optional[Mpeg]:
     """Walk over all frames of a file, or of the sound that begins at byte ``within`` of a WAV file: there a header frame
     is a frame like others.
@@ -130,6 +136,8 @@ def _walk(data, within):
     at = within
     while length := _tag_length(data, at):
         at += length
+    if _is_free(data[at : at + 4]):
+        return None
     at = _next_frame(data, at)
     first = parse_frame(data, at) if at >= 0 else None
     if first is None:
@@ -169,12 +177,13 @@ class _Run:
     def _behind_a_fault(self, at):
         """Where frames go on behind what is none; -1 if there are no more."""
         found, other = _next_frame(self.data, at, self.first.kind), _next_frame(self.data, at, None, n_more=3)
-        reason = f"{found - at} bytes are no MPEG audio"
+        gap, kinds = f"{found - at} bytes are no MPEG audio", ""
         if 0 <= other and (found < 0 or other < found):
-            kinds = (f"{kind[2]} Hz with {kind[3]} channel(s)" for kind in (self.first.kind, parse_frame(self.data, other).kind))
-            reason = "it changes from {} to {}".format(*kinds)
+            both = (self.first.kind, parse_frame(self.data, other).kind)
+            kinds = " and ".join(f"{kind[2]} Hz with {kind[3]} channel(s)" for kind in both)
         if not self.fault and (found >= 0 or other >= 0):
-            self.fault = f"about {self.counted * self.first.samples / self.first.kind[2]:.2f} s: {reason}"
+            at = f"at about {self.counted * self.first.samples / self.first.kind[2]:.2f} s"
+            self.fault = f"joins recordings of different kinds, {kinds}, {at}: split it" if kinds else f"is damaged {at}: {gap}"
         return found
 
 

@@ -59,7 +59,7 @@ class Ogg:
 
     Args:
         links (list of Link or None): the streams, one behind the other; None where some run side by side (video).
-        fault (str): place and kind of the first damage, empty if there is none.
+        fault (str): what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
         cut (str): what says that the end is missing, empty if nothing does.
     """
 
@@ -152,4 +152,4 @@ class _Walk:
         if not self.fault:
             known = all(link.codec != "other" for link in self.links)
             seconds = sum(link.position / (link.rate or 1) for link in self.links)
-            self.fault = f"{f'about {seconds:.2f} s' if known else f'byte {at}'}: {reason}"
+            self.fault = f"is damaged at {f'about {seconds:.2f} s' if known else f'byte {at}'}: {reason}"

@@ -50,9 +50,7 @@ def refuse(path, tolerant: bool, sentence: str) -> str:
 
 def what_is_wrong(found) -> str:
     """What a walk over a file found, as a sentence without its subject; empty if nothing is wrong."""
-    if found.fault:
-        return f"is damaged at {found.fault}"
-    return found.cut and f"is truncated: {found.cut}"
+    return found.fault or (found.cut and f"is truncated: {found.cut}")
 
 
 def info_of(path, stream, **changes) -> tuple:
@@ -67,13 +65,14 @@ def reordered(blocks, order: Optional[list]):
     return blocks if order is None else (np.ascontiguousarray(block[:, order]) for block in blocks)
 
 
-def from_libsndfile(path, make_file: Callable, remarks: tuple = ()) -> Optional[Source]:
+def from_libsndfile(path, make_file: Callable, remarks: tuple = (), estimated: bool = False) -> Optional[Source]:
     """What libsndfile makes of a file; None if it cannot open it.
 
     Args:
         path (str or Path): its name.
         make_file (callable): gives the path or a :class:`~.view.View`, anew for each opening.
         remarks (tuple of str): what is known to be wrong.
+        estimated (bool): the length is an estimate, at which libsndfile stops: only an end before it is surely the end.
     """
     stream = sndfile.open_stream(make_file())
     if stream is None:
@@ -90,7 +89,9 @@ def from_libsndfile(path, make_file: Callable, remarks: tuple = ()) -> Optional[
             for block in reordered(sndfile.read_on(stream, path, block_len, begin), order):
                 done += len(block)
                 yield block
-        if done < info.frames:
+        if estimated and done == info.frames:
+            raise AudioError(path, "has a length that nothing states; convert it to wav, with lame or sox, first")
+        if done < info.frames and not estimated:
             promised = f"its header promises {info.frames} frames and decoding ends after {done}"
             raise AudioError(path, f"is truncated: {promised}")
 

@@ -135,8 +135,8 @@ def _joined_through_ffmpeg(path, links):
 def _mpeg(path, info, tolerant):
     """MP3 and MP2, whose frames are counted."""
     found = mpeg.walk(path)
-    if found is None:  # of a free bit rate
-        return None
+    if found is None:  # of a free bit rate, which ffmpeg cannot decode
+        return from_libsndfile(path, partial(str, path), estimated=True) if info.decoder == "libsndfile" else None
     if bad := what_is_wrong(found):
         return through_ffmpeg(path, tolerant, refuse(path, tolerant, bad))
     if len(found.parts) == 1 and (found.stated == found.counted or (found.stated is None and info.frames == found.samples)):

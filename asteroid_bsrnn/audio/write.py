@@ -23,6 +23,7 @@ SUBTYPES = {
 _DEFAULT_BITS = {"wav": 32, "flac": 24, "mp3": None}
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _FLAC_RATE = 655350  # Hz, the most that libsndfile writes
+_RF64_DOWNGRADE = 0x1210  # SFC_RF64_AUTO_DOWNGRADE of sndfile.h: a plain wav if its size allows
 _RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
 
 
@@ -59,7 +60,7 @@ class AudioWriter:
         channels (int): how many.
         bits (int, optional): 16, 24, or 32 (float, wav only). Default 32 for wav, 24 for flac.
         tags (dict, optional): as :class:`~.info.AudioInfo` has them; wav has room for 2000 bytes of each.
-        frames (int, optional): expected length; a wav beyond 4 GB becomes RF64.
+        frames (int, optional): expected length; a wav beyond 4 GB becomes RF64. None: unknown, which the end will show.
         layout (int): mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
         partial (Path, optional): write there, for a caller who lets several files appear together.
 
@@ -72,7 +73,8 @@ class AudioWriter:
         self.path, self.partial = Path(path), partial
         self.fmt = self.path.suffix.lower().lstrip(".")
         self.bits = check_format(self.fmt, bits, sample_rate, channels)
-        large = self.fmt == "wav" and frames * channels * self.bits // 8 > _RF64_FROM
+        self.unknown = self.fmt == "wav" and frames is None
+        large = self.unknown or (self.fmt == "wav" and frames * channels * self.bits // 8 > _RF64_FROM)
         self.layout = layout if channels > 2 else 0
         self.settings = {"samplerate": sample_rate, "channels": channels, "subtype": SUBTYPES[self.fmt, self.bits]}
         plain = "WAVEX" if self.fmt == "wav" and self.layout else self.fmt.upper()
@@ -88,6 +90,8 @@ class AudioWriter:
             except soundfile.LibsndfileError:
                 open(self.partial, "wb").close()  # raises with the reason that libsndfile does not give
                 raise self._refused() from None
+            if self.unknown:
+                soundfile._snd.sf_command(self.file._file, _RF64_DOWNGRADE, soundfile._ffi.NULL, 1)
             for name, value in fitting(self.tags, self.fmt).items():
                 setattr(self.file, name, value)
             stack.push(self._verify)

@@ -19,7 +19,8 @@ def run(args: argparse.Namespace) -> int:
     suffix = args.out.rpartition(".")[2] if args.out else None
     if suffix not in (None, "safetensors", "pth"):
         raise UserError(f"{args.out}: the name must end in .safetensors or .pth")
-    members = published.find(args.name).members
+    entry = published.find(args.name)
+    members = (*entry.members, *([entry.mixer] if entry.mixer else []))
     if members and args.out:
         raise UserError(f"{args.name} is made of {', '.join(members)}: each of them can be written as a file")
     for name in members or (args.name,):

@@ -17,6 +17,8 @@ from ..common.files import read_json, write_json, write_text
 
 CHANGEABLE = ("training.patience", "training.epochs", "optim.lr")  # on resume, by an option that is recorded
 FREE = (  # where and how fast, not what: may differ at any time
+    "logging",
+    "plugins",
     "loader.num_workers",
     "loader.pin_memory",
     "training.accelerator",

@@ -77,7 +77,7 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, 
         channels (int): how many.
         form (StemFormat): see there.
         tags (dict, optional): title, artist, ... of the recording.
-        frames (int): expected length.
+        frames (int): expected length, 0 if unknown.
         layout (int): mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
 
     Returns:
@@ -95,7 +95,7 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, 
             spool = stack.enter_context(_Spool(folder))
             gain = spool.fill(parts, form)
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
-        settings = {"bits": form.bits, "tags": tags, "frames": frames, "layout": layout}
+        settings = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
         wanted = [path for path in paths if path is not None]
         partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
         writers = [

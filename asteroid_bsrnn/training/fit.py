@@ -20,7 +20,7 @@ from .devices import choose_devices, gather, make_fabric, on_first_rank, peak_me
 from .feed.batching import largest_batch, split_batch
 from .feed.ring import collate
 from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
-from .loggers import Log
+from .loggers import Log, make_loggers
 from .loop import Interrupted, Loop
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section, section_defaults
@@ -127,7 +127,9 @@ class _Run:
         behind = self._restore(state, newest) if newest else False
         if newest and state.finished() and self.record.values.get("status") == "finished":
             return self._finished(model)
-        loop.log = Log(self.exp_dir, self.fabric.is_global_zero, loop.progress.global_step)
+        first = self.fabric.is_global_zero
+        loggers = make_loggers(self.conf.get("logging"), self.exp_dir, loop.progress.global_step) if first else []
+        loop.log = Log(first, loggers)
         stack.callback(loop.log.close)
         if newest is None:
             self._save_first(state)

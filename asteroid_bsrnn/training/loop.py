@@ -105,7 +105,7 @@ class Loop:
     def after_step(self, loss, stop):
         """Bookkeeping between two steps: bar, energy, checkpoints, and the request to stop."""
         progress, steps = self.progress, self.sampler.steps_per_epoch
-        self.log.advance(loss)
+        self.log.advance(loss, progress.global_step)
         self.epochs_here += 1 / steps
         if self.meter:
             self.meter.tick(self.epochs_here)

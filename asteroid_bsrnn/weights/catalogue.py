@@ -1,7 +1,7 @@
 """Published models by name, as the ``published.yml`` of each family lists them (docs/weights.md has its keys)."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +46,8 @@ class Entry:
         note: what else one should know.
         members: names of other entries, where it is a bag of them.
         weights: of a bag: a row for each member, a column for each source.
+        less, residual: of a system of several: see :class:`~asteroid_bsrnn.models.system.SeparationSystem`.
+        mixer: name of the entry of its mixer.
     """
 
     name: str
@@ -73,6 +75,9 @@ class Entry:
     note: Optional[str] = None
     members: tuple[str, ...] = ()
     weights: Optional[tuple[tuple[float, ...], ...]] = None
+    less: Optional[tuple[Optional[Sequence[str]], ...]] = None
+    mixer: Optional[str] = None
+    residual: Optional[Mapping[str, float]] = None
 
     @property
     def checksum(self) -> Optional[str]:

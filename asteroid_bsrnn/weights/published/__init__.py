@@ -7,6 +7,7 @@ import torch
 
 from ...common.errors import UserError
 from ...models.stems import StemSeparator
+from ...models.system import SeparationSystem
 from ..catalogue import Entry, entries, find, names
 from ..open_file import as_module, open_file
 from .cache import Manifest, converted, remember, remembered
@@ -58,6 +59,10 @@ def load(name: str) -> torch.nn.Module:
     entry = find(name)
     if entry.file:
         return as_module(open_file(packaged_file(entry)), name)
+    if entry.members:
+        mixer = load(entry.mixer) if entry.mixer else None
+        members = [load(member) for member in entry.members]
+        return SeparationSystem(members, entry.sources, entry.less, entry.weights, mixer, entry.residual).eval()
     parts = [
         as_module(open_file(path), path)
         for path in (converted(part["sha256"]) for part in download(name)["checkpoints"])
@@ -71,6 +76,7 @@ def load_conf(name: str) -> dict[str, Any]:
     Returns:
         ``model_name``, ``model_args``, ``state_dict``, ``infos`` with where it comes from under ``card``.
     """
-    conf, found = load(name).serialize(), download(name)
+    conf, entry = load(name).serialize(), find(name)
+    found = {"name": name, "licence": entry.licence} if entry.members else download(name)
     conf["infos"]["card"] = {key: found[key] for key in ("name", "record", "title", "url", "licence") if key in found}
     return conf
