@@ -15,10 +15,10 @@ from asteroid_bsrnn.data.speech.utterances import resample
 from asteroid_bsrnn.metrics import si_sdr_imp
 from asteroid_bsrnn.separation import separate
 from asteroid_bsrnn.weights import load_model, published
-from asteroid_bsrnn.weights.published import packaged
+from asteroid_bsrnn.weights.published import in_package
 
 NAME = "tiny-2spk"
-GAIN = FLOOR_DB  # dB, SI-SDRi of the mixture below
+GAIN = 1.0  # dB, SI-SDRi of the mixture below
 CARD = ROOT / "docs" / NAME
 
 
@@ -54,7 +54,7 @@ def test_the_command_separates_two_unseen_people(tmp_path, rate, channels):
     """Through every room: reader, resampling, segments, model, levels, writer."""
     mixture, sources = talk(rate)
     sf.write(tmp_path / "talk.wav", np.stack([mixture] * channels, 1), rate, subtype="FLOAT")
-    assert main(["separate", str(tmp_path / "talk.wav"), "-o", str(tmp_path / "out"), "--model", NAME, "-q"]) == 0
+    assert main(["separate", str(tmp_path / "talk.wav"), "-o", str(tmp_path / "out"), "--model", NAME]) == 0
     wavs = [sf.read(tmp_path / "out" / "talk" / f"s{number}.wav", always_2d=True)[0] for number in (1, 2)]
     assert all(wav.shape == (len(mixture), channels) for wav in wavs)
     assert gain(np.stack([wav[:, 0] for wav in wavs]), sources, mixture) > GAIN
@@ -63,13 +63,14 @@ def test_the_command_separates_two_unseen_people(tmp_path, rate, channels):
 
 def test_the_model_is_what_its_card_says():
     entry = published.find(NAME)
-    path = packaged.packaged_file(entry)
-    run, scores = (json.loads((CARD / name).read_text()) for name in ("run.json", "final_metrics.json"))
+    path = in_package.packaged_file(entry)
+    run = json.loads((CARD / "run.json").read_text())
     assert path.stat().st_size == entry.size < 3e6
     assert sum(p.numel() for p in model().parameters()) == entry.parameters == run["n_params"]
     assert (type(model()).__name__, model().sample_rate) == (entry.model, 8000) and not model().training
-    (score,) = (score for score in entry.scores if score["metric"] == "si_sdr_imp")
-    assert math.isclose(next(iter(score["values"].values())), scores["si_sdr_imp"], abs_tol=0.005)
+    for score in entry.scores:
+        measured = json.loads((CARD / "final_metrics.json").read_text())[score["metric"]]
+        assert math.isclose(next(iter(score["values"].values())), measured, abs_tol=0.005)
     assert published.manifest(NAME)["licence"] == entry.licence and "CC BY 4.0" in entry.data
 
 
@@ -81,7 +82,7 @@ def test_level_and_silence():
 
 
 def test_another_file_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(packaged, "FOLDER", tmp_path)
+    monkeypatch.setattr(in_package, "FOLDER", tmp_path)
     with pytest.raises(UserError, match="lacks"):
         published.download(NAME)
     (tmp_path / published.find(NAME).file).write_bytes(b"x")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from asteroid_bsrnn.weights import load_model, save_safetensors
-from asteroid_bsrnn.weights.published.packaged import FOLDER
+from asteroid_bsrnn.weights.published.in_package import FOLDER
 
 KEPT = ("conf.yml", "run.json", "history.csv", "energy.json", "final_metrics.json", "evaluation.json", "all_metrics.csv")
 FOLDERS = re.compile(r"(?<=[\s\"=])/(?:[\w.-]+/)+")  # of the machine that trained
@@ -25,6 +25,7 @@ def main(exp_dir: str, name: str, before: str | None = None) -> None:
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.safetensors"
     save_safetensors(conf, path, {"name": name, "licence": "MIT", "data": "LibriSpeech (CC BY 4.0)"})
+    path.chmod(0o644)
     keep(exp_dir, DOCS / name)
     if before:
         keep(before, DOCS / name / "before")

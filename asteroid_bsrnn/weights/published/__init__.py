@@ -13,7 +13,7 @@ from ..open_file import as_module, open_file
 from .cache import Manifest, converted, remember, remembered
 from .from_address import from_address
 from .from_records import from_records
-from .packaged import packaged, packaged_file
+from .in_package import packaged, packaged_file
 
 __all__ = ["Entry", "download", "entries", "find", "load", "load_conf", "manifest", "names"]
 
