@@ -29,9 +29,9 @@ class OpenReadClose:
     """In the place of our reader: each chunk opens its file anew, and comes as a new float array."""
 
     def __init__(self, reader):
-        self.info = reader.info
+        self.wav, self.frames = reader.wav, reader.frames
 
-    def read(self, path, start, frames, out):
+    def read(self, path, start, frames, channels, out):
         """Samples ``[start, start + frames)`` into ``out``."""
         with soundfile.SoundFile(path) as file:
             file.seek(start)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from helpers import ROOT
+from helpers import GOLDEN, ROOT
 from music_corpus import SOURCES, write_corpus
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md")])
@@ -49,6 +49,9 @@ def make_world(folder):
     soundfile.write(folder / "song.wav", noise, 44100, subtype="FLOAT")
     subprocess.run(["ffmpeg", "-loglevel", "error", "-i", folder / "song.wav", folder / "song.mp3"], check=True)
     soundfile.write(folder / "mix.wav", noise[:8000, 0], 8000)
+    voices = [soundfile.read(path) for path in sorted((GOLDEN / "voices").glob("*.flac"))]
+    length = min(len(voice) for voice, _ in voices)
+    soundfile.write(folder / "talk.wav", sum(voice[:length] for voice, _ in voices) / 2, voices[0][1])
     members = [BSRNN(sources=[name], feature_dim=8, n_repeats=1, mask_ratio=1) for name in SOURCES]
     torch.save(StemSeparator(members).serialize(), folder / "model.pth")
     small = ConvTasNet(n_src=2, n_filters=16, n_repeats=1, n_blocks=2, bn_chan=8, hid_chan=8, skip_chan=8)

@@ -26,6 +26,7 @@ UVR = {
     "inference": {"num_overlap": 8},
 }
 ONNX = {"n_fft": 256, "hop_length": 64, "target_name": "vocals"}
+NUMBERED = ("s1", "s2", "s3", "s4")  # where nothing names the sources
 ROFORMER = ("bass", "drums", "other", "vocals")
 TABLE = [  # file, configuration, reference, class, sources, tolerance
     (
@@ -76,8 +77,8 @@ TABLE = [  # file, configuration, reference, class, sources, tolerance
     ("dttnet_epoch=19-step=4000.ckpt", "dttnet_model.yaml", "dttnet_lightning", "DTTNet", ("vocals",), 1e-5),
     ("kuielab_epoch=2360.ckpt", None, "kuielab", "ConvTDFNet", ("vocals",), 1e-5),
     ("kuielab_vocals.onnx", ONNX, "kuielab", "ConvTDFNet", ("vocals",), 1e-5),
-    ("kuielab_mixer_submission.ckpt", None, "kuielab_mixer", "Mixer", ROFORMER, 1e-5),
-    ("kuielab_mixer_lightning_abridged.ckpt", None, "kuielab_mixer", "Mixer", ROFORMER, 1e-5),
+    ("kuielab_mixer_submission.ckpt", None, "kuielab_mixer", "Mixer", NUMBERED, 1e-5),
+    ("kuielab_mixer_lightning_abridged.ckpt", None, "kuielab_mixer", "Mixer", NUMBERED, 1e-5),
     ("presunet_epoch=49-val_loss=0.0902_trimed.ckpt", None, "presunet_vocals", "PResUNet", ("vocals",), 1e-5),
     (
         "presunet_epoch=33-val_loss=0.4293_trimed.ckpt",

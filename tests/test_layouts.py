@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.audio.layout import DEFAULT, SPEAKERS, from_ffmpeg, groups, mask_of, speakers_of
+from asteroid_bsrnn.audio.channel_order import DEFAULT, SPEAKERS, from_ffmpeg, groups, mask_of, speakers_of
 from asteroid_bsrnn.audio.read import probe, read_audio
 from asteroid_bsrnn.separation.recordings import separate, separate_file
 from encoders import ffmpeg, needs, run

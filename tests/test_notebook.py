@@ -1,4 +1,6 @@
 """The notebook runs from top to bottom without a screen, with sound and plots."""
+import re
+
 import pytest
 from helpers import ROOT
 
@@ -27,3 +29,5 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     kinds = [kind for cell in notebook.cells for output in cell.get("outputs", ()) for kind in output.get("data", ())]
     sounds = sum("<audio" in output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     assert kinds.count("image/png") == 3 and sounds == 6
+    estimate, mixture = (float(re.search(rf"{name} +(-?[\d.]+)", str(notebook.cells[-2].outputs))[1]) for name in ("estimate", "mixture"))
+    assert estimate > max(0, mixture) + 1, "the network learnt something in its minute"

@@ -13,7 +13,8 @@ from asteroid_bsrnn.weights import published
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- models: written by python tools/model_table.py -->", "<!-- models end -->"
-CHOSEN = {  # published name -> recipe and variant of the same network, where there is one
+CHOSEN = {  # published name -> recipe and variant (or file) of the same network, where there is one
+    "tiny-2spk": ("libri2mix", "local/tiny_2spk.yml"),
     "obsrnn-simo": ("musdb18hq", "simo_optimized"),
     "obsrnn": ("musdb18hq", "optimized"),
     "bsrnn-large": ("musdb18hq", "large"),
@@ -63,8 +64,9 @@ def _size(entry):
 def _cost(place):
     if place is None:
         return ""
-    recipe, variant = place
-    return f"{recipe_cost(load_conf(ROOT / 'recipes' / recipe, variant), True)[1]['total']:.0f}"
+    recipe, variant = ROOT / "recipes" / place[0], place[1]
+    conf = load_conf(recipe, recipe / variant if variant.endswith(".yml") else variant)
+    return f"{recipe_cost(conf, True)[1]['total']:.3g}"
 
 
 def _licence(text):

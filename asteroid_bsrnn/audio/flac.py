@@ -5,7 +5,7 @@ from functools import partial
 from typing import Optional
 
 from ..common.errors import AudioError
-from . import layout, mpeg, sndfile
+from . import channel_order as layout, mpeg, sndfile
 from .source import Source, check_joined, info_of
 from .view import Bytes, View
 

@@ -9,7 +9,7 @@ import torch
 from ..common.errors import AudioError
 from . import ffmpeg
 from .info import AudioInfo
-from .sources import open_source, through_ffmpeg
+from .decoders import open_source, through_ffmpeg
 from .write import AudioWriter
 
 __all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio", "probe", "read_audio"]

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from ..common.errors import AudioError
-from .layout import from_sndfile
+from .channel_order import from_sndfile
 
 _CHANNEL_MAP = 0x1100  # SFC_GET_CHANNEL_MAP_INFO of sndfile.h
 _MAPPED = ("WAV", "WAVEX", "RF64", "W64", "CAF")  # libsndfile 1.2 answers for AIFF too, with numbers of no meaning

@@ -1,18 +1,19 @@
 """``asteroid-bsrnn info``: what to paste into a report of a fault."""
+import argparse
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``info`` to the console command."""
     parser = subparsers.add_parser("info", help="versions, devices, threads, memory: what to paste into a report")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print them.
 
     Returns:
-        int: 0.
+        0.
     """
     import json
 

@@ -1,7 +1,8 @@
 """``asteroid-bsrnn finetune MODEL -o VARIANT.yml``: the file with which a recipe goes on training a model."""
+import argparse
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``finetune`` to the console command."""
     parser = subparsers.add_parser("finetune", help="write the variant file with which a recipe goes on training a model")
     parser.add_argument("model", help="name, file, folder, address or hub id")
@@ -9,11 +10,11 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Write it and say how to use it.
 
     Returns:
-        int: 0.
+        0.
     """
     from pathlib import Path
 

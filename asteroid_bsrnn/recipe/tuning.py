@@ -43,7 +43,8 @@ def write_variant(source: str, out: str | Path) -> dict[str, Any]:
 
 def variant_of(model: torch.nn.Module, source: str) -> dict[str, Any]:
     """Sections of a configuration that build ``model`` again and start from its weights."""
-    training = {"optim": {"lr": LEARNING_RATE, "scheduler": "none"}, "training": {"init_from": str(source)}}
+    place = str(Path(source).resolve()) if Path(source).exists() else str(source)  # training runs in the recipe's folder
+    training = {"optim": {"lr": LEARNING_RATE, "scheduler": "none"}, "training": {"init_from": place}}
     view = as_model(model)
     if view.sources is None:
         return {"model": {"model_name": type(model).__name__, **model.get_model_args()}, **training}

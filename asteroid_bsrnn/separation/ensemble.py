@@ -7,7 +7,7 @@ import numbers
 import torch
 
 from .channels import explain
-from ..audio.layout import groups as channel_groups
+from ..audio.channel_order import groups as channel_groups
 from ..audio.resample import resample_blocks
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory

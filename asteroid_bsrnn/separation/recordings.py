@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..audio.layout import DEFAULT as DEFAULT_LAYOUT
+from ..audio.channel_order import DEFAULT as DEFAULT_LAYOUT
 from ..audio.read import AudioReader
 from ..audio.write import check_format
 from .stem_files import StemFormat, write_stems

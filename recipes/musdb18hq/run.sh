@@ -34,6 +34,7 @@ resume_with=         # on resume: "training.patience=30 training.epochs=300 opti
 
 musdb_root=$(_absolute "$musdb_root")
 repeat=$(_absolute "$repeat")
+case "$variant" in *.yml) variant=$(_absolute "$variant") ;; esac
 case "$python_path" in */*) python_path=$(_absolute "$python_path") ;; esac
 cd "$_recipe"
 
@@ -48,7 +49,7 @@ for number in "$stage" "$stop_stage"; do
   [[ $number =~ ^[0-4]$ ]] || _fail "stages are 0 to 4, got '$number'"
 done
 if [ -z "$tag" ]; then
-  tag=$variant
+  tag=$(basename "$variant" .yml)
   [ -z "$demo" ] || tag=${tag}_demo_$demo
   [ "$protocol" = published ] || tag=${tag}_$protocol
   [ -z "$seed" ] || tag=${tag}_seed$seed

@@ -38,6 +38,7 @@ librispeech_root=$(_absolute "$librispeech_root")
 metadata_dir=$(_absolute "$metadata_dir")
 storage_dir=$(_absolute "$storage_dir")
 repeat=$(_absolute "$repeat")
+case "$variant" in *.yml) variant=$(_absolute "$variant") ;; esac
 case "$python_path" in */*) python_path=$(_absolute "$python_path") ;; esac
 cd "$_recipe"
 
@@ -51,7 +52,7 @@ case "$demo" in
   *) _fail "option --demo is true, real or false, got '$demo'" ;;
 esac
 if [ -z "$tag" ]; then
-  tag=$variant
+  tag=$(basename "$variant" .yml)
   [ "$demo" != true ] || tag=${tag}_demo
   [ "$demo" != real ] || tag=${tag}_real
   [ -z "$seed" ] || tag=${tag}_seed$seed

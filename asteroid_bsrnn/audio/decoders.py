@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..common.errors import AudioError
-from . import ffmpeg, flac, layout, mpeg, ogg, sndfile
+from . import ffmpeg, flac, channel_order as layout, mpeg, ogg, sndfile
 from .chunks import find_sound
 from .info import AudioInfo
 from .source import Source, check_joined, from_libsndfile, info_of, refuse, reordered, what_is_wrong
