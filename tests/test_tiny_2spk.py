@@ -18,7 +18,7 @@ from asteroid_bsrnn.weights import load_model, published
 from asteroid_bsrnn.weights.published import in_package
 
 NAME = "tiny-2spk"
-GAIN = 1.0  # dB, SI-SDRi of the mixture below
+GAIN = 3.0  # dB, SI-SDRi of the mixture below; 4.2 when the weights were made
 CARD = ROOT / "docs" / NAME
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from asteroid_bsrnn.weights import load_model, save_safetensors
+from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors, weights_sha256
 from asteroid_bsrnn.weights.published.in_package import FOLDER
 
 KEPT = ("conf.yml", "run.json", "history.csv", "energy.json", "final_metrics.json", "evaluation.json", "all_metrics.csv")
@@ -24,7 +24,8 @@ def main(exp_dir: str, name: str, before: str | None = None) -> None:
     conf["state_dict"] = {key: wav.half() if wav.dtype == torch.float32 else wav for key, wav in conf["state_dict"].items()}
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.safetensors"
-    save_safetensors(conf, path, {"name": name, "licence": "MIT", "data": "LibriSpeech (CC BY 4.0)"})
+    if not path.exists() or weights_sha256(read_safetensors(path)["state_dict"]) != weights_sha256(conf["state_dict"]):
+        save_safetensors(conf, path, {"name": name, "licence": "MIT", "data": "LibriSpeech (CC BY 4.0)"})
     path.chmod(0o644)
     keep(exp_dir, DOCS / name)
     if before:
