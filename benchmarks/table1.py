@@ -24,7 +24,7 @@ def run(settings):
     systems = WRAPPED if settings.quick else SYSTEMS
     rows = [row(variant, seconds, settings) for variant in systems]
     block.text(
-        f"Stereo noise of {seconds:g} s, batch 1, fp32, untrained networks of the recipe's variants; forward pass of all networks that "
+        f"Stereo noise of {seconds:g} s (whole blocks of frames where a network pads to them), batch 1, fp32, untrained networks of the recipe's variants; forward pass of all networks that "
         "the four sources need, memory kept for the gradient by the largest (in brackets with checkpointing), both per second of music."
     )
     header = ("variant", "parameters (M)", "GMAC per s", "forward (s per s)", "kept (MiB per s)")
@@ -45,20 +45,29 @@ def networks(variant, quick):
 
 def row(variant, seconds, settings):
     """One line of the table."""
-    wav = noise(seconds).to(settings.device)
     total, kept = 0.0, []
     for net, count in networks(variant, settings.quick):
-        net = net.to(settings.device)
-        total += count * Spread.of(timed(forward(net.eval(), wav), settings.repeats)).median
-        kept.append((saved(net, wav, False), saved(net, wav, True)))
+        net, wav = net.to(settings.device), noise(whole_frames(net, seconds)).to(settings.device)
+        length = wav.shape[-1] / net.sample_rate
+        total += count * Spread.of(timed(forward(net.eval(), wav), settings.repeats)).median / length
+        kept.append([saved(net, wav, checkpointing) / length / 2**20 for checkpointing in (False, True)])
     params, gmac = recipe_cost(load_conf(RECIPE, variant, demo=settings.quick), with_macs=True)
-    plain, recomputed = (max(values) / seconds / 2**20 for values in zip(*kept))
-    return variant, f"{params['total'] / 1e6:.1f}", f"{gmac['total']:.1f}", f"{total / seconds:.2f}", f"{plain:.0f} ({recomputed:.0f})"
+    plain, recomputed = map(max, zip(*kept))
+    return variant, f"{params['total'] / 1e6:.1f}", f"{gmac['total']:.1f}", f"{total:.2f}", f"{plain:.0f} ({recomputed:.0f})"
 
 
-def noise(seconds):
-    """(1, 2, samples), always the same."""
-    return 0.1 * torch.randn(1, 2, int(seconds * 44100), generator=torch.Generator().manual_seed(0))
+def whole_frames(net, seconds):
+    """Samples of at least so many seconds that a U-Net over frames need not pad."""
+    length, config = int(seconds * net.sample_rate), getattr(net, "config", None)
+    if not hasattr(config, "frame_multiple"):
+        return length
+    n_frames = config.frame_multiple * -(-(length + config.n_hop) // (config.n_hop * config.frame_multiple))
+    return config.n_hop * (n_frames - 1)
+
+
+def noise(length):
+    """(1, 2, length), always the same."""
+    return 0.1 * torch.randn(1, 2, length, generator=torch.Generator().manual_seed(0))
 
 
 def forward(net, wav):
@@ -85,7 +94,8 @@ def beside(variant, seconds, settings):
     Raises:
         RuntimeError: if their outputs differ.
     """
-    (net, _), wav = next(networks(variant, settings.quick)), noise(seconds).to(settings.device)
+    net, _ = next(networks(variant, settings.quick))
+    wav = noise(int(seconds * net.sample_rate)).to(settings.device)
     net = net.to(settings.device).eval()
     original, ours = forward(net.net, wav), forward(net, wav)
     error = float((original() - ours()).abs().max() / original().abs().max())
