@@ -351,7 +351,8 @@ def test_each_file_harmed_gives_the_same_weights_or_a_clear_refusal(runs, copy_o
             before = files(exp)
             for found in (called(exp), called(exp)):
                 if isinstance(found, str):
-                    assert str(exp) in found and "from a copy" in found, f"{name} {how}: {found}"
+                    refused = "from a copy" in found or "choose another tag or restore" in found  # a bit of a key or value
+                    assert str(exp) in found and refused, f"{name} {how}: {found}"
                     assert_still_there(before, exp)
                 else:
                     assert same_weights(found, runs[2]), f"{name} {how}"
