@@ -4,6 +4,7 @@ Importing ``asteroid_bsrnn`` imports PyTorch and Asteroid, which takes seconds. 
 need neither: the package is put in its place without running its ``__init__``, the modules of its room ``cli``
 parse the arguments, and only a command that will really run lets the package load.
 """
+
 import importlib.util
 import sys
 from argparse import Namespace

@@ -4,6 +4,7 @@ Importing it repairs what Asteroid 0.7.0 needs on today's dependencies (:mod:`as
 models with Asteroid, teaches its ``from_pretrained`` our files (:mod:`asteroid_bsrnn.weights`), and imports the plug-ins
 that users have named (:mod:`asteroid_bsrnn.common.plugins`); nothing else. ``data`` loads on first use.
 """
+
 import importlib
 
 from . import host

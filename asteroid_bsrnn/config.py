@@ -1,4 +1,5 @@
 """Configurations and the models that they describe; see :mod:`asteroid_bsrnn.recipe.configuration`."""
+
 from .recipe.configuration import build_model, experiments, load_conf, merge, parse_overrides, read_yaml, variant_names
 
 __all__ = ["build_model", "experiments", "load_conf", "merge", "parse_overrides", "read_yaml", "variant_names"]

@@ -3,6 +3,7 @@
 Which formats are read is said by the families of :mod:`asteroid_bsrnn.models`. Left out on purpose are re-implementations
 with another network behind the same name (among them amanteur's BSRNN, whose norms, masks and band tables differ).
 """
+
 from .models.bsrnn.adapter import from_reference, to_reference
 from .weights.foreign import from_foreign
 from .weights.reference_file import load_reference_checkpoint

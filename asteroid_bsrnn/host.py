@@ -4,6 +4,7 @@
 fault, does nothing on a healthy installation, is harmless when applied twice, and works after a failed
 ``import asteroid`` as well. Nothing of the host is copied here; nothing of the user's is changed.
 """
+
 import functools
 import importlib
 import importlib.abc
@@ -45,7 +46,7 @@ def torchaudio_extension():
     torchaudio is pure Python. Can go when torchaudio catches the error or Asteroid no longer imports it.
     """
     try:
-        import torchaudio  # noqa: F401
+        import torchaudio
 
         return False
     except ModuleNotFoundError:
@@ -55,7 +56,7 @@ def torchaudio_extension():
     _forget("torchaudio")
     _forget(_HOST_FAILED)
     sys.modules["torchaudio._extension"] = _stub_extension(reason)
-    import torchaudio  # noqa: F401, F811
+    import torchaudio  # noqa: F401
 
     return True
 
@@ -66,7 +67,9 @@ def _stub_extension(reason):
     def fail_if_no_align(function):
         @functools.wraps(function)
         def unavailable(*args, **kwargs):
-            raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension, which did not load: {reason}")
+            raise RuntimeError(
+                f"{function.__name__} needs torchaudio's compiled extension, which did not load: {reason}"
+            )
 
         return unavailable
 

@@ -1,4 +1,5 @@
 """``python -m benchmarks``: see the package."""
+
 import argparse
 import importlib
 import time
@@ -8,7 +9,6 @@ from typing import NamedTuple
 import torch
 
 import asteroid_bsrnn  # noqa: F401  (its repairs come before everything else)
-
 from asteroid_bsrnn.common.precision import supports
 
 from . import record

@@ -9,6 +9,7 @@ Parameters are named as in the published files, so :func:`from_fast` gives it th
 References
     [1] Luo and Yu, "Music Source Separation with Band-Split RNN", TASLP 2023.
 """
+
 import torch
 from torch import nn
 
@@ -197,7 +198,9 @@ class TextbookBSRNN(nn.Module):
         return x
 
 
-_ARGUMENTS = "n_src n_fft n_hop feature_dim n_repeats hid_ratio mask_ratio stereo tac_ratio tac_act n_attn_heads attn_dim eps"
+_ARGUMENTS = (
+    "n_src n_fft n_hop feature_dim n_repeats hid_ratio mask_ratio stereo tac_ratio tac_act n_attn_heads attn_dim eps"
+)
 
 
 def from_fast(model):

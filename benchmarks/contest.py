@@ -1,4 +1,5 @@
 """Contests: each contender in a process of its own, timed in turn, so that no one inherits the other's memory."""
+
 import multiprocessing
 import re
 import resource

@@ -1,4 +1,5 @@
 """Equality with the baseline, errors of each precision, operation counts, and where the baseline spends its time."""
+
 import time
 
 import torch
@@ -50,7 +51,9 @@ def check_equality(model_args, device="cpu", seconds=0.3):
     with torch.no_grad():
         error = deviation(fast(wav), textbook(wav))
     if not error <= TOLERANCE:
-        raise RuntimeError(f"our output differs from the baseline's by {error:.1e} of its peak; allowed are {TOLERANCE}")
+        raise RuntimeError(
+            f"our output differs from the baseline's by {error:.1e} of its peak; allowed are {TOLERANCE}"
+        )
     return error
 
 
@@ -94,14 +97,19 @@ def run(settings):
     """The block of exactness."""
     block, size = Block("Exactness and operation counts"), QUICK if settings.quick else {}
     errors = {name: check_equality({**args, **size}, settings.device) for name, args in MODELS.items()}
-    block.text("Largest difference between ours and the textbook baseline, same weights, fp32, over the largest output.")
+    block.text(
+        "Largest difference between ours and the textbook baseline, same weights, fp32, over the largest output."
+    )
     block.table(("model", "difference"), [(name, f"{error:.1e}") for name, error in errors.items()])
     block.text("Error of each precision (base model, noise), largest difference over the largest output.")
     rows = precisions(size, settings.device, seconds=0.3)
     block.table(("precision", "against", "error"), [(*row[:2], f"{row[2]:.1e}") for row in rows])
     counts = [("base", size, 600), ("SIMO", {**size, "sources": SOURCES}, 800)]
     block.text("ATen operations of a forward pass, (1, 2, 44100), evaluation mode, without gradient.")
-    table = [(name, *(count_operations(build(args, textbook)) for textbook in (False, True)), f"< {limit}") for name, args, limit in counts]
+    table = [
+        (name, *(count_operations(build(args, textbook)) for textbook in (False, True)), f"< {limit}")
+        for name, args, limit in counts
+    ]
     block.table(("model", "ours", "baseline", "wanted of ours"), table)
     if settings.device == "cpu":
         _shares(block, size, seconds=0.3 if settings.quick else 1.0)

@@ -4,6 +4,7 @@ In one process, which compares the reading, and through one worker process in ba
 reaches the training: ours through its ring of shared memory, the other through PyTorch's ``DataLoader`` as it is. Ours
 runs where freed memory is kept, as in `fit`.
 """
+
 import multiprocessing
 import tempfile
 from pathlib import Path
@@ -12,10 +13,10 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from asteroid_bsrnn.data.demo.songs import make_synth
+from asteroid_bsrnn.data.music.activity import write_segments
 from asteroid_bsrnn.data.music.layout import SOURCES
 from asteroid_bsrnn.data.music.segments_dataset import MUSDB18HQ
-from asteroid_bsrnn.data.music.activity import write_segments
-from asteroid_bsrnn.data.demo.songs import make_synth
 from asteroid_bsrnn.training.feed.ring import RingLoader
 from asteroid_bsrnn.training.feed.sampling import TolerantDataset
 
@@ -116,6 +117,8 @@ def _rows(block, settings, kind, folder, options, n_items):
         ratio = speed_up(outcomes[True], outcomes[False])
         if make is make_delivery:
             block.target(f"items per second {where}, {kind}", 3.0, ratio.median, LIMIT)
-        rates = [Spread.of([n_items / second for second in outcomes[way].seconds]).text("{:.0f}") for way in (False, True)]
+        rates = [
+            Spread.of([n_items / second for second in outcomes[way].seconds]).text("{:.0f}") for way in (False, True)
+        ]
         rows.append((kind, where, *rates, ratio.text()))
     return rows

@@ -3,6 +3,7 @@
 What the tests compare with, and what the benchmarks are measured against: everything is concatenated after
 upsampling, chunks and heads are looped over, the global layer norm is Asteroid's own.
 """
+
 from weakref import WeakKeyDictionary
 
 import torch
@@ -92,7 +93,7 @@ class NaiveForms:
 
 def self_attentive(layer, x, positions):
     """One position in the chunk after another, one head after another."""
-    attention, batch, chan = layer.attention, *x.shape[:2]
+    attention, _batch, chan = layer.attention, *x.shape[:2]
     heads, size = attention.n_heads, chan // attention.n_heads
     columns = []
     for column in x.unbind(2):

@@ -1,4 +1,5 @@
 """What is measured, kept per machine as JSON, and RESULTS.md made of it."""
+
 import platform
 import re
 import subprocess
@@ -45,7 +46,13 @@ class Block:
         """
         met = reached <= wanted if at_most else reached >= wanted
         sign = "<=" if at_most else ">="
-        entry = {"what": what, "wanted": f"{sign} {wanted:g}x", "reached": f"{reached:.2f}x", "met": met, "limit": limit}
+        entry = {
+            "what": what,
+            "wanted": f"{sign} {wanted:g}x",
+            "reached": f"{reached:.2f}x",
+            "met": met,
+            "limit": limit,
+        }
         self.targets.append(entry)
 
     def as_dict(self):
@@ -88,12 +95,20 @@ def render(machines):
         "implementation in `benchmarks/baseline.py`, with the same weights and equal outputs.",
     ]
     for entry in machines:
-        lines += ["", f"## {entry['name']}", "", "; ".join(f"{key}: {value}" for key, value in entry["facts"].items()) + "."]
+        lines += [
+            "",
+            f"## {entry['name']}",
+            "",
+            "; ".join(f"{key}: {value}" for key, value in entry["facts"].items()) + ".",
+        ]
         blocks = entry["blocks"].values()
         targets = [target for block in blocks for target in block["targets"]]
         if targets:
             lines += ["", "| Target | wanted | reached | met | what limits it |", "| --- | --- | --- | --- | --- |"]
-            lines += ["| {what} | {wanted} | {reached} | {} | {limit} |".format("yes" if t["met"] else "no", **t) for t in targets]
+            lines += [
+                "| {what} | {wanted} | {reached} | {} | {limit} |".format("yes" if t["met"] else "no", **t)
+                for t in targets
+            ]
         for block in blocks:
             lines += ["", f"### {block['title']}", ""]
             lines += [line for part in block["parts"] for line in (part, "")]
@@ -103,7 +118,11 @@ def render(machines):
 
 def _origin():
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    return {"commit": _commit(), "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "versions": versions}
+    return {
+        "commit": _commit(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "versions": versions,
+    }
 
 
 def _version(name):
@@ -119,7 +138,9 @@ def _commit():
 
     commit = git("rev-parse", "--short", "HEAD") or "unknown"
     results = [f":(exclude){name}" for name in ("RESULTS.md", "machines", "figures")]  # what a run itself changes
-    return commit + (" with changes" if git("status", "--porcelain", "--untracked-files=no", ":(top)", *results) else "")
+    return commit + (
+        " with changes" if git("status", "--porcelain", "--untracked-files=no", ":(top)", *results) else ""
+    )
 
 
 def _processor():

@@ -1,4 +1,5 @@
 """What a forward pass keeps for the backward pass."""
+
 import torch
 
 

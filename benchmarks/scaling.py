@@ -1,4 +1,5 @@
 """Time and memory against length, batch, bands and repeats: measured on a small model, plotted, slopes checked."""
+
 import math
 
 import torch
@@ -57,12 +58,16 @@ def run(settings):
     block, rows, curves = Block("Scaling"), [], {}
     for axis, (unit, values) in AXES.items():
         values = values[:2] if settings.quick else values
-        points = [measure(axis, value, settings.repeats, settings.device, 0.2 if settings.quick else 1.0) for value in values]
+        points = [
+            measure(axis, value, settings.repeats, settings.device, 0.2 if settings.quick else 1.0) for value in values
+        ]
         seconds, saved = zip(*points)
         curves[axis] = (unit, values, seconds, saved)
         for what, costs, form in (("time", seconds, "{:.2f} s"), ("saved activations", saved, "{:.3g} B")):
             exponent = slope(values, costs)
-            verdict = "linear" if LINEAR[0] <= exponent <= LINEAR[1] else "below linear" if exponent < 1 else "above linear"
+            verdict = (
+                "linear" if LINEAR[0] <= exponent <= LINEAR[1] else "below linear" if exponent < 1 else "above linear"
+            )
             ends = f"{form.format(costs[0])} -> {form.format(costs[-1])}"
             rows.append((axis, f"{values[0]} -> {values[-1]} {unit}", what, ends, f"{exponent:.2f}", verdict))
     block.text(

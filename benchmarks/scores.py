@@ -1,4 +1,5 @@
 """cSDR against museval on a signal of one minute; both take time in proportion to the length."""
+
 import time
 
 import numpy as np
@@ -30,7 +31,12 @@ def run(settings):
         raise RuntimeError(f"our cSDR differs from museval's by {error:.1e} dB")
     block = Block("cSDR")
     block.text(f"Four stereo sources of {seconds} s; museval `evaluate` ran once. Largest difference: {error:.1e} dB.")
-    row = (f"{fast.median:.3f}", f"{slow:.1f}", f"{slow / fast.median:.0f}", f"{slow / fast.most:.0f} - {slow / fast.least:.0f}")
+    row = (
+        f"{fast.median:.3f}",
+        f"{slow:.1f}",
+        f"{slow / fast.median:.0f}",
+        f"{slow / fast.most:.0f} - {slow / fast.least:.0f}",
+    )
     block.table(("ours, s", "museval, s", "times museval", "range"), [row])
     block.target("cSDR against museval", 200, slow / fast.median)
     return block

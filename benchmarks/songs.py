@@ -1,9 +1,10 @@
 """Whole songs: ours in batches of segments against the baseline one segment at a time; four stems with one STFT."""
+
 import torch
 
+from asteroid_bsrnn.models import StemSeparator
 from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.training.autocast import Precision
-from asteroid_bsrnn.models import StemSeparator
 
 from .contest import Spread, contest, speed_up
 from .record import Block

@@ -1,4 +1,5 @@
 """Speech: blocks against their naive forms, and what an epoch of each system of Table S2 takes."""
+
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
@@ -58,7 +59,9 @@ def _block_rows(block, settings):
         before, after, ratio, naive_bytes, our_bytes = compare(what, settings)
         times = [f"{1e3 * seconds.median:.1f}" for seconds in (before, after)]
         sizes = [f"{size / 2**20:.1f}" for size in (naive_bytes, our_bytes)]
-        rows.append((what, against, *times, ratio.text(), *sizes, f"{our_bytes / naive_bytes:.2f}" if naive_bytes else "-"))
+        rows.append(
+            (what, against, *times, ratio.text(), *sizes, f"{our_bytes / naive_bytes:.2f}" if naive_bytes else "-")
+        )
         if what == "A-FRCNN":
             block.target("A-FRCNN block, forward and backward", 1.5, ratio.median)
             block.target("A-FRCNN block, saved activations", 0.5, our_bytes / naive_bytes, at_most=True)

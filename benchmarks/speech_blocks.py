@@ -2,6 +2,7 @@
 
 The sizes are those of the published models for one second at 8 kHz, in batches of one and of six, the recipes'.
 """
+
 from functools import partial
 
 import torch
@@ -9,11 +10,11 @@ from asteroid.dsp.overlap_add import DualPathProcessing
 from asteroid.masknn.recurrent import DPRNNBlock
 from torch import nn
 
-from asteroid_bsrnn.models.layers.chunking import Chunks
-from asteroid_bsrnn.models.dual_path.blocks import INTER, INTRA, RecurrentPath
 from asteroid_bsrnn.models.afrcnn.frcnn import FRCNNBlock
-from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, SyncFusion
+from asteroid_bsrnn.models.dual_path.blocks import INTER, INTRA, RecurrentPath
 from asteroid_bsrnn.models.dual_path.self_attentive import SelfAttentive, sinusoidal_positions
+from asteroid_bsrnn.models.layers.chunking import Chunks
+from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, SyncFusion
 
 from .contest import Spread, in_turn
 from .naive_speech import NaiveForms, asteroid_norm, fused_norm, self_attentive

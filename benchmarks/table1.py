@@ -1,4 +1,5 @@
 """The systems of Table I: seconds per second of music, memory kept for the gradient; the Demucs networks beside their package."""
+
 from pathlib import Path
 
 import torch
@@ -30,7 +31,10 @@ def run(settings):
     header = ("variant", "parameters (M)", "GMAC per s", "forward (s per s)", "kept (MiB per s)")
     block.table(header, rows)
     block.text("Beside the original's code path, same weights, outputs compared before: only Demucs is installed here.")
-    block.table(("variant", "original (s)", "ours (s)", "times the original"), [beside(name, seconds, settings) for name in WRAPPED])
+    block.table(
+        ("variant", "original (s)", "ours (s)", "times the original"),
+        [beside(name, seconds, settings) for name in WRAPPED],
+    )
     return block
 
 
@@ -53,7 +57,13 @@ def row(variant, seconds, settings):
         kept.append([saved(net, wav, checkpointing) / length / 2**20 for checkpointing in (False, True)])
     params, gmac = recipe_cost(load_conf(RECIPE, variant, demo=settings.quick), with_macs=True)
     plain, recomputed = map(max, zip(*kept))
-    return variant, f"{params['total'] / 1e6:.1f}", f"{gmac['total']:.1f}", f"{total:.2f}", f"{plain:.0f} ({recomputed:.0f})"
+    return (
+        variant,
+        f"{params['total'] / 1e6:.1f}",
+        f"{gmac['total']:.1f}",
+        f"{total:.2f}",
+        f"{plain:.0f} ({recomputed:.0f})",
+    )
 
 
 def whole_frames(net, seconds):

@@ -1,12 +1,13 @@
 """Training step (forward, loss, backward, optimizer): time, peak memory, share of the machine's peak, profile."""
+
 import torch
 from torch.profiler import profile
 
-from asteroid_bsrnn.recipe.cost import bsrnn_macs
-from asteroid_bsrnn.training.autocast import Precision
+from asteroid_bsrnn.common.precision import supports
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import BSRNN
-from asteroid_bsrnn.common.precision import supports
+from asteroid_bsrnn.recipe.cost import bsrnn_macs
+from asteroid_bsrnn.training.autocast import Precision
 
 from .baseline import from_fast
 from .contest import Spread, contest, speed_up, timed
@@ -123,7 +124,9 @@ def run(settings):
     block.table(("model", "batch x seconds", "contender", "s", "times the baseline", "GFLOP/s", "share of peak"), rows)
     block.text("Peak memory of the steps above that of the idle process with its model, in MiB.")
     block.table(("model", "contender", "MiB", "of the baseline"), memory_rows)
-    block.text("Where the time of our steps goes (PyTorch's profiler, own time of operations; the first of each model):")
+    block.text(
+        "Where the time of our steps goes (PyTorch's profiler, own time of operations; the first of each model):"
+    )
     block.table(("model", "operation", "share", "calls"), profile_rows(settings))
     return block
 

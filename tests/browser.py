@@ -1,4 +1,5 @@
 """A headless Chromium driven over its DevTools protocol, for tests of the listening page."""
+
 import asyncio
 import json
 import shutil
@@ -74,7 +75,9 @@ class Page:
 
     async def run(self, script):
         """Value of a JavaScript expression; a promise is awaited."""
-        result = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        result = await self.send(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", script))
         return result["result"].get("value")
@@ -92,18 +95,29 @@ class Page:
         text = {"text": key} if len(key) == 1 else {}
         code = {" ": "Space"}.get(key, key)
         for kind in ("keyDown", "keyUp"):
-            await self.send("Input.dispatchKeyEvent", type=kind, key=key, code=code, modifiers=8 if shift else 0,
-                            **(text if kind == "keyDown" else {}))
+            await self.send(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code,
+                modifiers=8 if shift else 0,
+                **(text if kind == "keyDown" else {}),
+            )
 
     def requested(self):
         """Addresses of all requests since :meth:`open`."""
-        return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
+        ]
 
     def errors(self):
         """Uncaught exceptions and error lines of the console."""
         wanted = {"Runtime.exceptionThrown", "Log.entryAdded"}
-        return [event["params"] for event in self.events if event["method"] in wanted
-                and event["params"].get("entry", {}).get("level", "error") == "error"]
+        return [
+            event["params"]
+            for event in self.events
+            if event["method"] in wanted and event["params"].get("entry", {}).get("level", "error") == "error"
+        ]
 
 
 async def wait_for(condition, process):

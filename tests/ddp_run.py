@@ -1,10 +1,12 @@
 """Trains the toy in 64 bits, two models after each other; run by the tests of several processes, also as a script."""
+
 import sys
 from pathlib import Path
 
-import asteroid_bsrnn  # noqa: F401
 import torch
 from engine_toys import Draws, conf, toy, train
+
+import asteroid_bsrnn  # noqa: F401
 
 MADE = conf(epochs=1, effective_batch=8)
 

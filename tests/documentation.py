@@ -1,4 +1,5 @@
 """Blocks of the documentation, and a folder in which they can run."""
+
 import re
 import shutil
 import subprocess
@@ -12,9 +13,13 @@ import torch
 from helpers import GOLDEN, ROOT
 from music_corpus import SOURCES, write_corpus
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md")]
+)
 LANGUAGES = ("sh", "python")
-_BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^>]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 SETTINGS = "model.feature_dim=8 model.n_repeats=1 data.segment=1.0 data.sad_window=1.5 data.n_items=4 data.valid_tracks=[ValidA] " \
     "loader.num_workers=0 training.effective_batch=2 training.batch=2 training.epochs=1"  # fmt: skip
 
@@ -42,6 +47,7 @@ def blocks(page):
 def make_world(folder):
     """Songs, small models, a trained experiment, corpora and the recipes, under the names that the documentation uses."""
     from asteroid.models import ConvTasNet
+
     from asteroid_bsrnn.models import BSRNN, StemSeparator
 
     torch.manual_seed(0)
@@ -62,7 +68,9 @@ def make_world(folder):
     (folder / "my_songs" / "train" / "Song 0" / "bass.wav").unlink()
     stems = f"name: my_corpus\nstems: [{', '.join(SOURCES)}]\ncomplete: false\nsplits: {{valid: [ValidA]}}\n"
     (folder / "my_corpus.yml").write_text(stems)
-    shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("data", "exp", "logs", "__pycache__"))
+    shutil.copytree(
+        ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("data", "exp", "logs", "__pycache__")
+    )
     shutil.copytree(ROOT / "docs", folder / "docs")
     (folder / "bin").mkdir()
     for name, module in (("asteroid-bsrnn", " -m asteroid_bsrnn_cli"), ("python", "")):
@@ -76,7 +84,14 @@ def run(command, folder, **variables):
     import os
 
     path = f"{folder / 'bin'}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **variables}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        **variables,
+    }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -85,5 +100,18 @@ def run(command, folder, **variables):
 def train_base(folder):
     """``exp/base``: the music recipe from corpus to report, at its smallest."""
     recipe = folder / "recipes" / "musdb18hq"
-    run([str(recipe / "run.sh"), "--stage", "0", "--tag", "base", "--musdb_root", str(folder / "musdb18hq"), "--set", SETTINGS], folder)
+    run(
+        [
+            str(recipe / "run.sh"),
+            "--stage",
+            "0",
+            "--tag",
+            "base",
+            "--musdb_root",
+            str(folder / "musdb18hq"),
+            "--set",
+            SETTINGS,
+        ],
+        folder,
+    )
     shutil.copytree(recipe / "exp", folder / "exp")

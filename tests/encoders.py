@@ -1,4 +1,5 @@
 """Files as the encoders of the system write them, and what an independent decoder of the system makes of them."""
+
 import shutil
 import struct
 import subprocess

@@ -1,8 +1,10 @@
 """Small model, data and configuration that the tests of the engine share."""
+
 import numpy as np
 import torch
-from asteroid_bsrnn.models.base import SeparationModel
 from torch import nn
+
+from asteroid_bsrnn.models.base import SeparationModel
 
 
 class Toy(SeparationModel):

@@ -1,4 +1,5 @@
 """Made-up checkpoints as other people's tools write them, with stand-ins for their classes."""
+
 import argparse
 import collections
 import contextlib
@@ -16,7 +17,11 @@ import torch
 @contextlib.contextmanager
 def modules_for(*classes):
     """Let pickle find ``classes`` where they claim to be from; afterwards nobody does."""
-    names = {".".join(parts[: n + 1]) for parts in (kind.__module__.split(".") for kind in classes) for n in range(len(parts))}
+    names = {
+        ".".join(parts[: n + 1])
+        for parts in (kind.__module__.split(".") for kind in classes)
+        for n in range(len(parts))
+    }
     before = {name: sys.modules[name] for name in names if name in sys.modules}
     sys.modules.update({name: types.ModuleType(name) for name in names})
     for kind in classes:
@@ -50,7 +55,9 @@ CLASSES += (AttributeDict, Stage, Opaque)
 
 def omega(value, key=None, parent=None):
     """``value`` as OmegaConf 2 keeps it: a tree whose nodes know their parents and, as metadata, their types."""
-    kind = {dict: DictConfig, list: ListConfig}.get(type(value), PathNode if isinstance(value, pathlib.PurePath) else AnyNode)
+    kind = {dict: DictConfig, list: ListConfig}.get(
+        type(value), PathNode if isinstance(value, pathlib.PurePath) else AnyNode
+    )
     node = kind()
     about = ContainerMetadata() if kind in (DictConfig, ListConfig) else Metadata()
     about.__dict__.update(ref_type=typing.Any, object_type=type(value), optional=True, key=key, flags={"struct": True})
@@ -67,7 +74,10 @@ def omega(value, key=None, parent=None):
 
 def hydra(settings):
     """The model's part of a whole Hydra configuration, which it is the child of."""
-    root = {"hydra": {"run": {"dir": pathlib.PurePosixPath("exp/1")}, "overrides": ["a=1", 2, 2.5, None]}, "model": settings}
+    root = {
+        "hydra": {"run": {"dir": pathlib.PurePosixPath("exp/1")}, "overrides": ["a=1", 2, 2.5, None]},
+        "model": settings,
+    }
     return omega(root)._content["model"]
 
 
@@ -96,7 +106,12 @@ def _namespace(content, settings):
 
 def _odd_things(content, settings):
     """Values that people put into ``save_hyperparameters``."""
-    extra = {"root": pathlib.PurePosixPath("/data/x"), "when": datetime.datetime(2024, 2, 3), "kept": {1, 2}, "o": Opaque()}
+    extra = {
+        "root": pathlib.PurePosixPath("/data/x"),
+        "when": datetime.datetime(2024, 2, 3),
+        "kept": {1, 2},
+        "o": Opaque(),
+    }
     extra |= {"frozen": frozenset([3]), "counts": collections.Counter("aab"), "queue": collections.deque([1, 2])}
     extra |= {"grid": np.arange(4.0).reshape(2, 2), "names": np.array(["a", "b"], dtype=object), "raw": bytearray(b"x")}
     numbers = {key: np.int64(value) if type(value) is int else value for key, value in settings.items()}

@@ -1,4 +1,5 @@
 """The golden instances of the strongest speech separators, with their authors' names and arguments."""
+
 import json
 from functools import lru_cache
 

@@ -1,4 +1,5 @@
 """Small things that several tests share."""
+
 import os
 from pathlib import Path
 

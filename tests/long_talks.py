@@ -1,4 +1,5 @@
 """Long recordings of two people with pauses, and a separator that swaps them at will: what speaker tracking is measured on."""
+
 from pathlib import Path
 
 import numpy as np

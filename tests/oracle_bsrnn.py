@@ -2,6 +2,7 @@
 
 It is the yardstick for the fast implementation and shares no code with it. Shapes are channels-first.
 """
+
 import torch
 from torch import nn
 
@@ -37,7 +38,8 @@ class DilatedNet(nn.Module):
         def layer(n_in, n_out, dilation, eps):
             pad = dilation * (kernel - 1)
             return nn.Sequential(
-                nn.GroupNorm(1, n_in, eps), nn.Conv1d(n_in, n_out, kernel, dilation=dilation),
+                nn.GroupNorm(1, n_in, eps),
+                nn.Conv1d(n_in, n_out, kernel, dilation=dilation),
                 nn.ConstantPad1d((pad // 2, pad - pad // 2), 0.0),
             )
 
@@ -123,7 +125,11 @@ class Masker(nn.Module):
         self.context = context
         self.mask = nn.ModuleList(
             nn.Sequential(
-                nn.GroupNorm(1, n, eps), nn.Conv1d(n, hid, 1), nn.Tanh(), nn.Conv1d(hid, hid, 1), nn.Tanh(),
+                nn.GroupNorm(1, n, eps),
+                nn.Conv1d(n, hid, 1),
+                nn.Tanh(),
+                nn.Conv1d(hid, hid, 1),
+                nn.Tanh(),
                 nn.Conv1d(hid, 4 * w * chan, 1),
             )
             for w in widths
@@ -147,10 +153,34 @@ class Masker(nn.Module):
 class OracleBSRNN(nn.Module):
     """Same constructor arguments as the fast model, except ``widths`` in the place of the bands."""
 
-    def __init__(self, widths, sources=("vocals",), in_channels=2, n_fft=2048, n_hop=512, feature_dim=64, n_repeats=8,
-                 hid_ratio=2, time_layer="lstm", band_layer="lstm", bidirectional=True, mask_ratio=4, mask_context=0,
-                 residual_source=False, n_heads=1, n_attn_heads=0, attn_dim=16, stereo=None, tac_ratio=3,
-                 tac_act="prelu", group_num=1, n_dilated=3, dilated_kernel=3, dilated_ratio=1, eps=1e-7):
+    def __init__(
+        self,
+        widths,
+        sources=("vocals",),
+        in_channels=2,
+        n_fft=2048,
+        n_hop=512,
+        feature_dim=64,
+        n_repeats=8,
+        hid_ratio=2,
+        time_layer="lstm",
+        band_layer="lstm",
+        bidirectional=True,
+        mask_ratio=4,
+        mask_context=0,
+        residual_source=False,
+        n_heads=1,
+        n_attn_heads=0,
+        attn_dim=16,
+        stereo=None,
+        tac_ratio=3,
+        tac_act="prelu",
+        group_num=1,
+        n_dilated=3,
+        dilated_kernel=3,
+        dilated_ratio=1,
+        eps=1e-7,
+    ):
         super().__init__()
         self.widths, self.n_fft, self.n_hop, self.n_heads, self.stereo = widths, n_fft, n_hop, n_heads, stereo
         self.residual = residual_source and len(sources) > 1
@@ -159,8 +189,10 @@ class OracleBSRNN(nn.Module):
             nn.Sequential(nn.GroupNorm(1, 2 * w * chan, eps), nn.Conv1d(2 * w * chan, feature_dim, 1)) for w in widths
         )
         n = feature_dim // n_heads
-        pairs = [value if isinstance(value, (list, tuple)) else (value, value)
-                 for value in (n_dilated, dilated_kernel, dilated_ratio)]
+        pairs = [
+            value if isinstance(value, (list, tuple)) else (value, value)
+            for value in (n_dilated, dilated_kernel, dilated_ratio)
+        ]
         self.separator = nn.ModuleList()
         for _ in range(n_repeats):
             block = nn.Module()
@@ -174,8 +206,10 @@ class OracleBSRNN(nn.Module):
             if n_attn_heads:
                 block.attn_block = Attention(feature_dim, len(widths), n_attn_heads, attn_dim, eps)
             self.separator.append(block)
-        masks = [Masker(widths, feature_dim, mask_ratio, chan, mask_context, eps)
-                 for _ in range(len(sources) - self.residual)]
+        masks = [
+            Masker(widths, feature_dim, mask_ratio, chan, mask_context, eps)
+            for _ in range(len(sources) - self.residual)
+        ]
         self.singular = time_layer in ("dilated", "none") and band_layer in ("dilated", "none") and len(masks) == 1
         if self.singular:
             self.masker = masks[0]

@@ -1,6 +1,7 @@
 """Small RoFormers with random weights, ours and the fork's."""
 
 import torch
+
 from asteroid_bsrnn.models import BSRoFormer, MelBandRoFormer
 from asteroid_bsrnn.models.roformer import FAMILY
 

@@ -1,4 +1,5 @@
 """Models whose right answer is known, for tests of separation, and songs to separate."""
+
 import numpy as np
 import soundfile
 import torch
@@ -87,5 +88,13 @@ def snr(reference, estimate):
 def tiny_net():
     """A model of the host's."""
     torch.manual_seed(0)
-    sizes = {"n_filters": 8, "kernel_size": 4, "n_repeats": 1, "n_blocks": 1, "bn_chan": 4, "hid_chan": 4, "skip_chan": 4}
+    sizes = {
+        "n_filters": 8,
+        "kernel_size": 4,
+        "n_repeats": 1,
+        "n_blocks": 1,
+        "bn_chan": 4,
+        "hid_chan": 4,
+        "skip_chan": 4,
+    }
     return get("ConvTasNet")(n_src=2, **sizes).eval()

@@ -3,6 +3,7 @@
 References
     Robinson, "SHORTEN: Simple lossless and near-lossless waveform compression", technical report, Cambridge 1994.
 """
+
 import numpy as np
 
 DIFF0, DIFF1, QUIT, BLOCKSIZE = 0, 1, 4, 5

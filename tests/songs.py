@@ -1,4 +1,5 @@
 """Songs of noise, a separation of them, and both on disk: what the tests of evaluation share."""
+
 import csv
 
 import soundfile as sf
@@ -36,7 +37,13 @@ def leaky(songs, leak=0.3):
 
 
 def evaluate(songs, folder, separate=None, **changes):
-    options = {"sources": SOURCES, "sample_rate": RATE, "inference": {"scheme": "whole"}, "corpus": "noise", "model_id": "m1"}
+    options = {
+        "sources": SOURCES,
+        "sample_rate": RATE,
+        "inference": {"scheme": "whole"},
+        "corpus": "noise",
+        "model_id": "m1",
+    }
     options |= {"progress": False, "n_examples": 1, **changes}
     return evaluate_music(separate or leaky(songs), songs, folder, **options)
 

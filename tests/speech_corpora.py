@@ -1,4 +1,5 @@
 """Small corpora in LibriSpeech's and WSJ0's layouts, made of tones, for the tests of the generators."""
+
 import csv
 from pathlib import Path
 
@@ -36,10 +37,19 @@ def librispeech(root, subsets=("train-clean-100", "dev-clean", "test-clean"), n_
             name = "_".join(Path(path).stem for path in chosen)
             pairs = [value for place, path in enumerate(chosen) for value in (path, 0.5 + 0.31 * place + 0.1 * mixture)]
             rows.append([name, *pairs, f"tt/noise{mixture}.wav", 0.7])
-            infos.append([name, *(value for place, path in enumerate(chosen) for value in (path.split("/")[1], "MF"[place % 2]))])
+            infos.append(
+                [name, *(value for place, path in enumerate(chosen) for value in (path.split("/")[1], "MF"[place % 2]))]
+            )
             if noise:
-                write(root / "noise" / "tt" / f"noise{mixture}.wav", np.stack([tone(90 + mixture, 0.4 + mixture)] * 2, 1))
-        columns = ["mixture_ID", *(f"source_{i + 1}_{what}" for i in range(n_src) for what in ("path", "gain")), "noise_path", "noise_gain"]
+                write(
+                    root / "noise" / "tt" / f"noise{mixture}.wav", np.stack([tone(90 + mixture, 0.4 + mixture)] * 2, 1)
+                )
+        columns = [
+            "mixture_ID",
+            *(f"source_{i + 1}_{what}" for i in range(n_src) for what in ("path", "gain")),
+            "noise_path",
+            "noise_gain",
+        ]
         write_csv(root / "metadata" / f"libri{n_src}mix_{subset}.csv", columns, rows)
         people = ["mixture_ID", *(f"speaker_{i + 1}_{what}" for i in range(n_src) for what in ("ID", "sex"))]
         write_csv(root / "metadata" / f"libri{n_src}mix_{subset}_info.csv", people, infos)

@@ -1,4 +1,5 @@
 """Small speech models and mixtures that the tests of the speech half share."""
+
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
@@ -20,7 +21,10 @@ WAVEFORM = {
     "sandglasset": ("Sandglasset", _GLASS),
     "sandglasset_dwconv": ("Sandglasset", {**_GLASS, "resampling": "dwconv", "legacy_residual": True}),
     "a_sandglasset": ("ASandglasset", {**_GLASS, "n_blocks": 2}),
-    "sepreformer": ("SepReformer", {"n_filters": 16, "bn_chan": 8, "n_stages": 2, "n_heads": 2, "max_rel": 50, "local_kernel": 9}),
+    "sepreformer": (
+        "SepReformer",
+        {"n_filters": 16, "bn_chan": 8, "n_stages": 2, "n_heads": 2, "max_rel": 50, "local_kernel": 9},
+    ),
     "locoformer": ("TFLocoformer", {**_LOCO, "ffn_hidden": [12, 12]}),
 }
 SPECTRAL = {

@@ -1,4 +1,5 @@
 """What must hold for every network of Table I: equality with golden instances, the contract of a music model."""
+
 import copy
 import json
 from functools import partial

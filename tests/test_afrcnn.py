@@ -1,11 +1,12 @@
 """A-FRCNN and S-FRCNN: published sizes, the block against the obvious one, iterations, checkpointing, overfit."""
+
 import pytest
 import torch
 from speech_helpers import assert_same_function, mean_si_sdr, n_params, overfit_gain, small_model, voices
 
+from asteroid_bsrnn.models import AFRCNN, SFRCNN
 from asteroid_bsrnn.models.afrcnn.frcnn import FRCNNBlock
 from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, NeighbourFusion, SyncFusion
-from asteroid_bsrnn.models import AFRCNN, SFRCNN
 from benchmarks.naive_speech import NaiveForms
 
 naive = NaiveForms()

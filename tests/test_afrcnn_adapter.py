@@ -1,4 +1,5 @@
 """The A-FRCNN authors' own weights give their own outputs; Asteroid's published models are listed."""
+
 import json
 
 import numpy as np

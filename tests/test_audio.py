@@ -1,4 +1,5 @@
 """Audio files in and out: what is read is what is there, and what is broken is named."""
+
 import os
 import shutil
 import subprocess

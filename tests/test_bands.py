@@ -1,5 +1,7 @@
 """Band tables: the published widths, every bin exactly once."""
+
 import pytest
+
 from asteroid_bsrnn.models.bsrnn.bands import (
     SCHEMES,
     band_widths,
@@ -45,6 +47,11 @@ def test_widths_become_a_table_and_back(sample_rate):
 
 def test_choice_of_the_scheme():
     assert choose_scheme(("bass",)) == SCHEMES["bass"] != SCHEMES["vocals"] == choose_scheme(("other",))
-    assert choose_scheme(("piano",)) == choose_scheme(("vocals", "bass")) == choose_scheme(("drums",), "joint") == SCHEMES["joint"]
+    assert (
+        choose_scheme(("piano",))
+        == choose_scheme(("vocals", "bass"))
+        == choose_scheme(("drums",), "joint")
+        == SCHEMES["joint"]
+    )
     assert choose_scheme(("other",), "vocals") == choose_scheme(("piano",), "vocals") == SCHEMES["vocals"]
     assert choose_scheme(("vocals", "bass"), [[2, 100.5]]) == ((2, 100.5),)

@@ -1,9 +1,11 @@
 """Benchmarks: the baseline is the same function and no straw man, contests are fair, results are kept per machine."""
+
 import json
 
 import pytest
 import torch
 
+from asteroid_bsrnn.common.precision import supports
 from benchmarks import record, scaling
 from benchmarks.__main__ import Settings, main
 from benchmarks.baseline import from_fast
@@ -11,7 +13,6 @@ from benchmarks.contest import Outcome, Spread, contest, speed_up
 from benchmarks.exactness import check_equality, count_operations, lstm_share
 from benchmarks.saved import saved_bytes
 from benchmarks.speech_blocks import BLOCKS
-from asteroid_bsrnn.common.precision import supports
 from benchmarks.training import SOURCES, _contenders, build, make_step, measure_peaks
 
 SMALL = dict(feature_dim=8, n_repeats=2)

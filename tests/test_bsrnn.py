@@ -1,4 +1,5 @@
 """BSRNN as its users meet it: shapes, lengths, channels, levels, gradients, files, and its cost in operations."""
+
 import copy
 
 import pytest
@@ -167,7 +168,9 @@ class OperationCount(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("limit, arguments", [(600, {}), (800, dict(sources=SIMO)), (600, dict(stereo="naive", sources=("drums",)))])
+@pytest.mark.parametrize(
+    "limit, arguments", [(600, {}), (800, dict(sources=SIMO)), (600, dict(stereo="naive", sources=("drums",)))]
+)
 def test_number_of_operations(limit, arguments):
     """It does not depend on the length of the input."""
     model = BSRNN(**arguments).eval()
@@ -214,7 +217,9 @@ def test_no_layer_by_none():
     assert model.band_layer == "none" and not list(model.blocks[0].band_net.parameters())
 
 
-@pytest.mark.parametrize("wav", [torch.zeros(2, 0), torch.zeros(1, 1, 2, 9), torch.zeros(2, 9, dtype=torch.int16), torch.tensor(1.0)])
+@pytest.mark.parametrize(
+    "wav", [torch.zeros(2, 0), torch.zeros(1, 1, 2, 9), torch.zeros(2, 9, dtype=torch.int16), torch.tensor(1.0)]
+)
 def test_bad_waveforms_are_refused(wav):
     with pytest.raises(ValueError, match="waveform"):
         tiny()(wav)

@@ -1,4 +1,5 @@
 """The fast BSRNN equals a textbook one, in outputs and gradients, for every kind of argument."""
+
 import copy
 
 import pytest
@@ -6,8 +7,8 @@ import torch
 from oracle_bsrnn import OracleBSRNN
 
 from asteroid_bsrnn.convert import from_reference, to_reference
-from asteroid_bsrnn.models.bsrnn.reference_names import reference_views
 from asteroid_bsrnn.models import BSRNN
+from asteroid_bsrnn.models.bsrnn.reference_names import reference_views
 
 SIMO = ("vocals", "bass", "drums", "other")
 SMALL = dict(feature_dim=8, n_repeats=2, n_fft=512, n_hop=128, bands=[[4, 300], [3, 900], [2, 2500]])
@@ -22,7 +23,9 @@ CASES = {
     "time_only": dict(band_layer="none"),
     "band_only": dict(time_layer="none", n_heads=2),
     "dilated": dict(time_layer="dilated", band_layer="dilated"),
-    "dilated_pairs": dict(time_layer="dilated", band_layer="dilated", n_dilated=[4, 1], dilated_kernel=[5, 3], dilated_ratio=[2, 1]),
+    "dilated_pairs": dict(
+        time_layer="dilated", band_layer="dilated", n_dilated=[4, 1], dilated_kernel=[5, 3], dilated_ratio=[2, 1]
+    ),
     "dilated_none": dict(time_layer="dilated", band_layer="none", n_dilated=0, n_attn_heads=2, attn_dim=3),
     "dilated_lstm": dict(time_layer="dilated", n_dilated=2, dilated_kernel=4),
     "dilated_sources": dict(time_layer="dilated", band_layer="dilated", sources=SIMO[:2], n_dilated=2),

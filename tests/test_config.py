@@ -1,6 +1,10 @@
 """Configurations: layers, order, types, and one clear sentence for everything that cannot be meant."""
+
 import pytest
+
 from asteroid_bsrnn import models
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.models.base import SeparationModel
 from asteroid_bsrnn.recipe.configuration import (
     build_model,
     experiments,
@@ -9,8 +13,6 @@ from asteroid_bsrnn.recipe.configuration import (
     read_yaml,
     variant_names,
 )
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models.base import SeparationModel
 
 BASE = """
 task: {sources: [vocals, bass], simo: false}
@@ -108,7 +110,8 @@ def test_unknown_variant_protocol_recipe_and_source(recipe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, reason", [("a: 1", "sections"), ("[1]", "sections"), ("a: {b: 1, b: 2}", "twice"), ("a: {", "no readable YAML")]
+    "text, reason",
+    [("a: 1", "sections"), ("[1]", "sections"), ("a: {b: 1, b: 2}", "twice"), ("a: {", "no readable YAML")],
 )
 def test_files_that_are_no_configuration(tmp_path, text, reason):
     path = tmp_path / "conf.yml"
@@ -119,7 +122,9 @@ def test_files_that_are_no_configuration(tmp_path, text, reason):
 
 
 def test_numbers_as_people_write_them():
-    read = parse_overrides(["a.a=1e-7", "a.b=1.", "a.c=-3", "a.d=.5e3", "a.e=1_000", "a.f=e5", "a.g=1.2.3", "a.h=[a, 1e3]"])
+    read = parse_overrides(
+        ["a.a=1e-7", "a.b=1.", "a.c=-3", "a.d=.5e3", "a.e=1_000", "a.f=e5", "a.g=1.2.3", "a.h=[a, 1e3]"]
+    )
     values = list(read["a"].values())
     assert values == [1e-7, 1.0, -3, 500.0, 1000, "e5", "1.2.3", ["a", 1000.0]]
     assert [type(value) for value in values[:5]] == [float, float, int, float, int]

@@ -1,4 +1,5 @@
 """Conversion of published checkpoints: every key accounted for, nothing executed, nothing random."""
+
 import os
 import pickle
 import warnings
@@ -10,13 +11,23 @@ import torch
 from asteroid.models import BaseModel
 from helpers import SHARED
 
-from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models import BSRNN, StemSeparator
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
+from asteroid_bsrnn.models import BSRNN, StemSeparator
 
 SIMO = ("vocals", "bass", "drums", "other")
-CONF = dict(n_hop=512, feature_dim=4, num_repeat=1, fac_sep=2, time_layer="lstm", band_layer="lstm", fac_mask=2, n_heads=1, stereo=None)
+CONF = dict(
+    n_hop=512,
+    feature_dim=4,
+    num_repeat=1,
+    fac_sep=2,
+    time_layer="lstm",
+    band_layer="lstm",
+    fac_mask=2,
+    n_heads=1,
+    stereo=None,
+)
 
 
 def model_of(source="vocals", **arguments):
@@ -39,15 +50,25 @@ def weights():
 @pytest.mark.parametrize("change", ["delete", "longer", "shorter", "scalar", "not a number", "integer"])
 @pytest.mark.parametrize(
     "key",
-    ["BN.7.0.bias", "BN.0.1.weight", "separator.0.time_net.proj.weight", "separator.0.band_net.main_layer.weight_hh_l0",
-     "separator.0.time_net.main_layer.bias_ih_l0_reverse", "maskers.0.mask.0.1.weight", "maskers.0.mask.40.5.bias"],
+    [
+        "BN.7.0.bias",
+        "BN.0.1.weight",
+        "separator.0.time_net.proj.weight",
+        "separator.0.band_net.main_layer.weight_hh_l0",
+        "separator.0.time_net.main_layer.bias_ih_l0_reverse",
+        "maskers.0.mask.0.1.weight",
+        "maskers.0.mask.40.5.bias",
+    ],
 )
 @pytest.mark.parametrize("configuration", [None, CONF])
 def test_a_broken_key_is_named(weights, key, change, configuration):
     value = weights.pop(key)
     broken = {
-        "longer": torch.cat([value, value[:1]]), "shorter": value[:-1], "scalar": torch.zeros(()),
-        "not a number": value * float("nan"), "integer": value.long(),
+        "longer": torch.cat([value, value[:1]]),
+        "shorter": value[:-1],
+        "scalar": torch.zeros(()),
+        "not a number": value * float("nan"),
+        "integer": value.long(),
     }
     if change != "delete":
         weights[key] = broken[change]
@@ -55,7 +76,9 @@ def test_a_broken_key_is_named(weights, key, change, configuration):
         from_reference(weights, configuration)
 
 
-@pytest.mark.parametrize("key", ["extra", "BN.41.0.weight", "separator.1.time_net.norm.weight", "separator.0.tac_module.average.1.weight"])
+@pytest.mark.parametrize(
+    "key", ["extra", "BN.41.0.weight", "separator.1.time_net.norm.weight", "separator.0.tac_module.average.1.weight"]
+)
 def test_a_key_left_over_is_an_error(weights, key):
     weights[key] = torch.zeros(4)
     with pytest.raises(ValueError, match=key.rsplit(".", 3)[0]):
@@ -64,9 +87,23 @@ def test_a_key_left_over_is_an_error(weights, key):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("n_fft", 4096), ("feature_dim", 8), ("num_repeat", 2), ("fac_sep", 4), ("time_layer", "gru"), ("band_layer", None),
-     ("bidirectional", False), ("fac_mask", 4), ("n_heads", 2), ("n_att_head", 1), ("stereo", "tac"), ("stereo", "naive"),
-     ("targets", ["bass"]), ("target", "drums"), ("targets", ["vocals", "bass"])],
+    [
+        ("n_fft", 4096),
+        ("feature_dim", 8),
+        ("num_repeat", 2),
+        ("fac_sep", 4),
+        ("time_layer", "gru"),
+        ("band_layer", None),
+        ("bidirectional", False),
+        ("fac_mask", 4),
+        ("n_heads", 2),
+        ("n_att_head", 1),
+        ("stereo", "tac"),
+        ("stereo", "naive"),
+        ("targets", ["bass"]),
+        ("target", "drums"),
+        ("targets", ["vocals", "bass"]),
+    ],
 )
 def test_configuration_that_contradicts_the_weights(weights, name, value):
     with pytest.raises(ValueError):
@@ -76,8 +113,11 @@ def test_configuration_that_contradicts_the_weights(weights, name, value):
 @pytest.mark.parametrize(
     "settings, named",
     [
-        ({"joint_bandsplit": True}, "joint_bandsplit"), ({"time_layer": {"ks": 3}}, "time_layer .* lacks n_dil_conv, hs_fac"),
-        ([1], "hyper_parameters"), ({"targets": 3}, "sources"), ({"n_hop": "512"}, "n_hop"),
+        ({"joint_bandsplit": True}, "joint_bandsplit"),
+        ({"time_layer": {"ks": 3}}, "time_layer .* lacks n_dil_conv, hs_fac"),
+        ([1], "hyper_parameters"),
+        ({"targets": 3}, "sources"),
+        ({"n_hop": "512"}, "n_hop"),
     ],
 )
 def test_unusable_configuration_is_named(weights, settings, named):
@@ -85,7 +125,14 @@ def test_unusable_configuration_is_named(weights, settings, named):
         from_reference(weights, settings)
 
 
-@pytest.mark.parametrize("change, named", [({"BN.0.0.bias": "text"}, "BN.0.0.bias holds str"), ({"state_dict": {}}, "state_dict holds dict"), ({3: torch.zeros(1)}, "names of weights")])
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"BN.0.0.bias": "text"}, "BN.0.0.bias holds str"),
+        ({"state_dict": {}}, "state_dict holds dict"),
+        ({3: torch.zeros(1)}, "names of weights"),
+    ],
+)
 def test_what_is_no_weight_is_named(weights, change, named):
     with pytest.raises(ValueError, match=named):
         from_reference({**weights, **change}, CONF)
@@ -95,7 +142,12 @@ def test_what_is_no_weight_is_named(weights, change, named):
 
 def test_numpy_everywhere(weights):
     arrays = {key: value.numpy() for key, value in weights.items()}
-    settings = {"n_hop": np.int64(256), "bidirectional": np.bool_(True), "eps": np.float64(1e-7), "targets": np.array(["other"])}
+    settings = {
+        "n_hop": np.int64(256),
+        "bidirectional": np.bool_(True),
+        "eps": np.float64(1e-7),
+        "targets": np.array(["other"]),
+    }
     model = from_reference(arrays, settings)
     assert model.get_model_args()["n_hop"] == 256 and type(model.n_hop) is int and model.sources == ("other",)
     assert all(torch.equal(value, weights[key]) for key, value in to_reference(model).items())
@@ -128,7 +180,10 @@ def test_slopes_of_one_block_must_be_equal():
         from_reference(weights, {**CONF, "stereo": "tac"})
 
 
-@pytest.mark.parametrize("source, name", [("vocals", "vocals"), ("other", "vocals"), ("bass", "bass"), ("drums", "drums"), ("piano", "target")])
+@pytest.mark.parametrize(
+    "source, name",
+    [("vocals", "vocals"), ("other", "vocals"), ("bass", "bass"), ("drums", "drums"), ("piano", "target")],
+)
 def test_name_of_the_source_from_the_bands(source, name):
     assert from_reference(to_reference(model_of(source)), {"n_hop": 512}).sources == (name,)
 
@@ -156,7 +211,10 @@ def test_command_joins_single_source_files(tmp_path, capsys):
 
 
 def test_command_writes_safetensors(tmp_path):
-    file, out = checkpoint(tmp_path / "bass.ckpt", model_of("bass"), targets=["bass"]), str(tmp_path / "bass.safetensors")
+    file, out = (
+        checkpoint(tmp_path / "bass.ckpt", model_of("bass"), targets=["bass"]),
+        str(tmp_path / "bass.safetensors"),
+    )
     assert main(["convert", file, out]) == 0
     model, wav = BaseModel.from_pretrained(out), torch.randn(1, 2, 4000)
     with torch.no_grad():
@@ -210,7 +268,16 @@ def test_code_archives_are_refused(tmp_path):
         load_reference_checkpoint(tmp_path / "code.ckpt")
 
 
-@pytest.mark.parametrize("kind, message", [("cut", "truncated"), ("text", "is no weights file"), ("empty", "is empty, not a model"), ("hole", "truncated"), ("foreign", "BN.0.1.weight")])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("cut", "truncated"),
+        ("text", "is no weights file"),
+        ("empty", "is empty, not a model"),
+        ("hole", "truncated"),
+        ("foreign", "BN.0.1.weight"),
+    ],
+)
 def test_unusable_files(tmp_path, kind, message, capsys):
     path = tmp_path / "file.ckpt"
     checkpoint(path, model_of())

@@ -1,18 +1,19 @@
 """Corpora as values: any stems, the mixture is the sum of all, MoisesDB's layout, a corpus file is all one needs."""
+
 import json
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers import ROOT
+from music_corpus import SOURCES, write_corpus
 
 from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.config import load_conf
 from asteroid_bsrnn.data import MUSDB18HQ, MUSDB18HQTracks, music_data
 from asteroid_bsrnn.data.corpus import Corpus, get_corpus, read_corpus
 from asteroid_bsrnn.data.music.layout import check_corpus
-from helpers import ROOT
-from music_corpus import SOURCES, write_corpus
 
 SIX = (*SOURCES, "guitar", "piano")
 PLAIN = {"segment": 0.1, "n_items": 8, "augmentations": [], "peak_normalise": False}
@@ -46,7 +47,9 @@ def test_the_mixture_is_the_sum_of_all_stems(six):
 def test_an_unknown_stem_is_neither_dropped_nor_guessed(six):
     root, _ = six
     for use in (lambda: check_corpus(root, valid_tracks=["Valid A"]), lambda: MUSDB18HQ(root, **PLAIN)):
-        with pytest.raises(AudioError, match="guitar.wav: is no stem of the corpus musdb18hq, which has vocals, bass, drums"):
+        with pytest.raises(
+            AudioError, match="guitar.wav: is no stem of the corpus musdb18hq, which has vocals, bass, drums"
+        ):
             use()
 
 
@@ -78,7 +81,9 @@ def moises_track(folder, stems, frames=9000):
 def moises(tmp_path):
     root = tmp_path / "moisesdb"
     for index in range(30):
-        moises_track(root / f"song-{index:02}", {"vocals": 2, "drums": 1, **({"piano": 1} if index % 2 else {})}, 9000 + index)
+        moises_track(
+            root / f"song-{index:02}", {"vocals": 2, "drums": 1, **({"piano": 1} if index % 2 else {})}, 9000 + index
+        )
     return root
 
 
@@ -108,7 +113,9 @@ def test_moisesdb_trains_from_a_corpus_file_alone(moises):
     data.prepare()
     with pytest.raises(UserError, match="bass is active in no window"):
         data.index()
-    data = music_data(load_conf(ROOT / "recipes" / "musdb18hq", overrides={**settings, "data": {**settings["data"], "sad": None}}))
+    data = music_data(
+        load_conf(ROOT / "recipes" / "musdb18hq", overrides={**settings, "data": {**settings["data"], "sad": None}})
+    )
     mixture, sources = data.train_set(("vocals", "drums"))[0]
     assert mixture.shape == (2, 2205) and sources.shape == (2, 2, 2205) and mixture.isfinite().all()
 

@@ -1,4 +1,5 @@
 """Parameters and operations: the published numbers, from the closed form and from the modules."""
+
 import json
 
 import pytest
@@ -6,9 +7,9 @@ import torch
 from helpers import ROOT
 
 from asteroid_bsrnn import models
-from asteroid_bsrnn.recipe.cost import bsrnn_macs, bsrnn_params, count_macs, count_params, recipe_cost
-from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.models import BSRNN
+from asteroid_bsrnn.recipe.cost import bsrnn_macs, bsrnn_params, count_macs, count_params, recipe_cost
 
 SOURCES = ("vocals", "bass", "drums", "other")
 LARGE = dict(feature_dim=128, n_repeats=12)
@@ -43,14 +44,35 @@ ROWS = {
     "heads_r4": (dict(n_heads=2, n_repeats=4), (5011528,)),
     "bscnn_small": (dict(DILATED, feature_dim=32, n_repeats=4, bands="joint"), (2139304,)),
     "bscnn_time_only": (
-        dict(time_layer="dilated", band_layer="none", feature_dim=32, n_repeats=4, n_dilated=4, dilated_ratio=2, bands="joint"),
+        dict(
+            time_layer="dilated",
+            band_layer="none",
+            feature_dim=32,
+            n_repeats=4,
+            n_dilated=4,
+            dilated_ratio=2,
+            bands="joint",
+        ),
         (2608936,),
     ),
 }
-SUMS = {"base": 32329056, "stft_4096": 37080416, "stft_6144": 41831776, "mask_ratio_2": 20610656, "mask_ratio_1": 16803552}
+SUMS = {
+    "base": 32329056,
+    "stft_4096": 37080416,
+    "stft_6144": 41831776,
+    "mask_ratio_2": 20610656,
+    "mask_ratio_1": 16803552,
+}
 SUMS.update(large=146655904, naive=37085056, naive_mask_ratio_8=81137024, tac_tanh=34702688, tac_prelu=34702720)
 SUMS.update(bscnn=29711712, bscnn_joint=34751776, attention_1x8=33013472, attention_2x16=33241664, heads=22033760)
-SUMS.update(optimized_no_tac=149920240, optimized=164119072, joint_bands=37369120, gru=29150560, conv=22777184, heads_r4=20293984)
+SUMS.update(
+    optimized_no_tac=149920240,
+    optimized=164119072,
+    joint_bands=37369120,
+    gru=29150560,
+    conv=22777184,
+    heads_r4=20293984,
+)
 SIMO = {
     "simo": ({}, 26621140),
     "simo_subtract": (dict(residual_source=True), 20861520),

@@ -1,4 +1,5 @@
 """cSDR is museval's SDR on every frame, silent rules included, without its filters."""
+
 import warnings
 
 import numpy as np
@@ -59,8 +60,15 @@ def untouched(rng, est, ref):
     pass
 
 
-CASES = [untouched, silence_source, silence_estimate, silence_channel, anti_phase, silence_all_frames_but_one,
-         one_sample_is_enough]
+CASES = [
+    untouched,
+    silence_source,
+    silence_estimate,
+    silence_channel,
+    anti_phase,
+    silence_all_frames_but_one,
+    one_sample_is_enough,
+]
 LENGTHS = [4 * RATE, 4 * RATE + 1, 5 * RATE - 1, 3 * RATE + 17]
 
 
@@ -91,7 +99,9 @@ def test_equals_museval_on_every_frame(case, n_samples):
             est, ref = stems(rng, 1 + seed % 4, n_samples, 2)
         case(rng, est, ref)
         silent += np.isnan(assert_equal_frames(est, ref)).any()
-    assert silent == (0 if case in (untouched, one_sample_is_enough, silence_channel) else 10), "the case tests its name"
+    assert silent == (0 if case in (untouched, one_sample_is_enough, silence_channel) else 10), (
+        "the case tests its name"
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))

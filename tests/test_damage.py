@@ -1,17 +1,19 @@
 """Experiment folders whose files are lost or broken: nothing that is there is ever lost by training again."""
+
 import importlib.util
 import json
 import shutil
 
 import pytest
 import torch
-from asteroid_bsrnn.training.loop import Loop
-from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.common.files import read_json
 from engine_toys import conf, same_weights, train
 from helpers import ROOT
 from music_corpus import write_corpus
+
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.files import read_json
+from asteroid_bsrnn.training.loop import Loop
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage
 
 MADE = conf(epochs=4, checkpoint_every=2, keep_best=2)
 STOP = 16  # steps after which the unfinished run was stopped: 6 an epoch, so in the third
@@ -125,7 +127,9 @@ def test_begun_without_a_checkpoint_is_refused_each_time(copy_of, harm):
     harm(exp)
     before = files(exp)
     for _ in range(2):
-        with pytest.raises(UserError, match=r"nothing was changed: restore .* from a copy, or start anew in another folder"):
+        with pytest.raises(
+            UserError, match=r"nothing was changed: restore .* from a copy, or start anew in another folder"
+        ):
             train(exp, MADE)
         assert_still_there(before, exp)
 
@@ -162,7 +166,13 @@ def test_a_broken_checkpoint_does_not_push_out_a_readable_one(tmp_path):
 
 def test_files_of_the_user_are_left_alone(copy_of, runs):
     exp = copy_of("unfinished")
-    mine = ["resume_backup.ckpt", "resume_99999999_old.ckpt", "resume_1.ckpt", "epoch=best.pth", "epoch=1-step=6 (1).pth"]
+    mine = [
+        "resume_backup.ckpt",
+        "resume_99999999_old.ckpt",
+        "resume_1.ckpt",
+        "epoch=best.pth",
+        "epoch=1-step=6 (1).pth",
+    ]
     mine += [".notes.partial.txt"]
     for name in mine:
         (exp / "checkpoints" / name).write_bytes(b"mine")
@@ -174,7 +184,11 @@ def test_files_of_the_user_are_left_alone(copy_of, runs):
 
 def test_what_a_kill_left_half_written_is_removed(copy_of):
     exp = copy_of("unfinished")
-    left = [".best_model.0a1b2c3d.partial.pth", ".run.0a1b2c3d.partial.json", "checkpoints/.resume_00000004.0a1b2c3d.partial.ckpt"]
+    left = [
+        ".best_model.0a1b2c3d.partial.pth",
+        ".run.0a1b2c3d.partial.json",
+        "checkpoints/.resume_00000004.0a1b2c3d.partial.ckpt",
+    ]
     for name in left:
         (exp / name).write_bytes(b"half")
     train(exp, MADE)
@@ -263,7 +277,9 @@ def recipe(tmp_path_factory):
     spec.loader.exec_module(module)
 
     def call(exp, *options):
-        return module.guarded(module.main, ["--exp_dir", str(exp), *options, "--set", *values.split(), "energy.track=false"])
+        return module.guarded(
+            module.main, ["--exp_dir", str(exp), *options, "--set", *values.split(), "energy.track=false"]
+        )
 
     exp = tmp_path_factory.mktemp("music") / "exp"
     assert call(exp) == 0 and read_json(exp / "run.json")["status"] == "finished"
@@ -298,7 +314,9 @@ def without_folder(exp, source):
     shutil.rmtree(exp / source)
 
 
-@pytest.mark.parametrize("harm, said", [(unfinished, "no checkpoint to continue"), (without_folder, "is empty, though")])
+@pytest.mark.parametrize(
+    "harm, said", [(unfinished, "no checkpoint to continue"), (without_folder, "is empty, though")]
+)
 def test_recipe_refuses_a_damaged_model_and_changes_no_record(music, harm, said, capsys):
     call, exp = music
     harm(exp, "bass")
@@ -351,7 +369,9 @@ def test_each_file_harmed_gives_the_same_weights_or_a_clear_refusal(runs, copy_o
             before = files(exp)
             for found in (called(exp), called(exp)):
                 if isinstance(found, str):
-                    refused = "from a copy" in found or "choose another tag or restore" in found  # a bit of a key or value
+                    refused = (
+                        "from a copy" in found or "choose another tag or restore" in found
+                    )  # a bit of a key or value
                     assert str(exp) in found and refused, f"{name} {how}: {found}"
                     assert_still_there(before, exp)
                 else:

@@ -1,4 +1,5 @@
 """Two processes take the same optimizer steps as one process with the same effective batch."""
+
 import csv
 import json
 import multiprocessing
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.training.state.checkpoints import Checkpoints, load
 from ddp_run import MADE, main
 from engine_toys import toy, train_talkers
+
+from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, load
 
 HERE = Path(__file__).parent
 

@@ -1,4 +1,5 @@
 """Deep clustering and Chimera++: sizes, the loss against its definition, k-means, masks, training."""
+
 import pytest
 import torch
 from asteroid.losses import deep_clustering_loss
@@ -6,9 +7,9 @@ from speech_helpers import n_params, small_model, steps_to_halve_own_loss, voice
 
 from asteroid_bsrnn.losses import ClusteringLoss
 from asteroid_bsrnn.losses.clustering import affinity_distance
-from asteroid_bsrnn.models.spectral.kmeans import kmeans
 from asteroid_bsrnn.models import DPCL, Chimera
 from asteroid_bsrnn.models.spectral.deep_clustering import active_bins
+from asteroid_bsrnn.models.spectral.kmeans import kmeans
 
 
 @pytest.mark.parametrize(

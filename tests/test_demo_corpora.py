@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from asteroid_bsrnn.data.demo import excerpt, songs as synth, instruments as synth_voices
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.data.demo import excerpt
+from asteroid_bsrnn.data.demo import instruments as synth_voices
+from asteroid_bsrnn.data.demo import songs as synth
+from asteroid_bsrnn.data.music.activity import detect_track
 from asteroid_bsrnn.data.music.layout import SOURCES, check_corpus, corpus_infos
 from asteroid_bsrnn.data.music.segments_dataset import MUSDB18HQTracks
-from asteroid_bsrnn.data.music.activity import detect_track
-from asteroid_bsrnn.common.errors import UserError
 
 HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
 RATE = 44100

@@ -1,4 +1,5 @@
 """Demucs, Hybrid Demucs, HT Demucs: the package's networks under the contract, and the files of that project."""
+
 import dataclasses
 import inspect
 import sys
@@ -21,11 +22,11 @@ from table1_checks import (
     relative,
 )
 
-from asteroid_bsrnn.recipe.cost import count_macs
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import Demucs, HDemucs, HTDemucs
 from asteroid_bsrnn.models.demucs import FAMILY
 from asteroid_bsrnn.models.demucs.network import RENAMED
+from asteroid_bsrnn.recipe.cost import count_macs
 
 pytest.importorskip("demucs.hdemucs")
 ADAPTERS = {adapter.name: adapter for adapter in FAMILY.adapters}

@@ -1,13 +1,15 @@
 """Every block of the documentation runs, or says why not; what it names exists."""
+
 import re
 import shlex
 import shutil
 import sys
 
 import pytest
-from asteroid_bsrnn.cli.main import parse
 from documentation import LANGUAGES, PAGES, blocks, make_world, run, train_base
 from helpers import ROOT
+
+from asteroid_bsrnn.cli.main import parse
 
 EVERY = [block for page in PAGES for block in blocks(page)]
 RUN = [page for page in PAGES if any(block.reason is None for block in blocks(page))]
@@ -27,7 +29,9 @@ def test_a_block_is_of_a_language_that_runs_or_says_why_not(block):
 def test_a_page_has_no_block_that_the_tests_cannot_see(page):
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert "```" not in text
-    assert not re.search(r"\n\n    (asteroid-bsrnn|\./run\.sh|make|pip|python|cd) ", text), "an indented block is never run"
+    assert not re.search(r"\n\n    (asteroid-bsrnn|\./run\.sh|make|pip|python|cd) ", text), (
+        "an indented block is never run"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -10,9 +10,10 @@ import threading
 import zipfile
 
 import pytest
+from loopback import serve
+
 from asteroid_bsrnn.common.download import fetch, http, unpack, unzip, zenodo_files, zenodo_record
 from asteroid_bsrnn.common.errors import UserError
-from loopback import serve
 
 CHUNK = http.CHUNK
 CONTENT = bytes(range(256)) * 4000

@@ -1,13 +1,14 @@
 """A- and S-DualPathRNN: published sizes, chunks, blocks against the obvious ones, tying, dead weights, overfit."""
+
 import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
 
+from asteroid_bsrnn.models import ADPRNNTasNet, SDPRNNTasNet
+from asteroid_bsrnn.models.dual_path.blocks import INTER, INTRA, MultiScaleIntra, RecurrentPath
 from asteroid_bsrnn.models.layers.chunking import Chunks
 from asteroid_bsrnn.models.layers.codec import LearnedCodec
-from asteroid_bsrnn.models.dual_path.blocks import INTER, INTRA, MultiScaleIntra, RecurrentPath
 from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, SyncFusion
-from asteroid_bsrnn.models import ADPRNNTasNet, SDPRNNTasNet
 from benchmarks.naive_speech import NaiveForms
 
 naive = NaiveForms()
@@ -108,7 +109,9 @@ def test_tied_modules_serve_every_block(tie_intra, tie_inter):
         for i, module in enumerate(getattr(paths, kind)):
             module.register_forward_hook(lambda *_, name=(kind, i): used.append(name))
     model(torch.randn(1, 500))
-    expected = [(kind, 0 if tied else b) for b in range(3) for kind, tied in (("intra", tie_intra), ("inter", tie_inter))]
+    expected = [
+        (kind, 0 if tied else b) for b in range(3) for kind, tied in (("intra", tie_intra), ("inter", tie_inter))
+    ]
     assert used == expected
 
 

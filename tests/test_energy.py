@@ -1,16 +1,18 @@
 """The ledger adds up over phases, processes and resumed runs; the estimates follow their formulas."""
+
 import json
 import multiprocessing
 import os
 import signal
 
 import pytest
+from engine_toys import conf, train
+
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.experiment import energy, tracker
 from asteroid_bsrnn.experiment.energy import Ledger, Meter, green_algorithms, make_meter
 from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
 from asteroid_bsrnn.training.loop import Loop
-from asteroid_bsrnn.common.errors import UserError
-from engine_toys import conf, train
 
 FORK = multiprocessing.get_context("fork")
 
@@ -164,12 +166,16 @@ def test_private_settings_of_codecarbon_change_nothing(tmp_path, monkeypatch, wh
             monkeypatch.setenv(f"CODECARBON_{key.upper()}", value)
     else:
         folder = tmp_path / "home" if where == "home" else tmp_path
-        (folder / ".codecarbon.config").write_text("[codecarbon]\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
+        (folder / ".codecarbon.config").write_text(
+            "[codecarbon]\n" + "".join(f"{key}={value}\n" for key, value in values.items())
+        )
     with Ledger(tmp_path / "energy.json").track("test", pue=1.25):
         pass
     (entry,) = Ledger(tmp_path / "energy.json").entries()
     assert entry["kwh"] is not None and entry["kwh"] < 0.01 and entry["pue"] == 1.25
-    settings = {key: entry["settings"][key] for key in ("tracking_mode", "measure_power_secs", "force_cpu_power", "wue")}
+    settings = {
+        key: entry["settings"][key] for key in ("tracking_mode", "measure_power_secs", "force_cpu_power", "wue")
+    }
     assert settings == {"tracking_mode": "machine", "measure_power_secs": 15.0, "force_cpu_power": None, "wue": 0.0}
     assert entry["settings"]["gpu_ids"] is None and entry["settings"]["codecarbon"]
     assert not (tmp_path / "emissions.csv").exists()

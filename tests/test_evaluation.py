@@ -1,4 +1,5 @@
 """Evaluation of experiments: right numbers, museval's format, resume, nothing left out silently."""
+
 import json
 import math
 import threading
@@ -10,8 +11,8 @@ import torch
 from songs import RATE, SOURCES, Songs, evaluate, leaky, read_rows
 
 from asteroid_bsrnn import evaluation
-from asteroid_bsrnn.evaluation import pool
 from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.evaluation import pool
 from asteroid_bsrnn.metrics import TrackScores, csdr, usdr
 
 
@@ -36,7 +37,9 @@ def test_experiment_has_all_files_with_the_right_numbers(tmp_path):
     final = evaluate(songs, tmp_path, separate)
     rows = read_rows(tmp_path / "all_metrics.csv")
     assert list(rows[0]) == ["track", "source", "usdr", "csdr", "input_usdr", "input_csdr", "seconds", "rtf"]
-    assert [(row["track"], row["source"]) for row in rows] == [(name, source) for name in songs.names for source in SOURCES]
+    assert [(row["track"], row["source"]) for row in rows] == [
+        (name, source) for name in songs.names for source in SOURCES
+    ]
     scores = {}
     for index in range(3):
         mixture, sources = (wav[None] for wav in songs[index])
@@ -56,8 +59,21 @@ def test_experiment_has_all_files_with_the_right_numbers(tmp_path):
     assert final["usdr"] == pytest.approx(np.mean([final[f"usdr_{source}"] for source in SOURCES]))
     assert final["csdr"] == pytest.approx(np.mean([final[f"csdr_{source}"] for source in SOURCES]))
     info = json.loads((tmp_path / "evaluation.json").read_text())
-    expected = {"corpus": "noise", "subset": "test", "n_tracks": 3, "sample_rate": RATE, "inference": {"scheme": "whole"}}
-    expected |= {"median_rule": "numpy", "missing": [], "sources": SOURCES, "model": "m1", "undefined": [], "warnings": []}
+    expected = {
+        "corpus": "noise",
+        "subset": "test",
+        "n_tracks": 3,
+        "sample_rate": RATE,
+        "inference": {"scheme": "whole"},
+    }
+    expected |= {
+        "median_rule": "numpy",
+        "missing": [],
+        "sources": SOURCES,
+        "model": "m1",
+        "undefined": [],
+        "warnings": [],
+    }
     assert {key: info[key] for key in expected} == expected and "museval" in info["metric_definition"]["csdr"]
 
 

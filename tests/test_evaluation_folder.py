@@ -1,4 +1,5 @@
 """Scores of stems on disk: same numbers as the experiment's, resumed, everything that does not fit named."""
+
 import json
 import math
 import re
@@ -9,10 +10,10 @@ import soundfile as sf
 import torch
 from songs import RATE, SOURCES, Songs, evaluate, leaky, read_rows, write_stems
 
-from asteroid_bsrnn.evaluation import evaluate_folder
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.metrics import TrackScores
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.evaluation import evaluate_folder
+from asteroid_bsrnn.metrics import TrackScores
 
 
 @pytest.fixture
@@ -53,7 +54,9 @@ def test_long_tracks_are_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(TrackScores, "update", update)
     result = evaluate_folder(tmp_path / "est", tmp_path / "ref", tmp_path / "out", progress=False)
     assert lengths == [5 * RATE, 5 * RATE, 2 * RATE + 19]
-    assert result["final"]["usdr"] == pytest.approx(20, abs=1e-3) and result["final"]["csdr"] == pytest.approx(20, abs=1e-3)
+    assert result["final"]["usdr"] == pytest.approx(20, abs=1e-3) and result["final"]["csdr"] == pytest.approx(
+        20, abs=1e-3
+    )
     assert math.isnan(result["final"]["input_usdr_vocals"])  # no mixture.wav
 
 
@@ -83,7 +86,9 @@ def test_missing_and_extra_tracks_are_listed_and_the_command_says_so(disk, tmp_p
     assert f"missing: {names[0]}" in printed.err and "extra, not in the references: Unknown - Song" in printed.err
     assert f"not scored: {names[1]}: no drums among the estimates" in printed.err
     info = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert info["missing"] == [names[0]] and info["extra"] == ["Unknown - Song"] and list(info["problems"]) == [names[1]]
+    assert (
+        info["missing"] == [names[0]] and info["extra"] == ["Unknown - Song"] and list(info["problems"]) == [names[1]]
+    )
     assert info["n_tracks"] == 1
     (est / "Unknown - Song").rename(est / names[0])
     assert main([*arguments, "--sources", "vocals", "bass"]) == 0  # drums are not asked for

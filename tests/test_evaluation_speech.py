@@ -1,4 +1,5 @@
 """Speech evaluation of models and of folders in the supplement's layout."""
+
 import csv
 import json
 import math
@@ -11,9 +12,9 @@ import torch
 from asteroid.metrics import get_metrics
 from helpers import SHARED
 
-from asteroid_bsrnn.evaluation import evaluate_speech, evaluate_speech_folder
-from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.evaluation import evaluate_speech, evaluate_speech_folder
 
 RATE = 8000
 SCORES = ["si_sdr", "si_sdr_imp", "sdr", "sdr_imp"]
@@ -184,7 +185,9 @@ def test_model_with_other_sources_or_length_is_refused(tmp_path):
 
 def test_folder_of_systems(page, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["evaluate", str(page), "--references", str(page / "references"), "--speech", "-o", str(out), "-q"]) == 0
+    assert (
+        main(["evaluate", str(page), "--references", str(page / "references"), "--speech", "-o", str(out), "-q"]) == 0
+    )
     rows = {row["system"]: row for row in read_rows(out / "summary.csv")}
     assert sorted(rows) == ["good", "swapped"]  # neither mix nor references
     for name in SCORES:
@@ -216,7 +219,9 @@ def test_what_is_missing_extra_or_broken_is_listed(page, tmp_path, capsys):
         (page / "good" / speaker / f"{names[0]}.wav").unlink()
         shutil.copy(page / "good" / speaker / f"{names[1]}.wav", page / "good" / speaker / "new.wav")
     (page / "good" / "s2" / f"{names[1]}.wav").unlink()
-    code = main(["evaluate", str(page), "--references", str(page / "references"), "--speech", "-o", str(tmp_path / "o"), "-q"])
+    code = main(
+        ["evaluate", str(page), "--references", str(page / "references"), "--speech", "-o", str(tmp_path / "o"), "-q"]
+    )
     errors = capsys.readouterr().err
     assert code == 1 and f"good: missing: {names[0]}" in errors and "good: extra, not in the references: new" in errors
     assert f"good: not scored: {names[1]}: {names[1]}: 1 estimates for 2 references" in errors
@@ -255,7 +260,12 @@ def test_published_systems_on_two_public_mixtures(tmp_path):
     """SI-SDR gains as measured independently (one decimal) on the authors' demo audio, and the copied reference."""
     root = SHARED / "data" / "libri2mix_samples"
     results = evaluate_speech_folder(root, root / "references", tmp_path, progress=False)
-    measured = {"DPCL": (9.7, 5.6), "Conv-TasNet": (13.6, 4.5), "SuDoRM-RF-1.0x": (13.0, 7.2), "DualPathRNN": (12.1, 1.0)}
+    measured = {
+        "DPCL": (9.7, 5.6),
+        "Conv-TasNet": (13.6, 4.5),
+        "SuDoRM-RF-1.0x": (13.0, 7.2),
+        "DualPathRNN": (12.1, 1.0),
+    }
     measured |= {"A-FRCNN-16": (14.8, 14.0), "uPIT": (8.3, None)}
     assert set(results) == set(measured)
     for system, gains in measured.items():

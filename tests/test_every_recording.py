@@ -3,19 +3,20 @@
 Each case makes a file and says what must come out: the very samples that another program decodes, or the sound that went
 in where the format loses nothing. A model that gives its input as its only stem separates the file.
 """
+
 import functools
 import struct
 
 import numpy as np
 import pytest
 import soundfile
+from encoders import FRAMES, RATE, by_ffmpeg, by_sox, ffmpeg, needs, patched, run, wav, with_sizes
+from helpers import SHARED
+from separation_models import KnownGains
 
 from asteroid_bsrnn.audio.read import AudioReader, check_audio, probe
 from asteroid_bsrnn.common.errors import AudioError
 from asteroid_bsrnn.separation.recordings import Separator, separate_file
-from encoders import FRAMES, RATE, by_ffmpeg, by_sox, ffmpeg, needs, patched, run, wav, with_sizes
-from helpers import SHARED
-from separation_models import KnownGains
 
 NEAR, EXACT = 2e-5, 2e-7  # two decoders of one MP3 or one sample in 16 bits; the rounding of cross-fades
 
@@ -90,19 +91,39 @@ MPEG = {
     "VBR of a pipe": (lambda d: lame(d, "-V2"), by_ffmpeg, "lame"),
     "CBR of a pipe, 22 kHz": (lambda d: lame(d, "-b", "64", "--resample", "22.05"), by_ffmpeg, "lame"),
     "ffmpeg -write_xing 0": (lambda d: ffmpeg(wav(d / "s.wav"), d / "a.mp3", "-write_xing", "0"), by_ffmpeg, "ffmpeg"),
-    "ffmpeg VBR -write_xing 0": (lambda d: ffmpeg(wav(d / "s.wav"), d / "a.mp3", "-q:a", "5", "-write_xing", "0"), by_ffmpeg, "ffmpeg"),
+    "ffmpeg VBR -write_xing 0": (
+        lambda d: ffmpeg(wav(d / "s.wav"), d / "a.mp3", "-q:a", "5", "-write_xing", "0"),
+        by_ffmpeg,
+        "ffmpeg",
+    ),
     "sox": (lambda d: put(d / "a.mp3", run("sox", wav(d / "s.wav"), "-t", "mp3", "-C", "-4.2", "-")), by_ffmpeg, "sox"),
-    "MP2": (lambda d: ffmpeg(wav(d / "s.wav"), d / "a.mp2"), lambda p: by_ffmpeg(p, options=("-c:a", "mp2float")), "ffmpeg"),
+    "MP2": (
+        lambda d: ffmpeg(wav(d / "s.wav"), d / "a.mp2"),
+        lambda p: by_ffmpeg(p, options=("-c:a", "mp2float")),
+        "ffmpeg",
+    ),
     "MP3 in WAV": (lambda d: ffmpeg(wav(d / "s.wav"), d / "a.wav", "-c:a", "libmp3lame"), by_ffmpeg, "ffmpeg"),
-    "MP2 in WAV": (lambda d: ffmpeg(wav(d / "s.wav"), d / "a.wav", "-c:a", "mp2"), lambda p: by_ffmpeg(p, options=("-c:a", "mp2float")), "ffmpeg"),
+    "MP2 in WAV": (
+        lambda d: ffmpeg(wav(d / "s.wav"), d / "a.wav", "-c:a", "mp2"),
+        lambda p: by_ffmpeg(p, options=("-c:a", "mp2float")),
+        "ffmpeg",
+    ),
     "Xing header with 0 frames": (lambda d: xing(d, 0), without_its_header, "lame"),
     "Xing header with too few": (lambda d: xing(d, 20), without_its_header, "lame"),
     "Xing header with too many": (lambda d: xing(d, 700), without_its_header, "lame"),
     "two joined": (lambda d: put(d / "a.mp3", b"".join(two(d))), by_ffmpeg, "lame"),
     "two joined, with tags": (joined_with_tags, joined_reference, "lame"),
     "Xing header that is right": (lambda d: lame_file(d, "a.mp3"), by_ffmpeg, "lame"),
-    "free bit rate": (lambda d: lame(d, "-t", "--freeformat", "-b", "400"), lambda p: soundfile.read(p, dtype="float32")[0], "lame"),
-    "from the middle of a broadcast": (lambda d: put(d / "a.mp3", lame(d, "-t", "-b", "128").read_bytes()[7001:]), None, "lame"),
+    "free bit rate": (
+        lambda d: lame(d, "-t", "--freeformat", "-b", "400"),
+        lambda p: soundfile.read(p, dtype="float32")[0],
+        "lame",
+    ),
+    "from the middle of a broadcast": (
+        lambda d: put(d / "a.mp3", lame(d, "-t", "-b", "128").read_bytes()[7001:]),
+        None,
+        "lame",
+    ),
 }
 
 
@@ -185,7 +206,9 @@ RAW = "-e signed -b 16 -c 2 -r 44100".split()
 
 def sox_pipe(fmt, *options):
     """What sox writes into a pipe when it does not know the length."""
-    return lambda d: run("sox", "-V1", "-t", "raw", *RAW, "-", "-t", fmt, *options, "-", stdin=wav(d / "s.wav").read_bytes()[44:])
+    return lambda d: run(
+        "sox", "-V1", "-t", "raw", *RAW, "-", "-t", fmt, *options, "-", stdin=wav(d / "s.wav").read_bytes()[44:]
+    )
 
 
 def ffmpeg_pipe(fmt, *options):
@@ -251,7 +274,9 @@ def test_the_pipe_of_espeak(identity, tmp_path):
 
 
 @needs("sox")
-@pytest.mark.parametrize("suffix, options", [("gsm", []), ("wav", ["-e", "gsm"]), ("wav", ["-e", "ms-adpcm"]), ("wav", ["-e", "ima-adpcm"])])
+@pytest.mark.parametrize(
+    "suffix, options", [("gsm", []), ("wav", ["-e", "gsm"]), ("wav", ["-e", "ms-adpcm"]), ("wav", ["-e", "ima-adpcm"])]
+)
 def test_kinds_without_a_seek(identity, tmp_path, suffix, options):
     path = tmp_path / f"a.{suffix}"
     run("sox", "-D", wav(tmp_path / "s.wav", 1, 8000, 12000), *options, path)
@@ -323,7 +348,19 @@ def test_damage_is_refused_with_its_place(tmp_path, case):
 
 
 @needs("ffmpeg", "flac", "lame", "oggenc")
-@pytest.mark.parametrize("case", ["half a wav", "half a flac", "spoiled flac", "half an mp3", "spoiled mp3", "half an ogg", "spoiled ogg", "most of an m4a"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "half a wav",
+        "half a flac",
+        "spoiled flac",
+        "half an mp3",
+        "spoiled mp3",
+        "half an ogg",
+        "spoiled ogg",
+        "most of an m4a",
+    ],
+)
 def test_tolerant_gives_what_players_give_and_names_the_place(identity, tmp_path, case):
     make, sentence = DAMAGED[case]
     path = make(tmp_path)
@@ -338,11 +375,20 @@ def test_tolerant_gives_what_players_give_and_names_the_place(identity, tmp_path
 # ---------------------------------------------------------------------------------------------------- the given examples
 
 
-GIVEN = {"vnoxing.mp3": 67968, "noxing.mp3": 67968, "cat.mp3": 135983, "a.mp2": 66816, "chain.ogg": 132300, "six.ogg": 66150}
+GIVEN = {
+    "vnoxing.mp3": 67968,
+    "noxing.mp3": 67968,
+    "cat.mp3": 135983,
+    "a.mp2": 66816,
+    "chain.ogg": 132300,
+    "six.ogg": 66150,
+}
 GIVEN |= {name: 66150 for name in ("pipe.flac", "soxpipe.wav", "arec.wav", "zero.wav")}
 
 
-@pytest.mark.skipif(SHARED is None or not (SHARED / "cases" / "audio").is_dir(), reason="no folder of reference material")
+@pytest.mark.skipif(
+    SHARED is None or not (SHARED / "cases" / "audio").is_dir(), reason="no folder of reference material"
+)
 @needs("ffmpeg")
 @pytest.mark.parametrize("name", GIVEN)
 def test_given_files(identity, tmp_path, name):

@@ -1,13 +1,15 @@
 """Losses and gradients that are not finite, and files that cannot be read in the middle of a run."""
+
 import csv
 
 import pytest
 import torch
+from engine_toys import Draws, conf, train
+
+from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.engine import MusicSystem
 from asteroid_bsrnn.training.faults import TrainingFailed
 from asteroid_bsrnn.training.feed.sampling import ATTEMPTS, TolerantDataset
-from asteroid_bsrnn.common.errors import AudioError, UserError
-from engine_toys import Draws, conf, train
 
 
 def failing(bad_calls, value=float("nan"), gradient_only=False):

@@ -1,4 +1,5 @@
 """The house: a room imports only from rooms above it, nobody inside imports a thin module or the package's root."""
+
 import ast
 from collections import Counter
 

@@ -1,4 +1,5 @@
 """Checkpoints of other people's tools are read as data: nothing runs, nothing is imported, the weights come out."""
+
 import collections
 import os
 import pickle
@@ -13,10 +14,10 @@ from foreign_files import AGES, DictConfig, modules_for, rewritten, save_lightni
 from helpers import GOLDEN, SHARED
 from test_golden import load
 
-from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.convert import from_reference, load_reference_checkpoint, to_reference
+from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.weights import load_model
 from asteroid_bsrnn.weights.inert import Inert
 from asteroid_bsrnn.weights.pickles import read_pickled
@@ -50,7 +51,12 @@ def test_odd_values_of_settings(tmp_path):
     settings = load_reference_checkpoint(path)[1]
     found = {key: settings[key] for key in ("root", "kept", "frozen", "grid", "names", "queue")}
     assert found == {
-        "root": "/data/x", "kept": [1, 2], "frozen": [3], "grid": [[0.0, 1.0], [2.0, 3.0]], "names": ["a", "b"], "queue": [1, 2],
+        "root": "/data/x",
+        "kept": [1, 2],
+        "frozen": [3],
+        "grid": [[0.0, 1.0], [2.0, 3.0]],
+        "names": ["a", "b"],
+        "queue": [1, 2],
     }
     old = rewritten(path, tmp_path / "numpy1.ckpt", lambda content: content.replace(b"numpy._core", b"numpy.core"))
     assert load_reference_checkpoint(old)[1] == settings
@@ -95,10 +101,14 @@ def quantized():
 @pytest.mark.parametrize(
     "make, name",
     [
-        (sparse, "torch._utils._rebuild_sparse_tensor"), (quantized, "torch._utils._rebuild_qtensor"),
-        (lambda: torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"), (DictConfig, "omegaconf.dictconfig.DictConfig"),
-        (lambda: stand_in, "foreign_files.stand_in"), (lambda: np.datetime64("2024"), "numpy._core.multiarray.scalar"),
-        (lambda: torch.zeros(2).untyped_storage(), "torch.storage"), (lambda: {"deep": [DictConfig()]}, "DictConfig"),
+        (sparse, "torch._utils._rebuild_sparse_tensor"),
+        (quantized, "torch._utils._rebuild_qtensor"),
+        (lambda: torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
+        (DictConfig, "omegaconf.dictconfig.DictConfig"),
+        (lambda: stand_in, "foreign_files.stand_in"),
+        (lambda: np.datetime64("2024"), "numpy._core.multiarray.scalar"),
+        (lambda: torch.zeros(2).untyped_storage(), "torch.storage"),
+        (lambda: {"deep": [DictConfig()]}, "DictConfig"),
     ],
 )
 def test_what_is_no_tensor_is_refused_by_name_inside_the_weights_only(tmp_path, make, name):
@@ -114,12 +124,29 @@ def test_what_is_no_tensor_is_refused_by_name_inside_the_weights_only(tmp_path, 
     assert torch.equal(read_pickled(tmp_path / "outside.ckpt")["state_dict"]["w"], torch.ones(1))
 
 
-@pytest.mark.parametrize("options", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 5}, {"pickle_protocol": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 5}, {"pickle_protocol": 1}]
+)
 def test_tensors_of_every_type_and_form(tmp_path, options):
     base = torch.arange(12.0)
-    kinds = (torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.int8, torch.bool, torch.complex64)
+    kinds = (
+        torch.float16,
+        torch.bfloat16,
+        torch.float64,
+        torch.int64,
+        torch.uint8,
+        torch.int8,
+        torch.bool,
+        torch.complex64,
+    )
     state = {str(kind): torch.ones(2, 3).to(kind) for kind in (*kinds, torch.int16, torch.int32)}
-    state |= {"tied": base, "also": base, "part": base[3:9].view(2, 3).T, "empty": torch.zeros(0, 3), "scalar": torch.tensor(2.0)}
+    state |= {
+        "tied": base,
+        "also": base,
+        "part": base[3:9].view(2, 3).T,
+        "empty": torch.zeros(0, 3),
+        "scalar": torch.tensor(2.0),
+    }
     state |= {"parameter": torch.nn.Parameter(torch.ones(2)), "same everywhere": torch.ones(1).expand(4)}
     if options.get("_use_new_zipfile_serialization", True):
         state["newer"] = torch.ones(2).to(torch.uint16)
@@ -161,11 +188,23 @@ HOSTILE = {
     "OBJ": (b"(cbuiltins\neval\n" + text(RUN) + b"o", "builtins.eval"),
     "NEWOBJ": (b"cbuiltins\neval\n(" + text(RUN) + b"t\x81", "builtins.eval"),
     "NEWOBJ_EX": (b"cbuiltins\neval\n(" + text(RUN) + b"t}\x92", "builtins.eval"),
-    "BUILD": (b"cbuiltins\neval\n}(" + text(b"__setstate__") + b"cbuiltins\neval\nub" + text(RUN) + b"b", "builtins.eval"),
-    "found by getattr": (b"cbuiltins\ngetattr\n(cos\nsystem\n" + text(b"__call__") + b"tR(" + text(b"true") + b"tR", "getattr"),
+    "BUILD": (
+        b"cbuiltins\neval\n}(" + text(b"__setstate__") + b"cbuiltins\neval\nub" + text(RUN) + b"b",
+        "builtins.eval",
+    ),
+    "found by getattr": (
+        b"cbuiltins\ngetattr\n(cos\nsystem\n" + text(b"__call__") + b"tR(" + text(b"true") + b"tR",
+        "getattr",
+    ),
     "nested": (b"ccollections\nOrderedDict\n((cbuiltins\neval\n(" + text(RUN) + b"tRltR", "OrderedDict"),
-    "as the type of an array": (b"cnumpy.core.multiarray\nscalar\n(cos\nsystem\n(" + text(b"true") + b"tR" + text(b"x") + b"tR", "scalar"),
-    "within a tensor": (b"ctorch._utils\n_rebuild_parameter\n(cbuiltins\neval\n(" + text(RUN) + b"tR\x89NtR", "_rebuild_parameter"),
+    "as the type of an array": (
+        b"cnumpy.core.multiarray\nscalar\n(cos\nsystem\n(" + text(b"true") + b"tR" + text(b"x") + b"tR",
+        "scalar",
+    ),
+    "within a tensor": (
+        b"ctorch._utils\n_rebuild_parameter\n(cbuiltins\neval\n(" + text(RUN) + b"tR\x89NtR",
+        "_rebuild_parameter",
+    ),
     "torch.load": (b"ctorch\nload\n(" + text(b"x.pth") + b"tR", "torch.load"),
     "extension": (b"\x82\x01(tR", "copyreg.extension_1"),
     "persistent": (text(b"key") + b"Q", "persistent object"),
@@ -194,7 +233,14 @@ def doubled(kind, depth=60):
 
 def storage(count, size, stride):
     """A tensor of ``size`` over a storage that claims ``count`` numbers."""
-    where = text(b"storage") + b"ctorch\nFloatStorage\n" + text(b"0") + text(b"cpu") + b"\x8a\x08" + struct.pack("<q", count)
+    where = (
+        text(b"storage")
+        + b"ctorch\nFloatStorage\n"
+        + text(b"0")
+        + text(b"cpu")
+        + b"\x8a\x08"
+        + struct.pack("<q", count)
+    )
     shape, steps = (b"(\x8a\x08" + struct.pack("<q", value) + b"t" for value in (size, stride))
     return b"ctorch._utils\n_rebuild_tensor_v2\n((" + where + b"tQK\x00" + shape + steps + b"\x89NtR"
 
@@ -215,7 +261,10 @@ BOMBS = {
     "tensor beyond its storage": (b"x", storage(2, 2**40, 1)),
     "tensor a little beyond its storage": (b"x", storage(2, 3, 1)),
     "tensor that repeats itself": (b"x", storage(2, 2**50, 0)),
-    "array beyond its content": (b"x", ARRAY + b"(K\x01(\x8a\x08" + struct.pack("<q", 2**50) + b"t" + DTYPE + b"\x89C\x08abcdefghtb"),
+    "array beyond its content": (
+        b"x",
+        ARRAY + b"(K\x01(\x8a\x08" + struct.pack("<q", 2**50) + b"t" + DTYPE + b"\x89C\x08abcdefghtb",
+    ),
     "no end": (b"x", b"(((((("),
     "nothing to take": (b"x", b"R"),
     "nothing remembered": (b"x", b"h\x05"),
@@ -236,11 +285,15 @@ def test_bombs_are_refused_in_one_sentence(tmp_path, case):
     assert not case.startswith("tensor") or "a tensor reaches beyond its storage" in str(refusal.value)
 
 
-@pytest.mark.parametrize("body", [doubled("tuple") + b"0}h\x00Ns", b"r\xff\xff\xff\xff", b"cbuiltins\nbytearray\n(\x8a\x06\0\0\0\0\0\x10tR"])
+@pytest.mark.parametrize(
+    "body", [doubled("tuple") + b"0}h\x00Ns", b"r\xff\xff\xff\xff", b"cbuiltins\nbytearray\n(\x8a\x06\0\0\0\0\0\x10tR"]
+)
 def test_bombs_that_do_not_go_off_outside_of_the_weights(tmp_path, body):
     """A key whose hash takes for ever, a memory of 2 ** 32 places, an empty array of 2 ** 44 bytes."""
     body = b"K\x01" + body if body.startswith(b"r") else body
-    read_pickled(with_pickle(tmp_path / "x.pth", b"\x80\x04}(" + text(b"state_dict") + b"}" + text(b"x") + body + b"u."))
+    read_pickled(
+        with_pickle(tmp_path / "x.pth", b"\x80\x04}(" + text(b"state_dict") + b"}" + text(b"x") + body + b"u.")
+    )
 
 
 def test_compressed_archives_are_refused(tmp_path):
@@ -256,7 +309,9 @@ def test_compressed_archives_are_refused(tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_cut_and_changed_files_are_read_or_refused(tmp_path, zipped):
     path = tmp_path / "x.pth"
-    torch.save({"state_dict": {"w": torch.ones(9)}, "infos": np.float64(1)}, path, _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"state_dict": {"w": torch.ones(9)}, "infos": np.float64(1)}, path, _use_new_zipfile_serialization=zipped
+    )
     whole, random = path.read_bytes(), np.random.default_rng(0)
     for length in range(4, len(whole) - 1, 23):
         path.write_bytes(whole[:length])
@@ -279,12 +334,22 @@ def test_without_settings_all_assumptions_are_said():
     with pytest.warns(UserWarning) as said:
         model = from_reference(WEIGHTS)
     text = " ".join(str(warning.message) for warning in said)
-    for part in ("n_fft / 4 = 512", "masks without context", "norms of 1 group", "eps 1e-07", "44100 Hz", "assuming vocals (other"):
+    for part in (
+        "n_fft / 4 = 512",
+        "masks without context",
+        "norms of 1 group",
+        "eps 1e-07",
+        "44100 Hz",
+        "assuming vocals (other",
+    ):
         assert part in text
     assert (model.mask_context, model.group_num, model.eps, model.sample_rate) == (0, 1, 1e-7, 44100)
 
 
-@pytest.mark.parametrize("missing, said", [("eps", "eps 1e-07"), ("mask_ctxt", "without context"), ("group_num", "1 group"), ("targets", "vocals")])
+@pytest.mark.parametrize(
+    "missing, said",
+    [("eps", "eps 1e-07"), ("mask_ctxt", "without context"), ("group_num", "1 group"), ("targets", "vocals")],
+)
 def test_only_what_the_settings_leave_open_is_said(missing, said):
     settings = {key: value for key, value in SETTINGS.items() if key != missing}
     with pytest.warns(UserWarning, match=said) as warned:

@@ -1,12 +1,13 @@
 """Formats, odd rates and mp3 outputs: samples, length, alignment and level against an independent decoder (slow: all)."""
+
 import numpy as np
 import pytest
 import soundfile
+from encoders import by_ffmpeg, by_sox, ffmpeg, lag, needs, run, sound, wav
+from separation_models import KnownGains
 
 from asteroid_bsrnn.audio.read import read_audio
 from asteroid_bsrnn.separation.recordings import separate_file
-from encoders import by_ffmpeg, by_sox, ffmpeg, lag, needs, run, sound, wav
-from separation_models import KnownGains
 
 # ffmpeg: suffix and encoder, each in four kinds (channels, rate)
 BY_FFMPEG = """m4a aac, mp4 aac, mov aac, aac aac, m4a alac, caf alac, mov pcm_s16le, mov pcm_s24be, mka flac, mka libvorbis,
@@ -17,8 +18,21 @@ w64 pcm_f32le, caf pcm_f32be, nut pcm_s16le"""
 BY_FFMPEG = [tuple(entry.split()) for entry in BY_FFMPEG.split(",")]
 KINDS = [(2, 44100), (1, 48000), (2, 32000), (1, 16000)]
 #: those of the fast suite: one of each way through the readers
-FAST = {("m4a", "aac", 2, 44100), ("flac", "flac", 2, 44100), ("ogg", "libvorbis", 1, 48000), ("mp3", "libmp3lame", 2, 44100)}
-FIXED_POINT = {"libopus": 2e-3, "aac": 1e-4, "ac3": 1e-4, "eac3": 1e-4, "wmav2": 1e-4, "adpcm_ms": 3e-3, "adpcm_ima_wav": 3e-3}
+FAST = {
+    ("m4a", "aac", 2, 44100),
+    ("flac", "flac", 2, 44100),
+    ("ogg", "libvorbis", 1, 48000),
+    ("mp3", "libmp3lame", 2, 44100),
+}
+FIXED_POINT = {
+    "libopus": 2e-3,
+    "aac": 1e-4,
+    "ac3": 1e-4,
+    "eac3": 1e-4,
+    "wmav2": 1e-4,
+    "adpcm_ms": 3e-3,
+    "adpcm_ima_wav": 3e-3,
+}
 
 
 def table():
@@ -48,7 +62,24 @@ def test_a_format_gives_what_another_decoder_gives(tmp_path, suffix, codec, chan
     np.testing.assert_allclose(found.numpy().T, expected, atol=FIXED_POINT.get(codec, 4e-5))
 
 
-SOX = ["aiff", "aifc", "au", "caf", "w64", "wav", "flac", "ogg", "gsm", "ircam", "sph", "8svx", "avr", "pvf", "wv", "wve"]
+SOX = [
+    "aiff",
+    "aifc",
+    "au",
+    "caf",
+    "w64",
+    "wav",
+    "flac",
+    "ogg",
+    "gsm",
+    "ircam",
+    "sph",
+    "8svx",
+    "avr",
+    "pvf",
+    "wv",
+    "wve",
+]
 
 
 @needs("sox")
@@ -65,12 +96,16 @@ def test_formats_of_sox(tmp_path, suffix):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fmt", ["WAV", "AIFF", "AU", "W64", "RF64", "CAF", "FLAC", "OGG", "MP3", "NIST", "PAF", "IRCAM", "MAT5", "VOC"])
+@pytest.mark.parametrize(
+    "fmt", ["WAV", "AIFF", "AU", "W64", "RF64", "CAF", "FLAC", "OGG", "MP3", "NIST", "PAF", "IRCAM", "MAT5", "VOC"]
+)
 def test_all_subtypes_of_libsndfile(tmp_path, fmt):
     """Also those that cannot seek."""
     n_made = 0
     for subtype in set(soundfile.available_subtypes(fmt)) - {"ALAC_20"}:  # which libsndfile itself spoils in writing
-        channels = 1 if subtype in ("GSM610", "G721_32", "G723_24", "G723_40") or subtype.startswith(("NMS", "DWVW")) else 2
+        channels = (
+            1 if subtype in ("GSM610", "G721_32", "G723_24", "G723_40") or subtype.startswith(("NMS", "DWVW")) else 2
+        )
         path = tmp_path / f"{subtype}.{fmt.lower()}"
         try:
             soundfile.write(path, sound(channels, 8000, 12000), 8000, subtype=subtype, format=fmt)
@@ -88,7 +123,9 @@ def test_all_subtypes_of_libsndfile(tmp_path, fmt):
 ODD_RATES = [1000, 4000, 5512, 7350, 11127, 12345, 22255, 37800, 44056, 47952, 88200, 352800]
 
 
-@pytest.mark.parametrize("rate", [pytest.param(rate, marks=[] if rate in (11127, 44056) else [pytest.mark.slow]) for rate in ODD_RATES])
+@pytest.mark.parametrize(
+    "rate", [pytest.param(rate, marks=[] if rate in (11127, 44056) else [pytest.mark.slow]) for rate in ODD_RATES]
+)
 def test_odd_rates(tmp_path, rate):
     frames = 3 * rate // 2 + 1
     t = np.arange(frames) / rate
@@ -102,11 +139,17 @@ def test_odd_rates(tmp_path, rate):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(
-    "rate", [pytest.param(rate, marks=[] if rate == 44100 else [pytest.mark.slow]) for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)]
+    "rate",
+    [
+        pytest.param(rate, marks=[] if rate == 44100 else [pytest.mark.slow])
+        for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+    ],
 )
 def test_mp3_outputs_are_as_long_as_the_song_and_not_late(tmp_path, rate, channels):
     wav(tmp_path / "a.wav", channels, rate, 3 * rate // 2 + 7, "FLOAT")
-    done = separate_file(KnownGains(("all",), (1.0,), rate), tmp_path / "a.wav", tmp_path / "out", fmt="mp3", segment=0.5)
+    done = separate_file(
+        KnownGains(("all",), (1.0,), rate), tmp_path / "a.wav", tmp_path / "out", fmt="mp3", segment=0.5
+    )
     stem = read_audio(done["stems"]["all"])[0].numpy()
     source = sound(channels, rate, 3 * rate // 2 + 7).T
     assert stem.shape == source.shape and lag(source[0], stem[0]) == 0 and done["gain"] == 1.0

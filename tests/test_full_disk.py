@@ -1,4 +1,5 @@
 """A disk that is full at any moment of a run: one sentence, nothing lost, and a record that says "failed"."""
+
 import errno
 import os
 import re
@@ -7,17 +8,19 @@ import signal
 import sys
 
 import pytest
-from asteroid_bsrnn.energy import Ledger
-from asteroid_bsrnn.training import loop, fit as training
-from asteroid_bsrnn.experiment import run as record
-from asteroid_bsrnn.training.state import state
-from asteroid_bsrnn.recipe.command_line import ExperimentRecord
-from asteroid_bsrnn.experiment.run import RunRecord
-from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.common.files import read_json
 from engine_toys import train
 from test_resume import FORK, assert_undisturbed, configuration, reference  # noqa: F401  a fixture
+
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.files import read_json
+from asteroid_bsrnn.energy import Ledger
+from asteroid_bsrnn.experiment import run as record
+from asteroid_bsrnn.experiment.run import RunRecord
+from asteroid_bsrnn.recipe.command_line import ExperimentRecord
+from asteroid_bsrnn.training import fit as training
+from asteroid_bsrnn.training import loop
+from asteroid_bsrnn.training.state import state
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage
 
 MOMENTS = {  # when the disk is full: before which call of what; the file that is named
     "first checkpoint": (state.RunState, "save", 1, "checkpoints/resume_00000000.ckpt"),
@@ -104,7 +107,11 @@ SEVERAL = {"task": {"sources": ["vocals", "bass"], "simo": False}, "training": {
 
 @pytest.mark.parametrize(
     "error, said",
-    [(UserError("the first error"), "the first error"), (OSError(errno.ENOSPC, "No space left"), "make room and run"), (None, "make room")],
+    [
+        (UserError("the first error"), "the first error"),
+        (OSError(errno.ENOSPC, "No space left"), "make room and run"),
+        (None, "make room"),
+    ],
 )
 def test_record_of_several_models(tmp_path, monkeypatch, error, said):
     def full(path, value):

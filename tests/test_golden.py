@@ -1,4 +1,5 @@
 """Parity with the published implementation: its weights through our converter give its output."""
+
 import json
 
 import numpy as np
@@ -12,7 +13,9 @@ OWN = ["base_vocals", "bscnn_d3_h1", "tac_prelu"]
 MORE = ["att1", "naive", "simo_sub"]
 CASES = [(GOLDEN, name) for name in OWN]
 CASES += [
-    pytest.param(SHARED / "golden" if SHARED else None, name, marks=pytest.mark.skipif(not SHARED, reason="no shared data"))
+    pytest.param(
+        SHARED / "golden" if SHARED else None, name, marks=pytest.mark.skipif(not SHARED, reason="no shared data")
+    )
     for name in OWN + MORE
 ]
 
@@ -21,9 +24,12 @@ def load(folder, name):
     """Weights, input, expected output and configuration of one instance."""
     arrays = np.load(folder / f"{name}.npz")
     weights = {key[3:]: arrays[key] for key in arrays.files if key.startswith("sd/")}
-    return weights, torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["wav"]), json.loads(
-        (folder / "index.json").read_text()
-    )[name]
+    return (
+        weights,
+        torch.from_numpy(arrays["x"]),
+        torch.from_numpy(arrays["wav"]),
+        json.loads((folder / "index.json").read_text())[name],
+    )
 
 
 @pytest.mark.parametrize("folder, name", CASES)

@@ -1,4 +1,5 @@
 """Under autocast models run in 16 bits; losses, permutation search and scores do not."""
+
 import pytest
 import torch
 from speech_helpers import small_model, voices
@@ -56,9 +57,17 @@ def test_scores_of_both_systems_are_those_of_fp32():
 
 def test_metrics_do_not_see_autocast():
     estimates, targets = pair(0.02)
-    expected = si_sdr(estimates, targets), best_permutation(estimates.flip(1), targets), usdr(estimates[:, :, None], targets[:, :, None])
+    expected = (
+        si_sdr(estimates, targets),
+        best_permutation(estimates.flip(1), targets),
+        usdr(estimates[:, :, None], targets[:, :, None]),
+    )
     with bf16:
-        found = si_sdr(estimates, targets), best_permutation(estimates.flip(1), targets), usdr(estimates[:, :, None], targets[:, :, None])
+        found = (
+            si_sdr(estimates, targets),
+            best_permutation(estimates.flip(1), targets),
+            usdr(estimates[:, :, None], targets[:, :, None]),
+        )
     assert all(torch.equal(one, other) for one, other in zip(expected, found))
 
 

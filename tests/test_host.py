@@ -1,10 +1,12 @@
 """Each repair: the fault is there without it, gone with it; healthy installations and second calls are left alone."""
+
 import subprocess
 import sys
 
-import asteroid_bsrnn
 import pytest
 import torch
+
+import asteroid_bsrnn
 from asteroid_bsrnn import host
 
 
@@ -101,7 +103,11 @@ def test_a_trainer_without_logger_validates():
     loader = DataLoader([(torch.ones(2), torch.ones(2))] * 2, batch_size=1)
     system = System(net, torch.optim.SGD(net.parameters(), 0.1), torch.nn.functional.mse_loss, loader, loader)
     trainer = pl.Trainer(
-        max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu", enable_progress_bar=False,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
     trainer.fit(system)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid.utils import hub_utils
+from loopback import serve
+
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import hub, load_model, save_safetensors
-from loopback import serve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TAG_COMMIT = "f" * 40
@@ -116,7 +117,9 @@ def test_a_repository_of_another_implementation_has_one_file_of_weights(repo, fi
     repo.front.add("/api/models/org/net", {"id": "org/net", "siblings": listed})
     assert_same(load_model("org/net"), net)
     repo.front.add("/api/models/org/net", {"id": "org/net", "siblings": [*listed, {"rfilename": "b.ckpt"}]})
-    with pytest.raises(UserError, match="holds no model: .*; it has 955717e8.safetensors, b.ckpt: give the address of one"):
+    with pytest.raises(
+        UserError, match="holds no model: .*; it has 955717e8.safetensors, b.ckpt: give the address of one"
+    ):
         load_model("org/net")
 
 

@@ -5,9 +5,10 @@ import inspect
 
 import pytest
 import torch
+from helpers import ROOT
+
 from asteroid_bsrnn import models, weights
 from asteroid_bsrnn.models.names import MODELS
-from helpers import ROOT
 
 TINY = {"feature_dim": 4, "n_repeats": 1}
 

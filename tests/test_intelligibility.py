@@ -1,4 +1,5 @@
 """Optional scores of speech: what they say of clean, noisy and silent speech, and where their columns land."""
+
 import json
 
 import numpy as np
@@ -52,7 +53,9 @@ def test_names_and_rates_are_checked(talk):
 def test_gains_are_over_the_mixture(talk):
     targets, mix = talk
     found = extra_scores(["stoi"], mix, targets, targets, 8000)
-    assert found["stoi"] == pytest.approx(1, abs=1e-3) and found["stoi_imp"] == found["stoi"] - found["input_stoi"] > 0.05
+    assert (
+        found["stoi"] == pytest.approx(1, abs=1e-3) and found["stoi_imp"] == found["stoi"] - found["input_stoi"] > 0.05
+    )
 
 
 class Halves(torch.nn.Module):
@@ -81,7 +84,9 @@ class OneTalk:
 def test_columns_come_only_when_asked_for(talk, tmp_path):
     plain = evaluate_speech(Halves(), OneTalk(talk), tmp_path, "c", model_id="m", progress=False, n_examples=0)
     assert not [name for name in plain if "stoi" in name or "pesq" in name]
-    more = evaluate_speech(Halves(), OneTalk(talk), tmp_path, "c", model_id="m", progress=False, n_examples=0, extra=("estoi", "pesq"))
+    more = evaluate_speech(
+        Halves(), OneTalk(talk), tmp_path, "c", model_id="m", progress=False, n_examples=0, extra=("estoi", "pesq")
+    )
     assert {"estoi", "input_estoi", "estoi_imp", "pesq"} <= set(more) and abs(more["estoi_imp"]) < 1e-9
     assert "pesq" in pd.read_csv(tmp_path / "all_metrics.csv").columns
     assert "pesq" in json.loads((tmp_path / "evaluation.json").read_text())["metric_definition"]

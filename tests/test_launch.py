@@ -1,4 +1,5 @@
 """Sweeps: which commands are run, what the table says; the sbatch script; repeating a run from its record."""
+
 import json
 import multiprocessing
 import os
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine_toys import conf, train
+
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.recipe.command_line import chosen_experiments, recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
 from asteroid_bsrnn.recipe.repeat import repeat
 from asteroid_bsrnn.training.state.checkpoints import exclusive
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.cli.main import main
-from engine_toys import conf, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN_SH = """#!/usr/bin/env bash
@@ -194,17 +196,38 @@ def test_repeat_says_what_differs(tmp_path):
         repeat(tmp_path)
 
 
-@pytest.mark.parametrize("recipe, variant", [("musdb18hq", "simo"), ("musdb18hq", "large"), ("libri2mix", "dprnn"), ("wsj0-2mix", "dpcl")])
+@pytest.mark.parametrize(
+    "recipe, variant", [("musdb18hq", "simo"), ("musdb18hq", "large"), ("libri2mix", "dprnn"), ("wsj0-2mix", "dpcl")]
+)
 def test_every_record_of_a_recipe_can_be_repeated(recipe, variant, tmp_path):
     """What ``fit`` writes of one model, whatever the recipe: batch, devices and precision as they were used."""
     made = load_conf(ROOT / "recipes" / recipe, variant)
     source = "bass" if variant == "large" else None
-    used = {"batch": 1, "devices": 2, "precision": "bf16", "seed": 42, "variant": variant, "protocol": "published", "source": source}
+    used = {
+        "batch": 1,
+        "devices": 2,
+        "precision": "bf16",
+        "seed": 42,
+        "variant": variant,
+        "protocol": "published",
+        "source": source,
+    }
     del made["training"]["ema"]  # a key that came later
     (tmp_path / "run.json").write_text(json.dumps({**used, "conf": made}))
-    options = ["--exp_dir", str(tmp_path / "again"), "--repeat", str(tmp_path / "run.json"), "--set", "loader.num_workers=1"]
+    options = [
+        "--exp_dir",
+        str(tmp_path / "again"),
+        "--repeat",
+        str(tmp_path / "run.json"),
+        "--set",
+        "loader.num_workers=1",
+    ]
     conf, info = recipe_conf(recipe_parser("").parse_args(options), ROOT / "recipes" / recipe)
-    assert {key: conf["training"][key] for key in ("batch", "devices", "precision")} == {"batch": 1, "devices": 2, "precision": "bf16"}
+    assert {key: conf["training"][key] for key in ("batch", "devices", "precision")} == {
+        "batch": 1,
+        "devices": 2,
+        "precision": "bf16",
+    }
     assert conf["training"]["ema"] is None and conf["loader"]["num_workers"] == 1
     assert info["variant"] == variant and info["source"] == source
     if source:

@@ -1,17 +1,18 @@
 """Channels of surround recordings: in the order of their layout, with it in the stems, in pairs for a stereo model."""
+
 import struct
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from encoders import ffmpeg, needs, run
+from helpers import SHARED
+from separation_models import KnownGains, noise
 
 from asteroid_bsrnn.audio.channel_order import DEFAULT, SPEAKERS, from_ffmpeg, groups, mask_of, speakers_of
 from asteroid_bsrnn.audio.read import probe, read_audio
 from asteroid_bsrnn.separation.recordings import separate, separate_file
-from encoders import ffmpeg, needs, run
-from helpers import SHARED
-from separation_models import KnownGains, noise
 
 RATE = 48000
 TONES = (200, 300, 400, 60, 600, 700, 800, 900)  # Hz; the fourth channel of 5.1 and 7.1 hears bass only
@@ -41,7 +42,10 @@ def stated_mask(path):
 
 
 @needs("ffmpeg")
-@pytest.mark.parametrize("suffix, options", [("ogg", ["-c:a", "libvorbis", "-q:a", "8"]), ("flac", []), ("wav", []), ("mka", ["-c:a", "flac"])])
+@pytest.mark.parametrize(
+    "suffix, options",
+    [("ogg", ["-c:a", "libvorbis", "-q:a", "8"]), ("flac", []), ("wav", []), ("mka", ["-c:a", "flac"])],
+)
 @pytest.mark.parametrize("channels", [6, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 5, 7, 8))])
 def test_order_and_layout_of_stems(tmp_path, suffix, options, channels):
     source = surround(tmp_path / "s.wav", channels, DEFAULT[channels])
@@ -63,7 +67,9 @@ def test_opus_comes_in_the_order_of_its_layout(tmp_path, channels):
     assert [tone for tone in found if tone != 60] == [tone for tone in TONES[:channels] if tone != 60]
 
 
-@pytest.mark.skipif(SHARED is None or not (SHARED / "cases" / "audio").is_dir(), reason="no folder of reference material")
+@pytest.mark.skipif(
+    SHARED is None or not (SHARED / "cases" / "audio").is_dir(), reason="no folder of reference material"
+)
 @needs("ffmpeg")
 def test_the_given_file_of_six_channels(tmp_path):
     path = SHARED / "cases" / "audio" / "six.ogg"

@@ -1,4 +1,5 @@
 """Libri2Mix: what the metadata means, files and load-time mixing that agree, resuming, and everything that can be wrong."""
+
 import itertools
 import shutil
 import subprocess
@@ -12,15 +13,15 @@ from helpers import SHARED
 from scipy.signal import resample_poly
 from speech_corpora import RATE, librispeech, tone, write
 
+from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.data.speech import generate as generate_module
 from asteroid_bsrnn.data.speech.dynamic_mixing import DynamicMixing
 from asteroid_bsrnn.data.speech.generate import generate
 from asteroid_bsrnn.data.speech.libri2mix import LibriMixPlan, read_metadata
-from asteroid_bsrnn.data.speech.plan import OnTheFly
-from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles, SpeechMixtures
-from asteroid_bsrnn.data.speech.utterances import extend_noise
 from asteroid_bsrnn.data.speech.metadata import provide_metadata
-from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles, SpeechMixtures
+from asteroid_bsrnn.data.speech.plan import OnTheFly
+from asteroid_bsrnn.data.speech.utterances import extend_noise
 
 
 @pytest.fixture
@@ -80,19 +81,24 @@ def test_files_and_load_time_mixing_agree_sample_by_sample(tmp_path, mode, sampl
 
 def test_rounding_is_that_of_the_library(root, tmp_path):
     plan = make_plan(root)
-    wav = np.array([0.0, 1 / 32768, 0.5 / 32768, -0.5 / 32768, 1.5 / 32768, 0.99999, 1.2, -1.2, -1.0, 0.33333], np.float32)
+    wav = np.array(
+        [0.0, 1 / 32768, 0.5 / 32768, -0.5 / 32768, 1.5 / 32768, 0.99999, 1.2, -1.2, -1.0, 0.33333], np.float32
+    )
     sf.write(tmp_path / "a.wav", wav, 8000, subtype="PCM_16")
     assert np.array_equal(plan.pcm16(wav), read(tmp_path / "a.wav"))
     assert np.array_equal(plan.pcm16(np.stack([wav, -wav]))[1], plan.pcm16(-wav))
 
 
 def test_asteroid_reads_what_is_generated(root):
-    import asteroid_bsrnn  # noqa: F401, before asteroid, which it repairs
     from asteroid.data import LibriMix
+
+    import asteroid_bsrnn  # noqa: F401, before asteroid, which it repairs
 
     plan = make_plan(root)
     files = generated(root, plan)
-    theirs = LibriMix(str(root / "out" / "metadata" / "test"), task="sep_clean", sample_rate=8000, n_src=2, segment=None)
+    theirs = LibriMix(
+        str(root / "out" / "metadata" / "test"), task="sep_clean", sample_rate=8000, n_src=2, segment=None
+    )
     assert len(theirs) == len(files.names) == 3
     for index in range(3):
         mixture, sources = theirs[index]
@@ -184,7 +190,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(root, monkeypatch):
 def test_parallel_and_serial_give_the_same_bytes(root):
     for jobs in (1, 4):
         generate(make_plan(root), root / f"out{jobs}", n_jobs=jobs)
-    one, four = ({path.name + path.parent.name: path.read_bytes() for path in (root / f"out{jobs}").rglob("*.wav")} for jobs in (1, 4))
+    one, four = (
+        {path.name + path.parent.name: path.read_bytes() for path in (root / f"out{jobs}").rglob("*.wav")}
+        for jobs in (1, 4)
+    )
     assert one == four and len(one) == 9
 
 

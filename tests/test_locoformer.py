@@ -1,4 +1,5 @@
 """TF-Locoformer: equal to its authors' code, follows the level exactly, takes silence and every length."""
+
 import pytest
 import torch
 import yaml
@@ -16,7 +17,16 @@ from asteroid_bsrnn.models.locoformer.config import SIZES, Config
 from asteroid_bsrnn.models.locoformer.layers import Block, ConvSwiGLU, Path, RMSGroupNorm, RotaryAttention, rotated
 
 needs_golden = pytest.mark.skipif(FOLDER is None, reason="the golden instances are not beside the checkout")
-SMALL = {"n_fft": 32, "hop": 16, "n_blocks": 2, "emb_dim": 8, "n_groups": 2, "n_heads": 2, "attention_dim": 12, "ffn_hidden": [6, 10]}
+SMALL = {
+    "n_fft": 32,
+    "hop": 16,
+    "n_blocks": 2,
+    "emb_dim": 8,
+    "n_groups": 2,
+    "n_heads": 2,
+    "attention_dim": 12,
+    "ffn_hidden": [6, 10],
+}
 
 
 def small(seed=0, **changes):
@@ -71,7 +81,9 @@ def test_a_wrong_weight_or_setting_is_named():
 @needs_golden
 def test_a_single_feed_forward_network_stands_behind_the_attention():
     arrays, settings = golden("tflocoformer_a")
-    state = {key: value for key, value in part(arrays, "sd").items() if ".ffn.1." not in key and ".ffn_norm.1." not in key}
+    state = {
+        key: value for key, value in part(arrays, "sd").items() if ".ffn.1." not in key and ".ffn_norm.1." not in key
+    }
     model = TFLocoformerAdapter().build(state, {**settings, "ffn_hidden_dim": [14], "ffn_type": ["swiglu_conv1d"]})
     whole = TFLocoformerAdapter().build(part(arrays, "sd"), settings)
     for block in whole.blocks:
@@ -113,7 +125,9 @@ def feed_forward_in_words(layer, x, kernel, shift):
     for start in range(0, total - kernel + 1, shift):
         hidden = torch.einsum("bkc,hck->bh", padded[:, start : start + kernel], layer.conv.weight) + layer.conv.bias
         value, gate = hidden.chunk(2, -1)
-        out[:, start : start + kernel] += torch.einsum("bh,hck->bkc", value * gate * gate.sigmoid(), layer.deconv.weight)
+        out[:, start : start + kernel] += torch.einsum(
+            "bh,hck->bkc", value * gate * gate.sigmoid(), layer.deconv.weight
+        )
     return out[:, margin : margin + n]
 
 
@@ -151,7 +165,9 @@ def test_rotation_keeps_lengths_and_sees_distances_alone():
 def test_attention_of_two_heads():
     torch.manual_seed(0)
     layer, x = RotaryAttention(Config(**SMALL)), torch.randn(3, 5, 8)
-    q, k, v = (layer.qkv(x)[..., 12 * index : 12 * (index + 1)].unflatten(-1, (2, 6)).transpose(1, 2) for index in range(3))
+    q, k, v = (
+        layer.qkv(x)[..., 12 * index : 12 * (index + 1)].unflatten(-1, (2, 6)).transpose(1, 2) for index in range(3)
+    )
     weights = (rotated(q) @ rotated(k).mT / 6**0.5).softmax(-1)
     torch.testing.assert_close(layer(x), layer.out((weights @ v).transpose(1, 2).flatten(2)))
 

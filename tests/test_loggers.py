@@ -1,11 +1,13 @@
 """Loggers are Lightning's, named in a list: files appear, steps and epochs are points, others come by import path."""
+
 import csv
 
 import pytest
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.training.loggers import make_loggers, register_logger
 from engine_toys import conf, train
 from pytorch_lightning.loggers.logger import Logger
+
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.training.loggers import make_loggers, register_logger
 
 POINTS = []
 

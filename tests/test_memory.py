@@ -1,4 +1,5 @@
 """Freed memory stays with the process once that is asked for."""
+
 import platform
 import subprocess
 import sys

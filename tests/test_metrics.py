@@ -1,4 +1,5 @@
 """uSDR, medians, and the speech scores against mir_eval; what cannot be scored is refused."""
+
 import doctest
 import math
 import warnings
@@ -11,7 +12,8 @@ from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
 from asteroid_bsrnn import metrics
 from asteroid_bsrnn.metrics import csdr, nan_median, sdr, sdr_imp, si_sdr, si_sdr_imp, usdr, utterance_scores
-from asteroid_bsrnn.metrics import track_sdr as music, utterance_sdr as speech
+from asteroid_bsrnn.metrics import track_sdr as music
+from asteroid_bsrnn.metrics import utterance_sdr as speech
 
 NAN, INF = float("nan"), float("inf")
 
@@ -138,7 +140,9 @@ def test_sdr_is_mir_eval_and_est_and_targets_are_not_exchanged():
     np.testing.assert_allclose(sdr(est, targets)[0], theirs, rtol=0, atol=1e-6)
     with_search = bss_eval(targets[0], est[0].flip(0), compute_permutation=True)
     np.testing.assert_allclose(sdr(est.flip(1), targets)[0], with_search, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(sdr(est.flip(1), targets, permute=False)[0], bss_eval(targets[0], est[0].flip(0)), atol=1e-6)
+    np.testing.assert_allclose(
+        sdr(est.flip(1), targets, permute=False)[0], bss_eval(targets[0], est[0].flip(0)), atol=1e-6
+    )
 
 
 def test_sdr_gain_over_the_mixture_is_mir_eval():
@@ -167,7 +171,9 @@ def test_speech_scores_ignore_level(level):
     est, targets = speech_pair()
     mix = targets.sum(1)
     for score in (si_sdr_imp, sdr_imp):
-        torch.testing.assert_close(score(level * est, level * targets, mix), score(est, targets, mix), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            score(level * est, level * targets, mix), score(est, targets, mix), rtol=0, atol=1e-5
+        )
 
 
 def test_a_batch_finds_each_items_own_permutation():

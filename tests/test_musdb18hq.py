@@ -11,10 +11,10 @@ from music_corpus import SOURCES, write_corpus, write_track
 from torch.utils.data import DataLoader
 
 from asteroid_bsrnn import data
-from asteroid_bsrnn.data import MUSDB18HQ, MUSDB18HQTracks
-from asteroid_bsrnn.data.music.layout import VALIDATION_TRACKS, check_corpus, find_tracks
-from asteroid_bsrnn.data.music.activity import write_segments
 from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data import MUSDB18HQ, MUSDB18HQTracks
+from asteroid_bsrnn.data.music.activity import write_segments
+from asteroid_bsrnn.data.music.layout import VALIDATION_TRACKS, check_corpus, find_tracks
 
 SEGMENT = 0.1
 LENGTH = 4410

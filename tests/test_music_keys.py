@@ -1,8 +1,13 @@
 """Keys that other systems' protocols need: levels, gates, backgrounds, trimmed segments, shifts, settings of one source."""
+
 import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers import ROOT
+from music_corpus import SOURCES, write_corpus
+from torch import nn
+
 from asteroid_bsrnn import losses
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data import MUSDB18HQ
@@ -16,9 +21,6 @@ from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiment
 from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.systems import MusicSystem
-from helpers import ROOT
-from music_corpus import SOURCES, write_corpus
-from torch import nn
 
 RECIPE = ROOT / "recipes" / "musdb18hq"
 PLAIN = {"segment": 0.1, "n_items": 20, "valid_tracks": ["Valid A"], "augmentations": (), "peak_normalise": False,
@@ -35,7 +37,10 @@ def test_old_runs_go_on_with_the_new_keys(tmp_path):
     now = load_conf(RECIPE)
     later = [key for key in NEUTRAL if key in flatten(now)]
     assert {"data.standardise", "inference.shifts", "optim.warmup_steps", "task.less"} <= set(later)
-    old = {section: {key: value for key, value in keys.items() if f"{section}.{key}" not in NEUTRAL} for section, keys in now.items()}
+    old = {
+        section: {key: value for key, value in keys.items() if f"{section}.{key}" not in NEUTRAL}
+        for section, keys in now.items()
+    }
     old.pop("per_source")
     assert compare(old, now) == {}
     for key, value in (("data.standardise", True), ("inference.shift", 1.0), ("optim.warmup_steps", 5)):
@@ -58,7 +63,9 @@ def test_levels_are_those_of_the_mono_mix(corpus, tmp_path):
 
 def test_chunks_are_standardised_by_their_own_track(corpus, tmp_path):
     path = tmp_path / "levels.csv"
-    write_levels(path, get_corpus("musdb18hq").tracks(corpus, "train", valid_tracks=["Valid A"]), get_corpus("musdb18hq"))
+    write_levels(
+        path, get_corpus("musdb18hq").tracks(corpus, "train", valid_tracks=["Valid A"]), get_corpus("musdb18hq")
+    )
     plain, standard = (MUSDB18HQ(corpus, targets=SOURCES, **PLAIN, levels=levels) for levels in (None, path))
     levels = list(read_levels(path).values())
     for index in range(5):
@@ -72,7 +79,9 @@ def test_chunks_are_standardised_by_their_own_track(corpus, tmp_path):
 
 
 def test_stage_1_writes_the_levels_once(corpus, tmp_path):
-    data = MusicData(root=str(corpus), lists=str(tmp_path), sad=None, standardise=True, valid_tracks=["Valid A"], segment=0.1)
+    data = MusicData(
+        root=str(corpus), lists=str(tmp_path), sad=None, standardise=True, valid_tracks=["Valid A"], segment=0.1
+    )
     assert data.index() == data.list_paths == [tmp_path / "musdb18hq" / "levels.csv"]
     data.train_set()[(0, 0)]
     assert MusicData(root=str(corpus), lists=str(tmp_path), sad=None).index() == []
@@ -198,7 +207,9 @@ def test_losses_are_their_formulas():
 
     def part(a, b):
         hann = torch.hann_window(2048)
-        a_spec, b_spec = (torch.stft(x.reshape(-1, 9000), 2048, 441, window=hann, return_complex=True).abs() for x in (a, b))
+        a_spec, b_spec = (
+            torch.stft(x.reshape(-1, 9000), 2048, 441, window=hann, return_complex=True).abs() for x in (a, b)
+        )
         return 0.85 * (a - b).abs().mean() + 0.15 * (a_spec - b_spec).abs().mean() / 2048**0.5
 
     expected = sum(part(estimate[:, source], target[:, source]) for source in range(3))
@@ -222,7 +233,10 @@ def test_amsgrad_reaches_adam_and_is_refused_elsewhere():
 
 
 def test_a_source_has_settings_of_its_own():
-    conf = load_conf(RECIPE, overrides={"model": {"feature_dim": 8}, "per_source": {"bass": {"model.feature_dim": 16, "optim.lr": 1}}})
+    conf = load_conf(
+        RECIPE,
+        overrides={"model": {"feature_dim": 8}, "per_source": {"bass": {"model.feature_dim": 16, "optim.lr": 1}}},
+    )
     assert conf_of(conf, "bass")["model"]["feature_dim"] == 16 and conf_of(conf, "bass")["optim"]["lr"] == 1.0
     assert conf_of(conf, "vocals") is conf
     assert conf_of(conf_of(conf, "bass"), "bass") == conf_of(conf, "bass")

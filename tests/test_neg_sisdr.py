@@ -1,4 +1,5 @@
 """Permutation-invariant negative SI-SDR: equal to the host's, and its two guards."""
+
 import pytest
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr

@@ -1,4 +1,5 @@
 """The notebook runs from top to bottom without a screen, with sound and plots."""
+
 import re
 
 import pytest
@@ -27,7 +28,13 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     ExecutePreprocessor(timeout=900, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
     kinds = [kind for cell in notebook.cells for output in cell.get("outputs", ()) for kind in output.get("data", ())]
-    sounds = sum("<audio" in output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    sounds = sum(
+        "<audio" in output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
     assert kinds.count("image/png") == 3 and sounds == 6
-    estimate, mixture = (float(re.search(rf"{name} +(-?[\d.]+)", str(notebook.cells[-2].outputs))[1]) for name in ("estimate", "mixture"))
+    estimate, mixture = (
+        float(re.search(rf"{name} +(-?[\d.]+)", str(notebook.cells[-2].outputs))[1]) for name in ("estimate", "mixture")
+    )
     assert estimate > max(0, mixture) + 1, "the network learnt something in its minute"

@@ -1,4 +1,5 @@
 """The listening page's folder: what is read, ordered, levelled, scored, flagged, chosen and refused."""
+
 import re
 
 import numpy as np
@@ -7,13 +8,13 @@ import soundfile
 from helpers import SHARED
 from page_folders import music_folder, speech_folder, tone, write
 
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.report import build_page
 from asteroid_bsrnn.report.page import loudness
 from asteroid_bsrnn.report.page.clips import find_clips
 from asteroid_bsrnn.report.page.score import add_sdr, load
 from asteroid_bsrnn.report.page.select import choose, mean_gain, same_sex_pairs
-from asteroid_bsrnn.cli.main import main
 
 
 def speech(tmp_path, **kwargs):
@@ -37,7 +38,9 @@ def test_estimates_are_put_into_the_references_order(tmp_path):
 
 def test_a_reference_in_disguise_is_found(tmp_path):
     items = speech(tmp_path)
-    assert [(copy["system"], copy["source"], copy["of"]) for copy in items["clip one"].copies] == [("Copied", "s1", "s1")]
+    assert [(copy["system"], copy["source"], copy["of"]) for copy in items["clip one"].copies] == [
+        ("Copied", "s1", "s1")
+    ]
     assert "identical" in items["clip one"].copies[0]["why"]
     assert items["clip two"].copies == []
 
@@ -82,7 +85,10 @@ def test_page_of_speech(tmp_path):
         assert (tmp_path / "page" / path).is_file(), path
     assert "s1/clip one.wav of Copied is the reference of s1" in html and "no score: it is a reference" in html
     assert "random (seed 3)" in html and "Re-ordered to match the references: Bad" in html
-    levels = [np.sqrt((soundfile.read(path)[0] ** 2).mean()) for path in sorted((tmp_path / "page" / "audio").glob("clip1*-s1.wav"))]
+    levels = [
+        np.sqrt((soundfile.read(path)[0] ** 2).mean())
+        for path in sorted((tmp_path / "page" / "audio").glob("clip1*-s1.wav"))
+    ]
     assert len(levels) == 4 and max(levels) / min(levels) < 1.2  # they were up to 150 apart
     assert all(np.abs(soundfile.read(path)[0]).max() < 0.99 for path in (tmp_path / "page" / "audio").iterdir())
 
@@ -90,7 +96,9 @@ def test_page_of_speech(tmp_path):
 def test_page_of_music_joins_experiments(tmp_path):
     one = music_folder(tmp_path / "exp" / "one", leak=0.1)
     two = music_folder(tmp_path / "exp" / "two", leak=0.5, sources=("vocals",))
-    (one / "run.json").write_text('{"variant": "base", "n_params": 32329056, "commit": "0123456789abcdef", "seed": 4, "corpus": "excerpt"}')
+    (one / "run.json").write_text(
+        '{"variant": "base", "n_params": 32329056, "commit": "0123456789abcdef", "seed": 4, "corpus": "excerpt"}'
+    )
     (item,) = map(load, find_clips([one, two / "examples"]))
     assert list(item.estimates) == ["one", "two"] and list(item.references) == ["vocals", "drums"]
     assert item.notes == ["two has no estimate of drums."]
@@ -168,7 +176,9 @@ def test_clips_are_chosen_by_rule(tmp_path):
 
 
 def test_pairs_of_one_sex_are_read_from_both_tables(tmp_path):
-    (tmp_path / "info.csv").write_text("mixture_ID,speaker_1_ID,speaker_1_sex,speaker_2_ID,speaker_2_sex\na,1,M,2,F\nb,1,F,2,F\n")
+    (tmp_path / "info.csv").write_text(
+        "mixture_ID,speaker_1_ID,speaker_1_sex,speaker_2_ID,speaker_2_sex\na,1,M,2,F\nb,1,F,2,F\n"
+    )
     (tmp_path / "all.csv").write_text("mixture_id,sexes\na,M F\nb,M M\nc,FF\nd,\n")
     assert same_sex_pairs(tmp_path / "info.csv") == {"b"}
     assert same_sex_pairs(tmp_path / "all.csv") == {"b", "c"}
@@ -177,7 +187,9 @@ def test_pairs_of_one_sex_are_read_from_both_tables(tmp_path):
         same_sex_pairs(tmp_path / "none.csv")
 
 
-@pytest.mark.skipif(SHARED is None or not (SHARED / "data" / "libri2mix_samples").is_dir(), reason="needs the sample mixtures")
+@pytest.mark.skipif(
+    SHARED is None or not (SHARED / "data" / "libri2mix_samples").is_dir(), reason="needs the sample mixtures"
+)
 def test_the_authors_own_samples():
     """The uPIT file of one mixture is the reference of the other speaker, byte for byte; A-FRCNN-16 gains most."""
     items = [load(clip) for clip in find_clips([SHARED / "data" / "libri2mix_samples"])]
@@ -185,5 +197,12 @@ def test_the_authors_own_samples():
     copies = [(item.clip.name[:4], copy["system"], copy["of"]) for item in items for copy in item.copies]
     assert copies == [("6829", "uPIT", "s2")]
     gains = {name: means["SI-SNR"][2] for name, means in items[0].means.items()}
-    published = {"A-FRCNN-16": 14.8, "Conv-TasNet": 13.6, "DPCL": 9.7, "DualPathRNN": 12.1, "SuDoRM-RF-1.0x": 13.0, "uPIT": 8.3}
+    published = {
+        "A-FRCNN-16": 14.8,
+        "Conv-TasNet": 13.6,
+        "DPCL": 9.7,
+        "DualPathRNN": 12.1,
+        "SuDoRM-RF-1.0x": 13.0,
+        "uPIT": 8.3,
+    }
     assert gains == pytest.approx(published, abs=0.06)

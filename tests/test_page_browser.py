@@ -1,4 +1,5 @@
 """The listening page in a real browser: plays, switches in place, shuffles by seed, exports, and asks nobody for anything."""
+
 import asyncio
 import csv
 
@@ -11,7 +12,9 @@ from asteroid_bsrnn.report import build_page
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason="needs chromium")]
 
 HEARD = "[...page.player.sounds].filter(([id, audio]) => !audio.muted && !audio.paused).map(([id]) => id)"
-SPREAD = "Math.max(...[...page.player.sounds.values()].map((audio) => Math.abs(audio.currentTime - page.player.position)))"
+SPREAD = (
+    "Math.max(...[...page.player.sounds.values()].map((audio) => Math.abs(audio.currentTime - page.player.position)))"
+)
 TRIALS = "abx.makeTrials(%s, 12, true).map((t) => [t.clip.name, t.group.source, t.a.label, t.b.label, t.x].join())"
 
 
@@ -28,7 +31,9 @@ def in_browser(tmp_path, url, check):
             await browser.open(url)
             await check(browser)
             assert browser.errors() == []
-            assert browser.requested() and all(address.startswith(("file:", "data:", "blob:")) for address in browser.requested())
+            assert browser.requested() and all(
+                address.startswith(("file:", "data:", "blob:")) for address in browser.requested()
+            )
 
     (tmp_path / "profile").mkdir()
     asyncio.run(go())
@@ -36,13 +41,16 @@ def in_browser(tmp_path, url, check):
 
 def test_plays_and_switches_at_the_same_position(url, tmp_path):
     async def check(browser):
-        tracks = await browser.run("[...document.querySelectorAll('#clip1 .group:first-child .track')].map((b) => b.dataset.track)")
+        tracks = await browser.run(
+            "[...document.querySelectorAll('#clip1 .group:first-child .track')].map((b) => b.dataset.track)"
+        )
         await browser.run("document.querySelector('#clip1 .play').click()")
         await browser.until("page.player && page.player.playing && page.player.position > 0.5")
         assert await browser.run(HEARD) == [tracks[0]]
         await browser.until(f"{SPREAD} < 0.1")
         before, after = await browser.run(
-            f"(() => {{ const before = page.player.position; choose('{tracks[2]}', true); return [before, page.player.position]; }})()")
+            f"(() => {{ const before = page.player.position; choose('{tracks[2]}', true); return [before, page.player.position]; }})()"
+        )
         assert abs(after - before) < 0.1
         assert await browser.run(HEARD) == [tracks[2]]
         assert await browser.run(f"document.getElementById('{tracks[2]}').getAttribute('aria-pressed')") == "true"
@@ -87,9 +95,13 @@ def test_blind_test_is_seeded_and_exported(url, tmp_path):
         first = await browser.run(TRIALS % 1)
         assert first == await browser.run(TRIALS % 1) and first != await browser.run(TRIALS % 2)
         assert {trial.split(",")[-1] for trial in first} == {"a", "b"}
-        assert not any("Copied" in trial for trial in first if "clip one,s1" in trial)  # a copy of a reference takes no part
+        assert not any(
+            "Copied" in trial for trial in first if "clip one,s1" in trial
+        )  # a copy of a reference takes no part
 
-        await browser.run("document.getElementById('abx-seed').value = 7; document.getElementById('abx-count').value = 3")
+        await browser.run(
+            "document.getElementById('abx-seed').value = 7; document.getElementById('abx-count').value = 3"
+        )
         await browser.run("document.getElementById('abx-start').click()")
         text = await browser.run("document.getElementById('abx').textContent")
         assert "Good" not in text and "Bad" not in text

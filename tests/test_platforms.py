@@ -1,4 +1,5 @@
 """On Windows and macOS ``separate`` works: simulated by taking away what they lack, once the libraries are loaded."""
+
 import subprocess
 import sys
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from asteroid_bsrnn.models import BSRNN
 from helpers import ROOT
+
+from asteroid_bsrnn.models import BSRNN
 
 LACKING = {  # platform: modules, functions of os, signals
     "win32": (

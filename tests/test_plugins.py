@@ -1,4 +1,5 @@
 """A user's network, corpus and loss of a few lines train, resume, separate, convert and are reported with no change here."""
+
 import csv
 import json
 import os
@@ -26,12 +27,18 @@ def environment(**more):
 
 
 def python(code, **options):
-    return subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=600, **options)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=600, **options
+    )
 
 
 def command(*words, check=True):
     run = subprocess.run(
-        [sys.executable, "-m", "asteroid_bsrnn", *map(str, words)], env=environment(), capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "asteroid_bsrnn", *map(str, words)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert not check or run.returncode == 0, run.stderr
     return run
@@ -89,7 +96,15 @@ def recipe(tmp_path_factory):
 
 
 def run_recipe(folder, *options, **env):
-    command = ["bash", "run.sh", "--python_path", sys.executable, "--variant", str(folder.parent / "mine.yml"), *options]
+    command = [
+        "bash",
+        "run.sh",
+        "--python_path",
+        sys.executable,
+        "--variant",
+        str(folder.parent / "mine.yml"),
+        *options,
+    ]
     return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=1200)
 
 

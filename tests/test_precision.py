@@ -1,11 +1,12 @@
 """What a device can compute in is tried, not guessed; nothing is changed by the trial."""
+
 import pytest
 import torch
 
 from asteroid_bsrnn.common import precision
-from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.common.precision import choose_precision, supports
+from asteroid_bsrnn.training.autocast import Precision
 
 
 @pytest.mark.processor

@@ -1,4 +1,5 @@
 """What cannot work is refused before hours are spent; what only looks odd works."""
+
 import unicodedata
 
 import pandas as pd
@@ -10,8 +11,8 @@ from report_folders import music
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data.music.activity import read_segments, write_segments
 from asteroid_bsrnn.data.music.music_section import MusicData
-from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.command_line import recipe_conf, recipe_parser
+from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.music_stages import evaluate, train
 from asteroid_bsrnn.recipe.preflight import preflight
 from asteroid_bsrnn.report.experiments import read_experiment
@@ -67,7 +68,14 @@ def test_evaluation_refuses_before_it_separates(tmp_path):
 
 
 def test_a_model_that_does_not_take_a_value_is_named(tmp_path):
-    options = ["--exp_dir", str(tmp_path / "exp"), "--set", "model.model_name=ConvTasNet", "model.n_filters=many", "task.simo=true"]
+    options = [
+        "--exp_dir",
+        str(tmp_path / "exp"),
+        "--set",
+        "model.model_name=ConvTasNet",
+        "model.n_filters=many",
+        "task.simo=true",
+    ]
     with pytest.raises(UserError, match="section model: ConvTasNet does not take these values"):
         train(ROOT / "recipes" / "musdb18hq", options)
     assert not (tmp_path / "exp").exists()
@@ -77,13 +85,17 @@ def test_a_model_that_does_not_take_a_value_is_named(tmp_path):
 
 
 def own(root, **section):
-    return MusicData(root=str(root), lists=str(root.parent / "lists"), segment=0.1, sad_window=0.2, n_items=4, **section)
+    return MusicData(
+        root=str(root), lists=str(root.parent / "lists"), segment=0.1, sad_window=0.2, n_items=4, **section
+    )
 
 
 def test_validation_tracks_must_be_there(tmp_path):
     data = own(write_corpus(tmp_path / "corpus"), valid_tracks=["Valid A", "Valid B"])
     for use in (data.prepare, data.index, data.valid_set):
-        with pytest.raises(UserError, match="data.valid_tracks names 'Valid B', which is no track in .*did you mean 'Valid A'"):
+        with pytest.raises(
+            UserError, match="data.valid_tracks names 'Valid B', which is no track in .*did you mean 'Valid A'"
+        ):
             use()
 
 
@@ -93,7 +105,11 @@ def test_both_forms_of_an_accent_are_one_name(tmp_path):
         data = own(write_corpus(tmp_path / f"{number}" / "corpus", valid=(there,)), valid_tracks=[given])
         assert data.valid_set().names == [composed]
         data.index()
-        assert {path.split("/")[-2] for paths, _, _ in data.train_set().rows for path in paths} == {"Song 0", "Song 1", "Song 2"}
+        assert {path.split("/")[-2] for paths, _, _ in data.train_set().rows for path in paths} == {
+            "Song 0",
+            "Song 1",
+            "Song 2",
+        }
     with pytest.raises(UserError, match="names the track 'Señor Sé' twice"):
         own(tmp_path, valid_tracks=[composed, decomposed])
 
@@ -119,7 +135,9 @@ def test_segment_lists_belong_to_their_corpus_not_to_its_name(tmp_path):
     other = own(write_corpus(tmp_path / "other" / "corpus"), valid_tracks=["Valid A"])
     elsewhere = MusicData(**{**vars(other), "lists": data.lists})
     for use in (elsewhere.index, elsewhere.train_set):
-        with pytest.raises(UserError, match=r"other settings or tracks \(root; root .*corpus\): remove it .*data.lists"):
+        with pytest.raises(
+            UserError, match=r"other settings or tracks \(root; root .*corpus\): remove it .*data.lists"
+        ):
             use()
     for path in (tmp_path / "corpus" / "train" / "Song 1").iterdir():
         path.unlink()

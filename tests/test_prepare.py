@@ -11,10 +11,11 @@ import soundfile
 from loopback import serve
 from music_corpus import SOURCES, write_corpus
 
-from asteroid_bsrnn.data.music import musdb_archive as download_musdb, music_section as music
-from asteroid_bsrnn.data import index_music, music_data, prepare_music
-from asteroid_bsrnn.data.music.musdb_archive import provide_musdb18hq
 from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data import index_music, music_data, prepare_music
+from asteroid_bsrnn.data.music import musdb_archive as download_musdb
+from asteroid_bsrnn.data.music import music_section as music
+from asteroid_bsrnn.data.music.musdb_archive import provide_musdb18hq
 
 SYNTH = {"corpus": "synth", "root": "data/synth", "n_train_tracks": 2, "n_valid_tracks": 1, "n_test_tracks": 1}
 SYNTH |= {"synth_duration": 4.0, "segment": 0.3, "sad_window": 0.5, "n_items": 6}

@@ -1,4 +1,5 @@
 """PResUNet: equality with the original, sizes, the filter bank, the contract, the authors' checkpoints."""
+
 import pytest
 import torch
 from table1_checks import (
@@ -142,7 +143,12 @@ def test_unknown_and_missing_weights_are_refused_by_name():
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [({"n_subbands": 3}, "n_subbands"), ({"widths": [4, 4]}, "widths"), ({"edge": -1}, "edge"), ({"sources": []}, "names")],
+    [
+        ({"n_subbands": 3}, "n_subbands"),
+        ({"widths": [4, 4]}, "widths"),
+        ({"edge": -1}, "edge"),
+        ({"sources": []}, "names"),
+    ],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

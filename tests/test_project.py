@@ -1,11 +1,13 @@
 """Files by which others find, cite and build the project."""
+
 import subprocess
 
 import pytest
 import yaml
+from helpers import ROOT
+
 from asteroid_bsrnn.common.version import __version__
 from asteroid_bsrnn.models.names import MODELS
-from helpers import ROOT
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 FORGE = sorted((ROOT / ".github").rglob("*.yml"))
@@ -18,7 +20,9 @@ def test_the_citation_names_this_version_and_a_paper_for_every_model():
     ours = {cls.__name__ for cls in MODELS.values() if cls.__module__.startswith("asteroid_bsrnn.")}
     assert ours <= named, f"no paper of {sorted(ours - named)}"
     for paper in citation["references"]:
-        assert {"type", "title", "authors", "year"} <= set(paper) and all(person["family-names"] for person in paper["authors"])
+        assert {"type", "title", "authors", "year"} <= set(paper) and all(
+            person["family-names"] for person in paper["authors"]
+        )
 
 
 def test_metadata_stand_in_one_place():
@@ -27,7 +31,9 @@ def test_metadata_stand_in_one_place():
     extras = metadata["project"]["optional-dependencies"]
     everything = extras["all"][0].partition("[")[2].rstrip("]").split(",")
     assert set(everything) == set(extras) - {"all", "docs", "test"}
-    assert metadata["tool"]["ruff"]["target-version"] == "py" + metadata["project"]["requires-python"].strip(">=").replace(".", "")
+    assert metadata["tool"]["ruff"]["target-version"] == "py" + metadata["project"]["requires-python"].strip(
+        ">="
+    ).replace(".", "")
 
 
 @pytest.mark.parametrize("path", FORGE, ids=lambda path: path.name)
@@ -51,12 +57,16 @@ def test_the_workflow_runs_the_script_and_files_that_exist():
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked archive")
 def test_the_archive_would_hold_every_tracked_file():
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     manifest = (ROOT / "MANIFEST.in").read_text().split()
     grafted = {word for before, word in zip(manifest, manifest[1:]) if before == "graft"}
     for name in tracked:
         top, _, rest = name.partition("/")
-        assert (top in grafted) if rest else (top in manifest or f"*.{top.rpartition('.')[2]}" in manifest or top in KNOWN), name
+        assert (
+            (top in grafted) if rest else (top in manifest or f"*.{top.rpartition('.')[2]}" in manifest or top in KNOWN)
+        ), name
 
 
 KNOWN = {"LICENSE", "MANIFEST.in", "setup.py", "pyproject.toml"}  # setuptools takes these by itself

@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 from asteroid.models import BaseModel, ConvTasNet
+
 from asteroid_bsrnn import weights
+from asteroid_bsrnn.cli import publish as command
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN, StemSeparator
-from asteroid_bsrnn.cli import publish as command
-from asteroid_bsrnn.weights import load_model, read_safetensors
 from asteroid_bsrnn.publishing import folder as module
 from asteroid_bsrnn.publishing.folder import publish
+from asteroid_bsrnn.weights import load_model, read_safetensors
 
 FILES = ["README.md", "conf.yml", "config.json", "final_metrics.json", "model.safetensors", "pytorch_model.bin"]
 LICENCES = [{"title": "LibriSpeech", "author": "Panayotov", "license": "CC BY 4.0", "non_commercial": False}]

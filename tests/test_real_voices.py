@@ -1,4 +1,5 @@
 """Corpora of real voices: nobody is in two parts, levels are LibriMix', mixtures are fixed, and the archives are fetched once."""
+
 import io
 import tarfile
 
@@ -42,7 +43,9 @@ def voices(tmp_path_factory):
 def section(voices, folder, corpus="libri2mix_real", **changes):
     places = {"metadata_dir": str(folder / "metadata"), "storage_dir": str(folder), "storage": "on_the_fly"}
     stream = "mix" if corpus.startswith("wsj0") else "mix_clean"
-    return SpeechData(corpus=corpus, speech_dir=str(voices), stream=stream, segment=0.5, **{**places, **SIZES, **changes})
+    return SpeechData(
+        corpus=corpus, speech_dir=str(voices), stream=stream, segment=0.5, **{**places, **SIZES, **changes}
+    )
 
 
 @pytest.mark.parametrize("corpus", ["libri2mix_real", "wsj0_2mix_real"])
@@ -53,11 +56,16 @@ def test_a_corpus_is_made_once_with_speakers_apart(voices, tmp_path, corpus):
     assert said == "real voices: 25 speakers, 20 for train, 2 for valid, 3 for test"
     assert [record["mixtures"] for record in data.index().values()] == [9, 3, 4]
     sets = {"train": data.train_set(), "valid": data.valid_set(), "test": data.test_set()}
-    who = {part: {name for index in range(len(one)) for name in one.describe(index)["speakers"]} for part, one in sets.items()}
+    who = {
+        part: {name for index in range(len(one)) for name in one.describe(index)["speakers"]}
+        for part, one in sets.items()
+    }
     assert not who["train"] & who["valid"] and not who["test"] & (who["train"] | who["valid"])
     mixture, sources = sets["test"][1]
     assert np.allclose(mixture, sources.sum(0), atol=1e-6) and len(mixture) > 6000
-    assert sets["train"][(0, 0)][0].shape == (4000,) and not np.array_equal(sets["train"][(0, 0)][0], sets["train"][(1, 0)][0])
+    assert sets["train"][(0, 0)][0].shape == (4000,) and not np.array_equal(
+        sets["train"][(0, 0)][0], sets["train"][(1, 0)][0]
+    )
     assert sets["test"].get_infos()["licenses"][0]["license"] == "CC BY 4.0"
     with pytest.raises(UserError, match="other settings"):
         section(voices, tmp_path, corpus, demo_seed=1).prepare()
@@ -75,8 +83,12 @@ def test_levels_are_those_of_librimix(voices, tmp_path):
     """Every source lies in [-33, -25] LUFS; it reads the same file as the loudness was measured on."""
     data = section(voices, tmp_path, sample_rate=16000)
     data.prepare()
-    levels = [gated_loudness(source[:, None].numpy(), 16000) for index in range(4) for source in data.test_set()[index][1]]
-    assert -33.6 < min(levels) < max(levels) < -24.4 and max(levels) - min(levels) > 2  # cut to the shorter: not to the digit
+    levels = [
+        gated_loudness(source[:, None].numpy(), 16000) for index in range(4) for source in data.test_set()[index][1]
+    ]
+    assert (
+        -33.6 < min(levels) < max(levels) < -24.4 and max(levels) - min(levels) > 2
+    )  # cut to the shorter: not to the digit
 
 
 def test_speakers_are_split_by_what_folders_say():
@@ -88,7 +100,9 @@ def test_speakers_are_split_by_what_folders_say():
     mini = split_speakers({"train-clean-5": people(*"abcdef"), "dev-clean-2": people(*"gh")})
     assert set(mini["test"]) == set("gh") and len(mini["valid"]) == 2 and len(mini["train"]) == 4
     alone = split_speakers({"anything": people(*"abcdefgh")})
-    assert [len(alone[part]) for part in ("train", "valid", "test")] == [4, 2, 2] and len(set().union(*alone.values())) == 8
+    assert [len(alone[part]) for part in ("train", "valid", "test")] == [4, 2, 2] and len(
+        set().union(*alone.values())
+    ) == 8
     with pytest.raises(UserError, match="1 speaker.s. for test"):
         split_speakers({"train": people(*"abcd"), "test": people("e")})
 
@@ -117,11 +131,14 @@ def test_speed_shortens_what_is_read(voices):
 
 def test_gates_of_loudness():
     """EBU Tech 3341, cases 1 and 3 in short: a tone at -23 LUFS among quieter ones."""
+
     def sine(lufs, seconds):
         return 10 ** ((lufs + 0.0) / 20) * np.sin(2 * np.pi * 1000 * np.arange(seconds * 48000) / 48000)
 
     steady = np.stack([sine(-23, 5)] * 2, 1)
-    assert gated_loudness(steady, 48000) == pytest.approx(-23, abs=0.1) == pytest.approx(loudness(steady, 48000), abs=0.1)
+    assert (
+        gated_loudness(steady, 48000) == pytest.approx(-23, abs=0.1) == pytest.approx(loudness(steady, 48000), abs=0.1)
+    )
     spoken = np.stack([np.concatenate([sine(-36, 3), sine(-23, 12), sine(-36, 3)])] * 2, 1)
     assert gated_loudness(spoken, 48000) == pytest.approx(-23, abs=0.1) and loudness(spoken, 48000) < -24
     assert gated_loudness(np.zeros((48000, 1)), 48000) == -np.inf
@@ -146,7 +163,11 @@ def test_mini_librispeech_is_fetched_once_when_asked(tmp_path, monkeypatch):
     whole = {"train-clean-5.tar.gz": "train-clean-5", "dev-clean-2.tar.gz": "dev-clean-2"}
     content = {name: archive({"LibriSpeech/README.TXT": b"x", f"LibriSpeech/{subset}/1/2/1-2-0000.flac": flac.getvalue()})
                for name, subset in whole.items()}  # fmt: skip
-    monkeypatch.setattr(mini_librispeech, "ARCHIVES", {name: (len(data), hashlib.md5(data).hexdigest()) for name, data in content.items()})
+    monkeypatch.setattr(
+        mini_librispeech,
+        "ARCHIVES",
+        {name: (len(data), hashlib.md5(data).hexdigest()) for name, data in content.items()},
+    )
     with pytest.raises(UserError, match="--download"):
         mini_librispeech.provide_voices(tmp_path / "data" / "LibriSpeech")
     with serve() as server:

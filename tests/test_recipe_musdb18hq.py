@@ -1,4 +1,5 @@
 """The music recipe as a user runs it: stages, resuming, what it refuses, what it leaves."""
+
 import json
 import os
 import subprocess
@@ -6,9 +7,10 @@ import sys
 
 import pytest
 import torch
-from asteroid_bsrnn.recipe.configuration import load_conf
 from helpers import ROOT
 from music_corpus import write_corpus
+
+from asteroid_bsrnn.recipe.configuration import load_conf
 
 RECIPE = ROOT / "recipes" / "musdb18hq"
 TINY = "model.feature_dim=8 model.n_repeats=1 data.segment=1.0 data.sad_window=1.5 data.n_items=4 loader.num_workers=0 " \
@@ -40,7 +42,9 @@ def test_all_stages_twice(recipe, tmp_path):
     args = ["--musdb_root", corpus, "--set", TINY + " data.valid_tracks=[ValidA]", "--tag", "t"]
     run(recipe, "--stage", 0, *args)
     exp = recipe / "exp" / "t"
-    expected = "conf.yml best_k_models.json best_model.pth final_metrics.json examples all_metrics.csv run.json report".split()
+    expected = (
+        "conf.yml best_k_models.json best_model.pth final_metrics.json examples all_metrics.csv run.json report".split()
+    )
     assert all((exp / name).exists() for name in expected), sorted(path.name for path in exp.iterdir())
     before = {path: path.read_bytes() for path in exp.rglob("*.pth")}
     scores = (exp / "all_metrics.csv").read_bytes()
@@ -69,14 +73,19 @@ def test_two_processes_on_a_machine_without_gpu(recipe, tmp_path):
     assert record["status"] == "finished" and set(record["models"]) == {"vocals", "bass"}
     text = run(recipe, *args, "--tag", "again", "--repeat", recipe / "exp" / "two" / "bass" / "run.json")
     assert "Training bass" in text and "Training vocals" not in text and "x 2 device(s)" in text
-    first, second = (torch.load(recipe / "exp" / tag / "bass" / "best_model.pth")["state_dict"] for tag in ("two", "again"))
+    first, second = (
+        torch.load(recipe / "exp" / tag / "bass" / "best_model.pth")["state_dict"] for tag in ("two", "again")
+    )
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["--demo", "synth", "--variant", "basee"], "unknown variant 'basee' of the recipe musdb18hq: did you mean 'base'?"),
+        (
+            ["--demo", "synth", "--variant", "basee"],
+            "unknown variant 'basee' of the recipe musdb18hq: did you mean 'base'?",
+        ),
         (["--stage", "5"], "stages are 0 to 4"),
         (["--stop_stag", "2"], "unknown option --stop_stag"),
         (["--demo", "yes"], "option --demo is true"),

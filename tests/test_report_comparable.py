@@ -1,4 +1,5 @@
 """Reports set beside published numbers only what was trained and tested as published; odd names break nothing."""
+
 import json
 import math
 import os
@@ -59,7 +60,9 @@ def test_the_demonstration_and_another_protocol(tmp_path):
     info = recipe_conf(recipe_parser("").parse_args([*base, "--protocol", "corrected"]), MUSIC)[1]
     assert info["protocol"] == "corrected" and not info["changed"]  # the protocol says it
     conf = load_conf(MUSIC, "large")
-    (tmp_path / "run.json").write_text(json.dumps({"conf": {**conf, "data": {**conf["data"], "n_items": 7}}, "variant": "large"}))
+    (tmp_path / "run.json").write_text(
+        json.dumps({"conf": {**conf, "data": {**conf["data"], "n_items": 7}}, "variant": "large"})
+    )
     info = recipe_conf(recipe_parser("").parse_args([*base, "--repeat", str(tmp_path / "run.json")]), MUSIC)[1]
     assert info["changed"] == {"data.n_items": [20000, 7]}
     assert changed_from(conf, conf) == {}
@@ -73,12 +76,20 @@ def test_changed_music_models_stand_apart(tmp_path):
     small = noted(music(tmp_path / "small", "optimized", gain=3.0), changed=changed)
     plain = noted(music(tmp_path / "plain", "optimized"), changed={})
     table = table_2([small, plain])
-    ours = {str(row[1].value): row[3].value for row in table.rows if str(row[2].value).startswith("ours") and row[3].value is not None}
-    assert ours == {"Line 20 + TAC": pytest.approx(LEVELS["vocals"]),
-                    "optimized, changed: model.feature_dim=24, training.patience=30": pytest.approx(LEVELS["vocals"] + 3)}
+    ours = {
+        str(row[1].value): row[3].value
+        for row in table.rows
+        if str(row[2].value).startswith("ours") and row[3].value is not None
+    }
+    assert ours == {
+        "Line 20 + TAC": pytest.approx(LEVELS["vocals"]),
+        "optimized, changed: model.feature_dim=24, training.patience=30": pytest.approx(LEVELS["vocals"] + 3),
+    }
     found = names(table_3([small, plain]))
     assert "Optimized model + TACours (plain, seed 1, fader, 8 tracks)" in found
-    assert "optimized, changed: model.feature_dim=24, training.patience=30ours (small, seed 1, fader, 8 tracks)" in found
+    assert (
+        "optimized, changed: model.feature_dim=24, training.patience=30ours (small, seed 1, fader, 8 tracks)" in found
+    )
 
 
 @pytest.mark.parametrize("conf, word", [
@@ -88,12 +99,14 @@ def test_changed_music_models_stand_apart(tmp_path):
 @pytest.mark.parametrize("variant", ["a_dprnn", "afrcnn_16"])
 def test_changed_speech_models_stand_apart_whether_noted_or_not(tmp_path, conf, word, variant):
     plain = noted(speech(tmp_path / "plain", variant))
-    (section, values), = conf.items()
-    (key, value), = values.items()
+    ((section, values),) = conf.items()
+    ((key, value),) = values.items()
     for tag, extra in (("old", {"conf": conf}), ("new", {"changed": {f"{section}.{key}": ["as published", value]}})):
         other = noted(speech(tmp_path / tag, variant, si_sdr_imp=30.0), **extra)
         for table in (table_s1([plain, other]), afrcnn_table([plain, other]), today_table([plain, other])):
-            rows = [row for row in table.rows if "changed" not in str(row[0].value) and str(row[1].value).startswith("ours")]
+            rows = [
+                row for row in table.rows if "changed" not in str(row[0].value) and str(row[1].value).startswith("ours")
+            ]
             assert not [cell for row in rows for cell in row if isinstance(cell.value, float) and 29 < cell.value < 32]
         assert f"{variant}, changed: {word}ours" in names(afrcnn_table([plain, other]))
     assert any("plain: 20 mixtures" in note for note in table_s1([plain]).notes)
@@ -106,7 +119,10 @@ def test_trained_on_one_corpus_and_tested_on_another(tmp_path):
 
 
 def test_other_mixtures_are_not_compared_and_their_number_is_told(tmp_path):
-    exps = [read_experiment(speech(tmp_path / "clean")), noted(speech(tmp_path / "noisy", n=7), conf={"data": {"stream": "mix_both", "mode": "min"}})]
+    exps = [
+        read_experiment(speech(tmp_path / "clean")),
+        noted(speech(tmp_path / "noisy", n=7), conf={"data": {"stream": "mix_both", "mode": "min"}}),
+    ]
     groups = comparable_groups(exps)
     assert len(groups) == 2 and "mixtures" in why_apart(groups)[0]
     assert score_table(groups[1], "s").rows[0][3].value == 7
@@ -138,7 +154,13 @@ def test_folders_with_odd_names(tmp_path, tag):
 def test_a_chosen_backend_does_not_stop_a_report(tmp_path, backend):
     code = "import os, asteroid_bsrnn.report as r; r.write_report([], r'%s', published=True); print(os.environ['MPLBACKEND'])"
     env = {**os.environ, "MPLBACKEND": backend, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code % (tmp_path / "out")], env=env, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code % (tmp_path / "out")],
+        env=env,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == backend and (tmp_path / "out" / "figures").is_dir()
 

@@ -1,4 +1,5 @@
 """What evaluation writes, reports and listening pages read: the two sides of one set of files."""
+
 import json
 
 import numpy as np
@@ -51,8 +52,18 @@ class Splitter(torch.nn.Module):
 
 def test_music(tmp_path):
     exp = tmp_path / "exp" / "mine"
-    final = evaluate_music(lambda wav: torch.stack([0.6 * wav, 0.4 * wav]), Songs(), exp, ["vocals", "drums"], 8000,
-                           {"scheme": "whole"}, "excerpt", model_id="none", n_examples=1, progress=False)
+    final = evaluate_music(
+        lambda wav: torch.stack([0.6 * wav, 0.4 * wav]),
+        Songs(),
+        exp,
+        ["vocals", "drums"],
+        8000,
+        {"scheme": "whole"},
+        "excerpt",
+        model_id="none",
+        n_examples=1,
+        progress=False,
+    )
     table = score_table([read_experiment(exp)], "scores")
     for row, metric in zip(table.rows, ("usdr", "csdr")):
         shown = dict(zip(table.columns, row))

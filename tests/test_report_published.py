@@ -1,12 +1,13 @@
 """The published numbers: complete, consistent within rounding, and drawn without any experiment."""
+
 import csv
 
 import pytest
 
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.report import published, write_report
 from asteroid_bsrnn.report.published import SOURCES
 from asteroid_bsrnn.report.published.drawn import published_tables
-from asteroid_bsrnn.cli.main import main
 
 MUSIC = """base accumulate_gradients monitor_loss loss_time loss_tf stft_4096 mask_ratio_2 large large_patience_30
 stereo_naive stereo_naive_mask_ratio_8 tac_tanh tac_prelu bscnn attention_1x8 attention_2x16 multi_head_2 silent_target

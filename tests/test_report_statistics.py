@@ -1,4 +1,5 @@
 """Intervals, paired differences, the Pareto front and mel spectrograms."""
+
 import numpy as np
 import pytest
 
@@ -17,7 +18,9 @@ def test_bootstrap_is_seeded_and_close_to_theory():
 
 def test_bootstrap_covers_as_often_as_it_says():
     rng = np.random.default_rng(1)
-    covered = [low < 0 < high for low, high in (bootstrap(rng.normal(size=40), seed=i, n_resamples=400) for i in range(200))]
+    covered = [
+        low < 0 < high for low, high in (bootstrap(rng.normal(size=40), seed=i, n_resamples=400) for i in range(200))
+    ]
     assert 0.88 < np.mean(covered) < 0.99
 
 

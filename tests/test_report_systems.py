@@ -1,16 +1,17 @@
 """Table I with costs: ensembles apart, typos marked, ours in their rows by protocol."""
+
 import json
 
 import pytest
+from helpers import ROOT
 from report_folders import LEVELS, music
 
+from asteroid_bsrnn.recipe.configuration import load_conf, variant_names
+from asteroid_bsrnn.recipe.cost import recipe_cost
 from asteroid_bsrnn.report import write_report
 from asteroid_bsrnn.report.experiments import read_experiment
 from asteroid_bsrnn.report.published import SOURCES, load
 from asteroid_bsrnn.report.tables.systems_table import MARK, draw_systems, table_1, variants
-from asteroid_bsrnn.recipe.configuration import load_conf, variant_names
-from asteroid_bsrnn.recipe.cost import recipe_cost
-from helpers import ROOT
 
 RECIPE = ROOT / "recipes" / "musdb18hq"
 
@@ -35,7 +36,11 @@ def test_every_system_of_the_paper_is_there():
 
 
 def test_numbers_are_those_that_the_paper_prints_but_for_its_two_typos():
-    mine = {(row["name"], row["group"] == "With extra data"): row for row in load("table_1_systems")["rows"] if "average" in row}
+    mine = {
+        (row["name"], row["group"] == "With extra data"): row
+        for row in load("table_1_systems")["rows"]
+        if "average" in row
+    }
     typos = []
     for printed in load("bsrnn_table_1")["rows"]:
         row = mine[printed["name"], printed["group"] == "with extra data"]
@@ -51,7 +56,9 @@ def test_numbers_are_those_that_the_paper_prints_but_for_its_two_typos():
 def test_typos_are_marked_and_ensembles_stand_apart():
     table = table_1()
     rows = rows_of(table)
-    marked = [(row["System"].value, column) for row in rows for column, cell in row.items() if cell.text().endswith(MARK)]
+    marked = [
+        (row["System"].value, column) for row in rows for column, cell in row.items() if cell.text().endswith(MARK)
+    ]
     assert marked == [("HT Demucs", "Other"), ("DTTNet", "Drums")]
     assert sum(note.startswith(MARK) for note in table.notes) == 2
     blocks = dict(zip((row["System"].value for row in rows), table.groups))
@@ -71,11 +78,17 @@ def test_costs_are_those_of_the_variants():
 
 
 def test_ours_stand_in_their_rows_by_protocol(tmp_path):
-    exps = [experiment(tmp_path / "ctl", "scnet", "controlled", gain=1.0), experiment(tmp_path / "nat", "scnet", "published")]
+    exps = [
+        experiment(tmp_path / "ctl", "scnet", "controlled", gain=1.0),
+        experiment(tmp_path / "nat", "scnet", "published"),
+    ]
     rows = rows_of(table_1(exps))
     place = next(index for index, row in enumerate(rows) if row["System"].value == "SCNet")
     native, controlled = rows[place + 1], rows[place + 2]
-    assert native["From"].value.startswith("ours (nat, protocol published") and "protocol controlled" in controlled["From"].value
+    assert (
+        native["From"].value.startswith("ours (nat, protocol published")
+        and "protocol controlled" in controlled["From"].value
+    )
     csdr = exps[1].scores[exps[1].scores["source"] == "vocals"]["csdr"]
     assert native["Vocals"].value == pytest.approx(csdr.median())
     assert native["GMAC per s"].value == 12.5
@@ -99,7 +112,11 @@ def test_what_was_changed_stands_in_no_system_s_row(tmp_path):
             file.write_text(json.dumps({**json.loads(file.read_text()), "changed": changed}))
         exps.append(read_experiment(path))
     table = table_1(exps)
-    names = {row[1].value.split()[1].strip("(,"): (row[0].value, group) for row, group in zip(table.rows, table.groups) if "ours" in row[1].value}
+    names = {
+        row[1].value.split()[1].strip("(,"): (row[0].value, group)
+        for row, group in zip(table.rows, table.groups)
+        if "ours" in row[1].value
+    }
     assert names["tuned"] == ("SCNet", "Single networks")
     assert names["wide"] == ("scnet, changed: model.dims=2", "Ours, changed from their variants")
     assert names["rate"][1] == "Ours, changed from their variants"

@@ -1,4 +1,5 @@
 """A run that is killed at any moment ends with bitwise the weights of one that was never disturbed."""
+
 import csv
 import json
 import multiprocessing
@@ -10,15 +11,16 @@ import time
 
 import pytest
 import torch
-from asteroid_bsrnn.training.state import state as engine_state
-from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
-from asteroid_bsrnn.training.loop import Loop
-from asteroid_bsrnn.experiment.run import compare
-from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage, load
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.common.files import atomic_path
 from engine_toys import conf, train
 from helpers import ROOT
+
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.files import atomic_path
+from asteroid_bsrnn.experiment.run import compare
+from asteroid_bsrnn.training import fit as training
+from asteroid_bsrnn.training.loop import Loop
+from asteroid_bsrnn.training.state import state as engine_state
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints, damage, load
 
 FORK = multiprocessing.get_context("fork")
 HARD = dict(ema=0.9, patience=4, epochs=6)  # every kind of state: averages, plateau, accumulation, workers
@@ -215,7 +217,11 @@ def test_killed_twenty_times_at_random(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
-    left = [".conf.0a1b2c3d.partial.yml", "checkpoints/.resume_1.0a1b2c3d.partial.ckpt", "../.energy.0a1b2c3d.partial.json"]
+    left = [
+        ".conf.0a1b2c3d.partial.yml",
+        "checkpoints/.resume_1.0a1b2c3d.partial.ckpt",
+        "../.energy.0a1b2c3d.partial.json",
+    ]
     folder = tmp_path / "vocals"
     (folder / "checkpoints").mkdir(parents=True)
     for name in [*left, ".notes.partial.txt"]:
@@ -352,7 +358,9 @@ def test_what_may_change_is_named_with_its_option(tmp_path):
     train(tmp_path, conf(epochs=1))
     with pytest.raises(UserError, match=r'give --resume_with "training.epochs=2"'):
         train(tmp_path, conf(epochs=2))
-    with pytest.raises(UserError, match="only training.patience, training.epochs, optim.lr may change, by --resume_with"):
+    with pytest.raises(
+        UserError, match="only training.patience, training.epochs, optim.lr may change, by --resume_with"
+    ):
         train(tmp_path, conf(epochs=1, clip=1.0))
     assert json.loads((tmp_path / "run.json").read_text())["commit"] or not (ROOT / ".git").exists()
 

@@ -1,4 +1,5 @@
 """Batches from workers: the same as without workers, never changed after they were received, for any items."""
+
 import gc
 import pickle
 import time

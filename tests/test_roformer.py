@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from asteroid.models import BaseModel
+from roformers import MODELS, noise, tiny, worst
 
 from asteroid_bsrnn.models import BSRoFormer, MelBandRoFormer
 from asteroid_bsrnn.models.roformer.bands import mel_bands
-from roformers import MODELS, noise, tiny, worst
 
 FORK = dict(dim_head=64, gate=True, final_norm="shared")
 STEMS = ("drums", "bass", "other", "vocals")

@@ -3,10 +3,9 @@
 import json
 
 import numpy as np
+import oracle_roformer
 import pytest
 import torch
-
-import oracle_roformer
 from helpers import SHARED
 from roformers import ADAPTERS, BANDS, ORIGINAL, foreign_state, model_channels, noise, tiny, worst
 

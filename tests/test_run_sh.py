@@ -1,4 +1,5 @@
 """``run.sh`` from anywhere: what the Python scripts get is what the caller meant. Python itself is a stand-in here."""
+
 import os
 import shutil
 import stat
@@ -15,7 +16,11 @@ from asteroid_bsrnn.recipe.configuration import load_conf, read_yaml
 from asteroid_bsrnn.recipe.overrides import parse_overrides, split_overrides
 
 RECIPES = ("musdb18hq", "libri2mix", "wsj0-2mix")
-ROOT_OPTION = {"musdb18hq": ("musdb_root", "root"), "libri2mix": ("librispeech_dir", "speech_dir"), "wsj0-2mix": ("wsj0_dir", "speech_dir")}
+ROOT_OPTION = {
+    "musdb18hq": ("musdb_root", "root"),
+    "libri2mix": ("librispeech_dir", "speech_dir"),
+    "wsj0-2mix": ("wsj0_dir", "speech_dir"),
+}
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 STAND_IN = '#!/bin/sh\npwd >> "{log}"\nfor word; do printf "%s\\n" "$word" >> "{log}"; done\n'
 
@@ -25,7 +30,9 @@ def place(tmp_path):
     """A folder with a blank in its name, a stand-in for python in it, and the recipes beside."""
     folder = tmp_path / "my work"
     folder.mkdir()
-    shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("data", "exp", "logs", "__pycache__"))
+    shutil.copytree(
+        ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("data", "exp", "logs", "__pycache__")
+    )
     python = folder / "my python"
     python.write_text(STAND_IN.format(log=folder / "log"))
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
@@ -61,7 +68,10 @@ def test_it_works_from_anywhere_and_relative_paths_are_the_callers(recipe, way, 
         start = ["--config", "mine.sh"]
     python = os.path.relpath(place / "my python", cwd)
     python = python if "/" in python else f"./{python}"
-    run([*command, *start, "--stage", "2", "--stop_stage", "3", f"--{option}", "my data # x", "--python_path", python], cwd)
+    run(
+        [*command, *start, "--stage", "2", "--stop_stage", "3", f"--{option}", "my data # x", "--python_path", python],
+        cwd,
+    )
     lines = called(place)
     assert lines[0] == str(folder) and "train.py" in lines and "eval.py" in lines
     wanted = f"data.{key}={cwd}/my data # x"
@@ -109,7 +119,9 @@ def test_values_are_taken_literally_where_a_text_is_meant():
     assert conf["data"]["corpus"] == "synth" and conf["data"]["sad"] is None
     assert conf["data"]["valid_tracks"] == ["Song A", "Song, B"]
     assert conf["optim"]["betas"] == [0.8, 0.99] and conf["training"]["seed"] == 10
-    conf = conf_of("libri2mix", "--set", "data.noise_dir=/a: b # c", "data.metadata_dir='/quoted path'", "training.devices=2")
+    conf = conf_of(
+        "libri2mix", "--set", "data.noise_dir=/a: b # c", "data.metadata_dir='/quoted path'", "training.devices=2"
+    )
     assert conf["data"]["noise_dir"] == "/a: b # c" and conf["data"]["metadata_dir"] == "/quoted path"
     assert conf["training"]["devices"] == 2
 
@@ -122,7 +134,11 @@ def test_overrides_begin_where_a_name_does():
 
 def test_yaml_files_may_merge(tmp_path):
     (tmp_path / "a.yml").write_text("a: &base {x: 010, y: 2}\nb: {<<: *base, y: 3}\nc:\n  <<: [*base]\n  z: 1\n")
-    assert read_yaml(tmp_path / "a.yml") == {"a": {"x": 10, "y": 2}, "b": {"x": 10, "y": 3}, "c": {"x": 10, "y": 2, "z": 1}}
+    assert read_yaml(tmp_path / "a.yml") == {
+        "a": {"x": 10, "y": 2},
+        "b": {"x": 10, "y": 3},
+        "c": {"x": 10, "y": 2, "z": 1},
+    }
     (tmp_path / "b.yml").write_text("a: &base {x: 1}\nb: {<<: *base, y: 3, y: 4}\n")
     with pytest.raises(UserError, match="the key 'y' stands twice"):
         read_yaml(tmp_path / "b.yml")

@@ -7,8 +7,8 @@ import soundfile
 import torch
 from music_corpus import SOURCES, write_corpus, write_track
 
-from asteroid_bsrnn.data.music import activity as sad
 from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data.music import activity as sad
 
 CHUNK = 50
 WINDOW = 10 * CHUNK

@@ -1,20 +1,21 @@
 """How a run is cut: which items in which order, how a batch is dealt out, and the learning rate of each epoch."""
+
 import csv
 
 import pytest
 import torch
-from asteroid_bsrnn.engine import MusicSystem
-from asteroid_bsrnn.training.feed.batching import largest_batch, split_batch
-from asteroid_bsrnn.training.devices import choose_devices, make_fabric
-from asteroid_bsrnn.training.optimization import make_optim, scale_lr, warmed_up, warmup_factor
-from asteroid_bsrnn.training.options import TrainingOptions, call_with_section
-from asteroid_bsrnn.training.feed.sampling import StepSampler, TolerantDataset, make_loader
-from asteroid_bsrnn.training.fit import _Run
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.losses import TimeTFLoss
 from engine_toys import Draws, Toy, conf, same_weights, toy, train
 from torch import nn
 
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.engine import MusicSystem
+from asteroid_bsrnn.losses import TimeTFLoss
+from asteroid_bsrnn.training.devices import choose_devices, make_fabric
+from asteroid_bsrnn.training.feed.batching import largest_batch, split_batch
+from asteroid_bsrnn.training.feed.sampling import StepSampler, TolerantDataset, make_loader
+from asteroid_bsrnn.training.fit import _Run
+from asteroid_bsrnn.training.optimization import make_optim, scale_lr, warmed_up, warmup_factor
+from asteroid_bsrnn.training.options import TrainingOptions, call_with_section
 
 # -- which items, in which order
 

@@ -1,10 +1,11 @@
 """Sandglasset and A-Sandglasset: published sizes, attention against the obvious one, granularity, mirrors, overfit."""
+
 import pytest
 import torch
 from speech_helpers import assert_same_function, n_params, overfit_gain, small_model, voices
 
-from asteroid_bsrnn.models.dual_path.self_attentive import SandglassetBlock, SelfAttentive, sinusoidal_positions
 from asteroid_bsrnn.models import ASandglasset, Sandglasset
+from asteroid_bsrnn.models.dual_path.self_attentive import SandglassetBlock, SelfAttentive, sinusoidal_positions
 from benchmarks.naive_speech import NaiveForms, self_attentive
 
 naive = NaiveForms()

@@ -1,4 +1,5 @@
 """SCNet: equality with the original, sizes, spectra, the contract, public checkpoints."""
+
 import pytest
 import torch
 import yaml

@@ -1,4 +1,5 @@
 """Whole recordings in segments: nothing is lost, whatever the scheme, the length, the overlap and the batch."""
+
 import itertools
 import json
 

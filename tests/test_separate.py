@@ -1,4 +1,5 @@
 """Separation by command: rate, length, channels, level, sums, options."""
+
 import json
 import os
 import shutil
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
-from asteroid_bsrnn.audio.read import probe, read_audio
-from asteroid_bsrnn.models import StemSeparator
-from asteroid_bsrnn.cli.main import main
-from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
 from helpers import SHARED
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, snr, tiny_bsrnn, tones, write
+
+from asteroid_bsrnn.audio.read import probe, read_audio
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.models import StemSeparator
+from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
 
 
 @pytest.fixture(scope="module")

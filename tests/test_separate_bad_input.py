@@ -2,6 +2,7 @@
 
 One table; every case asserts the exit code and the sentence (or the stems), and that nothing partial is left behind.
 """
+
 import os
 import pickle
 import shutil
@@ -14,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from separation_models import KnownGains, files_in, noise, read, save, tones, write
 
 from asteroid_bsrnn.cli.main import main
-from separation_models import KnownGains, files_in, noise, read, save, tones, write
 
 HAS_FFMPEG = shutil.which("ffmpeg") is not None
 
@@ -58,7 +59,7 @@ HONEST = {
     "mu-law": lambda d: write(d / "a.au", noise(3000), subtype="ULAW"),
     "mp3": lambda d: write(d / "a.mp3", noise(9000)),
     "ogg": lambda d: write(d / "a.ogg", noise(9000)),
-    "name with quotes and spaces": lambda d: write(d / "it's \"my\" song .wav", noise(3000)),
+    "name with quotes and spaces": lambda d: write(d / 'it\'s "my" song .wav', noise(3000)),
     "name in other scripts": lambda d: write(d / "Пе́сня 音楽 ñ.wav", noise(3000)),
     "name that looks like an option": lambda d: write(d / "--sources.wav", noise(3000)),
     "name without a suffix": lambda d: write(d / "song", noise(3000), format="WAV"),

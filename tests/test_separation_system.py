@@ -1,9 +1,11 @@
 """Systems of several networks against the formulas that they stand for."""
+
 import json
 
 import pytest
 import torch
 from asteroid.models import BaseModel
+
 from asteroid_bsrnn.models import BSRNN, ConvTDFNet, Mixer, SeparationSystem, StemSeparator, TFCTDFv3
 from asteroid_bsrnn.separation import Separator
 
@@ -56,7 +58,7 @@ def test_a_bag_has_a_weight_for_each_member_and_source(tmp_path):
     weights = [[1, 1, 0, 0.5], [0, 3, 1, 1], [0, 2, 0, 0]]
     system, wav = SeparationSystem(members, NAMES, weights=weights).eval(), noise()
     outputs = [[stem(member, wav, name) if name in member.sources else 0 for name in NAMES] for member in members]
-    for place, name in enumerate(NAMES):
+    for place, _name in enumerate(NAMES):
         total = sum(row[place] for row in weights)
         expected = sum(row[place] * out[place] for row, out in zip(weights, outputs)) / total
         torch.testing.assert_close(system(wav)[:, place], expected)
@@ -101,7 +103,9 @@ def test_members_that_nothing_needs_are_not_run():
     for index, member in enumerate(members):
         member.register_forward_hook(lambda *_, index=index: ran.append(index))
     less = [None, ["vocals"], None]
-    system = SeparationSystem(members, ("vocals", "bass", "drums", "other"), less=less, weights=[[1] * 4, [1] * 4, [0, 0, 0, 1]])
+    system = SeparationSystem(
+        members, ("vocals", "bass", "drums", "other"), less=less, weights=[[1] * 4, [1] * 4, [0, 0, 0, 1]]
+    )
     for wanted, expected in ((["vocals"], [0]), (["bass"], [0, 1]), (["other"], [0, 1, 2])):
         ran.clear()
         system.eval()(noise(), sources=wanted)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models import AFRCNN
-from asteroid_bsrnn.cli.main import main
-from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
-from asteroid_bsrnn.common.precision import supports
 from separation_models import KnownGains, KnownSpeech, files_in, noise, read, save, snr, tiny_bsrnn, write
+
+from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.precision import supports
+from asteroid_bsrnn.models import AFRCNN
+from asteroid_bsrnn.separation.recordings import Separator, separate, separate_file
 
 
 def test_arrays_come_back_as_they_went_in():

@@ -1,4 +1,5 @@
 """SepReformer: equal to its authors' code, relative positions without their table, auxiliary heads in training alone."""
+
 import pytest
 import torch
 from golden_speech import FOLDER, assert_golden, assert_loss, golden, part
@@ -6,16 +7,16 @@ from speech_helpers import voices
 from torch import nn
 
 from asteroid_bsrnn import losses
-from asteroid_bsrnn.models.base import count_params
-from asteroid_bsrnn.training.systems import SpeechSystem
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import MultiStageLoss
 from asteroid_bsrnn.losses.multi_stage import best_sum
 from asteroid_bsrnn.models import SepReformer
+from asteroid_bsrnn.models.base import count_params
 from asteroid_bsrnn.models.family import adapter_for
 from asteroid_bsrnn.models.sepreformer import attention
 from asteroid_bsrnn.models.sepreformer.adapter import SepReformerAdapter, _renamed
 from asteroid_bsrnn.models.sepreformer.config import SIZES
+from asteroid_bsrnn.training.systems import SpeechSystem
 
 needs_golden = pytest.mark.skipif(FOLDER is None, reason="the golden instances are not beside the checkout")
 SMALL = {"n_filters": 12, "bn_chan": 8, "n_stages": 2, "n_heads": 2, "max_rel": 9, "local_kernel": 5, "dropout": 0.3}
@@ -71,7 +72,11 @@ def test_one_split_for_each_stage():
     arrays, settings = golden("sepreformer_a")
     shared, state = "separator.spk_split_block.", {}
     for key, value in part(arrays, "sd").items():
-        names = [f"separator.spk_split_blocks.{stage}.{key[len(shared):]}" for stage in range(3)] if key.startswith(shared) else [key]
+        names = (
+            [f"separator.spk_split_blocks.{stage}.{key[len(shared) :]}" for stage in range(3)]
+            if key.startswith(shared)
+            else [key]
+        )
         state.update(dict.fromkeys(names, value))
     model = SepReformerAdapter().build(state, settings)
     assert not model.config.shared_split and len(model.separator.splits) == 3
@@ -85,7 +90,9 @@ def test_one_split_for_each_stage():
 def test_each_split_serves_its_own_stage():
     model, seen = small(shared_split=False), {}
     for stage, split in enumerate(model.separator.splits):
-        split.register_forward_hook(lambda _, inputs, out, stage=stage: seen.setdefault(stage, []).append(inputs[0].shape[1]))
+        split.register_forward_hook(
+            lambda _, inputs, out, stage=stage: seen.setdefault(stage, []).append(inputs[0].shape[1])
+        )
     model.separator(torch.randn(2, 16, 8))
     assert seen == {0: [16], 1: [8], 2: [4]}
 
@@ -136,7 +143,9 @@ def test_shared_split_of_the_largest_size():
 def attention_in_words(q, k, v, table):
     """Section by section: every pair of frames has its row of the table."""
     n, reach = q.shape[2], len(table) // 2
-    rows = torch.stack([torch.stack([table[max(-reach, min(i - j, reach - 1)) + reach] for j in range(n)]) for i in range(n)])
+    rows = torch.stack(
+        [torch.stack([table[max(-reach, min(i - j, reach - 1)) + reach] for j in range(n)]) for i in range(n)]
+    )
     scores = (q @ k.mT + torch.einsum("bhie,ije->bhij", q, rows)) / q.shape[-1] ** 0.5
     return scores.softmax(-1) @ v
 
@@ -151,7 +160,9 @@ def test_relative_positions_of_every_pair_of_frames(n, queries, monkeypatch):
     found, expected = attention.relative_attention(*given), attention_in_words(*given)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     weight = torch.randn_like(expected)
-    for ours, theirs in zip(torch.autograd.grad((found * weight).sum(), given), torch.autograd.grad((expected * weight).sum(), given)):
+    for ours, theirs in zip(
+        torch.autograd.grad((found * weight).sum(), given), torch.autograd.grad((expected * weight).sum(), given)
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 

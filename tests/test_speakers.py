@@ -1,4 +1,5 @@
 """Speakers are followed through pauses by their voices, whatever their level; overlap alone loses them."""
+
 import itertools
 
 import numpy as np

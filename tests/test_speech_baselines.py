@@ -1,4 +1,5 @@
 """The host's own speech models in the published configurations."""
+
 import pytest
 import torch
 from speech_helpers import n_params, voices

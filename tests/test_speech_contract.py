@@ -1,4 +1,5 @@
 """What holds for every speech model: shapes, lengths, batches, files, gradients, precision, bad input."""
+
 import json
 
 import pytest
@@ -7,9 +8,9 @@ from asteroid.models import BaseModel
 from speech_helpers import SMALL, SPECTRAL, mean_si_sdr, small_model, voices
 
 from asteroid_bsrnn import models
-from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.common.precision import supports
+from asteroid_bsrnn.training.autocast import Precision
 
 LENGTHS = (16, 17, 20, 100, 160, 333, 801, 8000, 8001)
 every = pytest.mark.parametrize("kind", SMALL)
@@ -136,7 +137,9 @@ def test_bad_waveforms(kind, wav, error, said):
 
 
 @every
-@pytest.mark.parametrize("n_src, error", [(0, ValueError), (-1, ValueError), (2.0, (TypeError, ValueError)), ("2", (TypeError, ValueError))])
+@pytest.mark.parametrize(
+    "n_src, error", [(0, ValueError), (-1, ValueError), (2.0, (TypeError, ValueError)), ("2", (TypeError, ValueError))]
+)
 def test_bad_number_of_sources(kind, n_src, error):
     with pytest.raises(error, match="n_src"):
         small_model(kind, n_src=n_src)

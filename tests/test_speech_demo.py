@@ -1,4 +1,5 @@
 """The demonstrations of speech: voices, corpora in the real layouts, held-out speakers, and the recipes from stage 0 to 4."""
+
 import hashlib
 import json
 import os
@@ -12,19 +13,24 @@ import pytest
 import soundfile as sf
 from helpers import ROOT
 
-from asteroid_bsrnn.data.demo import talks as demo_speech, voices as demo_voices
+from asteroid_bsrnn.audio.sphere import read_header
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.data.demo import talks as demo_speech
+from asteroid_bsrnn.data.demo import voices as demo_voices
 from asteroid_bsrnn.data.demo.voices import Speaker, choose_engine, formant_speech, make_speakers, speak
 from asteroid_bsrnn.data.speech.libri2mix import read_metadata
 from asteroid_bsrnn.data.speech.speech_section import SpeechData
-from asteroid_bsrnn.audio.sphere import read_header
 from asteroid_bsrnn.data.speech.wsj0_2mix import read_levels, read_list
-from asteroid_bsrnn.common.errors import UserError
 
 HAS_ESPEAK = shutil.which("espeak-ng") is not None
 MAN, WOMAN = Speaker("M", "en-us+m1", 0.4, 160, 1.0), Speaker("F", "en-us+f2", 0.4, 160, 1.17)
 SIZES = {"n_train": 12, "n_valid": 4, "n_test": 30}
 engines = pytest.mark.parametrize(
-    "engine", ["formant", pytest.param("espeak-ng", marks=pytest.mark.skipif(not HAS_ESPEAK, reason="espeak-ng is not installed"))]
+    "engine",
+    [
+        "formant",
+        pytest.param("espeak-ng", marks=pytest.mark.skipif(not HAS_ESPEAK, reason="espeak-ng is not installed")),
+    ],
 )
 
 
@@ -144,14 +150,22 @@ def test_wsj0_layout_and_held_out_speakers(wsj0):
         lines = read_list(root / "metadata", split)
         assert all(line.levels[0] == -line.levels[1] and 0 < line.levels[0] <= 2.5 for line in lines)
         people[split] = {path.split("/")[1] for line in lines for path in line.paths}
-        assert {path.split("/")[0] for line in lines for path in line.paths} == ({"si_dt_05", "si_et_05"} if split == "tt" else {"si_tr_s"})
+        assert {path.split("/")[0] for line in lines for path in line.paths} == (
+            {"si_dt_05", "si_et_05"} if split == "tt" else {"si_tr_s"}
+        )
     assert people["cv"] <= people["tr"] | people["cv"] and not people["tt"] & (people["tr"] | people["cv"])
-    utterances = {split: {path for line in read_list(root / "metadata", split) for path in line.paths} for split in ("tr", "cv")}
+    utterances = {
+        split: {path for line in read_list(root / "metadata", split) for path in line.paths} for split in ("tr", "cv")
+    }
     assert not utterances["tr"] & utterances["cv"]
 
 
 def _digest(root):
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*.*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*.*")
+        if path.is_file()
+    }
 
 
 def test_a_demonstration_depends_on_its_seed_alone(libri, tmp_path):
@@ -185,7 +199,9 @@ SHORT = ("--demo", "true", "--tag", "t", "--set", "data.n_train=8 data.n_valid=2
 
 def copied(recipe, tmp_path):
     """A copy of a recipe without what it has made so far."""
-    return shutil.copytree(ROOT / "recipes" / recipe, tmp_path / recipe, ignore=shutil.ignore_patterns("data", "exp", "logs"))
+    return shutil.copytree(
+        ROOT / "recipes" / recipe, tmp_path / recipe, ignore=shutil.ignore_patterns("data", "exp", "logs")
+    )
 
 
 @pytest.mark.slow
@@ -195,7 +211,15 @@ def test_the_recipe_runs_from_stage_0_to_4(tmp_path):
     done = run(folder, "--stage", "0", *SHORT)
     assert done.returncode == 0, done.stderr
     exp = folder / "exp" / "t"
-    for name in ("conf.yml", "run.json", "best_model.pth", "best_k_models.json", "history.csv", "final_metrics.json", "report/index.md"):
+    for name in (
+        "conf.yml",
+        "run.json",
+        "best_model.pth",
+        "best_k_models.json",
+        "history.csv",
+        "final_metrics.json",
+        "report/index.md",
+    ):
         assert (exp / name).exists(), name
     table = pd.read_csv(exp / "all_metrics.csv")
     assert len(table) == 3 and np.isfinite(table["si_sdr_imp"]).all()
@@ -221,6 +245,10 @@ def test_options_of_run_sh(recipe):
     wanted = "stage stop_stage variant tag demo librispeech_root download metadata_dir storage_dir allow_missing seed id python_path set repeat resume_with".split()
     wanted.append("librispeech_dir" if recipe == "libri2mix" else "wsj0_dir")
     assert all(f"  --{name} [" in shown for name in wanted) and "--protocol" not in shown
-    for options, said in ((("--stage", "7"), "stages are 0 to 4"), (("--demo", "synth"), "true, real or false"), (("--vareant", "x"), "unknown option")):
+    for options, said in (
+        (("--stage", "7"), "stages are 0 to 4"),
+        (("--demo", "synth"), "true, real or false"),
+        (("--vareant", "x"), "unknown option"),
+    ):
         done = run(folder, *options)
         assert done.returncode == 2 and said in done.stderr

@@ -1,4 +1,5 @@
 """The waveform-trained speech models in their published sizes, the host's among them, overfit two short mixtures."""
+
 import pytest
 import torch
 from helpers import ROOT
@@ -36,7 +37,9 @@ def test_published_size_overfits_two_mixtures(name, kwargs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", [row for row in published.load("speech_today")["rows"] if row["variant"]], ids=lambda row: row["variant"])
+@pytest.mark.parametrize(
+    "row", [row for row in published.load("speech_today")["rows"] if row["variant"]], ids=lambda row: row["variant"]
+)
 def test_operations_in_the_table_of_today_are_ours(row):
     conf = load_conf(ROOT / "recipes" / "wsj0-2mix", row["variant"])
     assert recipe_cost(conf, with_macs=True)[1]["total"] == pytest.approx(row["gmac_per_s"], abs=0.006)

@@ -1,4 +1,5 @@
 """Every configuration of the two speech recipes: found, counted, no key that nobody reads, trained for two steps, evaluated."""
+
 import dataclasses
 import inspect
 import json
@@ -12,15 +13,15 @@ from helpers import ROOT
 from speech_corpora import librispeech, wsj0
 
 from asteroid_bsrnn import losses, models
-from asteroid_bsrnn.models.base import count_params
-from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data.speech.speech_section import SpeechData, speech_data
 from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.models.base import count_params
 from asteroid_bsrnn.recipe import speech_stages as speech_recipe
+from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.training.feed.sampling import make_loader
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.options import TrainingOptions
-from asteroid_bsrnn.training.feed.sampling import make_loader
-from asteroid_bsrnn.common.errors import UserError
 
 RECIPES = ("libri2mix", "wsj0-2mix")
 COUNTS = {
@@ -46,7 +47,14 @@ SMALL = {
     "ConvTasNet": {"n_filters": 16, "bn_chan": 8, "hid_chan": 8, "skip_chan": 8, "n_blocks": 2, "n_repeats": 1},
     "SuDORMRFNet": {"n_filters": 16, "bn_chan": 8, "num_blocks": 1},
     "SepReformer": {"n_filters": 16, "bn_chan": 8, "n_heads": 2, "n_stages": 2, "local_kernel": 9},
-    "TFLocoformer": {"n_blocks": 1, "emb_dim": 8, "attention_dim": 8, "n_heads": 2, "ffn_hidden": [8, 8], "n_groups": 2},
+    "TFLocoformer": {
+        "n_blocks": 1,
+        "emb_dim": 8,
+        "attention_dim": 8,
+        "n_heads": 2,
+        "ffn_hidden": [8, 8],
+        "n_groups": 2,
+    },
 }
 every_variant = pytest.mark.parametrize("variant", sorted(COUNTS))
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
@@ -92,7 +100,9 @@ def test_the_base_configuration_is_complete(recipe):
     assert {key: found[key] for key in found if key not in places} == {
         key: value for key, value in dataclasses.asdict(expected).items() if key not in places
     }
-    comments = [line for line in (folder(recipe) / "local" / "conf.yml").read_text().splitlines() if re.match(r"  \w+:", line)]
+    comments = [
+        line for line in (folder(recipe) / "local" / "conf.yml").read_text().splitlines() if re.match(r"  \w+:", line)
+    ]
     assert sum("#" in line for line in comments) > 0.8 * len(comments)
 
 
@@ -119,15 +129,24 @@ def test_headers_say_what_is_taken_from_asteroid_and_what_not(recipe, variant):
     taken, left = text.split("Taken from Asteroid", 1)[1].split("Not taken:", 1)
     both, conf = taken + left, load_conf(folder(recipe), variant)
     assert all(word in both for word in ("learning rate", "halv", "crops", "batch", "masks", "weight decay"))
-    assert conf["optim"]["plateau_patience"] == 15 and conf["optim"]["weight_decay"] == 0 and conf["training"]["effective_batch"] == 6
+    assert (
+        conf["optim"]["plateau_patience"] == 15
+        and conf["optim"]["weight_decay"] == 0
+        and conf["training"]["effective_batch"] == 6
+    )
     default = {"ConvTasNet": "sigmoid", "DPRNNTasNet": "sigmoid", "SuDORMRFNet": "softmax"}[conf["model"]["model_name"]]
-    assert inspect.signature(models.get(conf["model"]["model_name"])).parameters["mask_act"].default == default and default in both
+    assert (
+        inspect.signature(models.get(conf["model"]["model_name"])).parameters["mask_act"].default == default
+        and default in both
+    )
 
 
 @every_variant
 def test_both_recipes_train_the_same_system(variant):
     one, other = (load_conf(folder(recipe), variant) for recipe in RECIPES)
-    assert {key: value for key, value in one.items() if key != "data"} == {key: value for key, value in other.items() if key != "data"}
+    assert {key: value for key, value in one.items() if key != "data"} == {
+        key: value for key, value in other.items() if key != "data"
+    }
 
 
 @every_variant
@@ -141,12 +160,35 @@ def test_counts(variant):
 @every_recipe
 def test_demonstrations_change_paths_and_sizes_only(recipe):
     local = folder(recipe) / "local"
-    sizes = {"corpus", "speech_dir", "metadata_dir", "metadata_url", "storage_dir", "n_train", "n_valid", "n_test", "segment"}
-    sizes |= {"num_workers", "lr", "epochs", "effective_batch", "batch", "n_filters", "bn_chan", "hid_chan", "n_scales", "num_iters"}
+    sizes = {
+        "corpus",
+        "speech_dir",
+        "metadata_dir",
+        "metadata_url",
+        "storage_dir",
+        "n_train",
+        "n_valid",
+        "n_test",
+        "segment",
+    }
+    sizes |= {
+        "num_workers",
+        "lr",
+        "epochs",
+        "effective_batch",
+        "batch",
+        "n_filters",
+        "bn_chan",
+        "hid_chan",
+        "n_scales",
+        "num_iters",
+    }
     sizes |= {"n_stages", "n_blocks", "emb_dim", "attention_dim", "ffn_hidden"}
     assert {key for keys in read_yaml(local / "demo.yml").values() for key in keys} <= sizes
     for variant in COUNTS:
-        whole, conf = (load_conf(folder(recipe), variant, overlays=[local / "demo.yml"], demo=demo) for demo in (False, True))
+        whole, conf = (
+            load_conf(folder(recipe), variant, overlays=[local / "demo.yml"], demo=demo) for demo in (False, True)
+        )
         assert conf["data"]["n_test"] >= 30
         assert {key for key in conf["model"] if conf["model"][key] != whole["model"].get(key)} <= sizes
 
@@ -175,8 +217,20 @@ def small_options(recipe, variant, corpora, exp_dir):
     """Options of a reduced run of one variant: two steps on tones that are mixed at load time."""
     name = load_conf(folder(recipe), variant)["model"]["model_name"]
     values = [f"model.{key}={value}" for key, value in SMALL[name].items()]
-    values += ["data.storage=on_the_fly", "data.segment=0.25", f"data.storage_dir={exp_dir.parent}", "loader.num_workers=0"]
-    values += ["training.effective_batch=1", "training.batch=1", "training.epochs=1", "data.n_train=2", "data.n_valid=1", "energy.track=false"]
+    values += [
+        "data.storage=on_the_fly",
+        "data.segment=0.25",
+        f"data.storage_dir={exp_dir.parent}",
+        "loader.num_workers=0",
+    ]
+    values += [
+        "training.effective_batch=1",
+        "training.batch=1",
+        "training.epochs=1",
+        "data.n_train=2",
+        "data.n_valid=1",
+        "energy.track=false",
+    ]
     return ["--exp_dir", str(exp_dir), "--variant", variant, "--set", *corpora[recipe], *values]
 
 
@@ -186,11 +240,17 @@ def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
     summary = speech_recipe.train(folder(recipe), small_options(recipe, variant, corpora, exp_dir))
     assert summary["status"] == "finished" and summary["epochs"] == 1
     run, history = json.loads((exp_dir / "run.json").read_text()), pd.read_csv(exp_dir / "history.csv")
-    assert run["steps_per_epoch"] == 2 and run["variant"] == variant and run["corpus"] == load_conf(folder(recipe))["data"]["corpus"]
+    assert (
+        run["steps_per_epoch"] == 2
+        and run["variant"] == variant
+        and run["corpus"] == load_conf(folder(recipe))["data"]["corpus"]
+    )
     assert np.isfinite(history[["train_loss", "val_loss", "val_si_sdr", "train_seconds"]]).all().all()
     scores = speech_recipe.evaluate(folder(recipe), ["--exp_dir", str(exp_dir), "--n_examples", "1"])
     table = pd.read_csv(exp_dir / "all_metrics.csv")
-    assert len(table) == 3 and np.isfinite(table["si_sdr_imp"]).all() and table["permutation"].isin(["0 1", "1 0"]).all()
+    assert (
+        len(table) == 3 and np.isfinite(table["si_sdr_imp"]).all() and table["permutation"].isin(["0 1", "1 0"]).all()
+    )
     assert scores["si_sdr_imp"] == pytest.approx(table["si_sdr_imp"].mean())
     assert json.loads((exp_dir / "evaluation.json").read_text())["subset"] == "test"
 
@@ -198,7 +258,9 @@ def train_and_evaluate(recipe, variant, corpora, tmp_path, monkeypatch):
 SLOW = {"sepreformer_s", "sepreformer_b", "sepreformer_m", "locoformer_m"}  # the same systems in other sizes
 
 
-@pytest.mark.parametrize("variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(COUNTS)])
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(COUNTS)]
+)
 def test_each_variant_trains_two_steps_and_is_evaluated(variant, corpora, tmp_path, monkeypatch):
     train_and_evaluate("libri2mix", variant, corpora, tmp_path, monkeypatch)
 
@@ -233,7 +295,9 @@ def test_stages_in_the_wrong_order_say_what_to_run(corpora, tmp_path):
     with pytest.raises(UserError, match="run stage 2 first"):
         speech_recipe.evaluate(folder("libri2mix"), ["--exp_dir", str(tmp_path / "none")])
     with pytest.raises(UserError, match="no LibriSpeech folder|is missing: give the folder of LibriSpeech"):
-        speech_recipe.prepare(folder("libri2mix"), ["--what", "data", "--exp_dir", str(tmp_path), "--set", "data.speech_dir=/nowhere"])
+        speech_recipe.prepare(
+            folder("libri2mix"), ["--what", "data", "--exp_dir", str(tmp_path), "--set", "data.speech_dir=/nowhere"]
+        )
 
 
 @pytest.mark.parametrize("change, said", [

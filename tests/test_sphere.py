@@ -1,4 +1,5 @@
 """NIST SPHERE files, written here: plain and shorten-compressed, whole and damaged."""
+
 import shutil
 
 import numpy as np
@@ -6,8 +7,8 @@ import pytest
 from shorten import DIFF0, DIFF1, shorten
 
 from asteroid_bsrnn.audio.sphere import checksum, read_header, read_sphere, write_sphere
-from asteroid_bsrnn.data.speech.utterances import look_at, read_utterance
 from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data.speech.utterances import look_at, read_utterance
 
 SHORTEN = "pcm,embedded-shorten-v2.00"
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg decodes shorten")

@@ -1,10 +1,12 @@
 """The console command starts without PyTorch; importing the package registers everything and no more than it must."""
+
 import json
 import subprocess
 import sys
 
-from asteroid_bsrnn.cli import main as cli
 from helpers import ROOT
+
+from asteroid_bsrnn.cli import main as cli
 
 BLOCKED = "import sys\nfor name in ('torch', 'numpy', 'asteroid', 'yaml', 'soundfile'): sys.modules[name] = None\n"
 

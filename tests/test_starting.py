@@ -1,9 +1,14 @@
 """Training that starts from given weights: all of them or those that fit, frozen ones, rates by pattern."""
+
 import json
 import math
 
 import pytest
 import torch
+from engine_toys import Toy, conf, same_weights, toy, train
+from helpers import ROOT
+from music_corpus import SOURCES, write_corpus
+
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.config import build_model, load_conf
@@ -14,9 +19,6 @@ from asteroid_bsrnn.models import BSRNN, StemSeparator, register_model
 from asteroid_bsrnn.recipe.tuning import variant_of, write_variant
 from asteroid_bsrnn.training.starting import freeze, parameter_groups, start_from
 from asteroid_bsrnn.weights import load_model
-from engine_toys import Toy, conf, same_weights, toy, train
-from helpers import ROOT
-from music_corpus import SOURCES, write_corpus
 
 register_model(Toy)
 TINY = dict(feature_dim=8, n_repeats=1, mask_ratio=1)
@@ -42,7 +44,9 @@ def test_a_run_starts_from_the_weights_and_does_not_need_them_to_go_on(tmp_path,
     _, weights = train(tmp_path / "still", still)
     assert same_weights(weights, wanted), "at a learning rate of 0 the weights stay those of the file"
     record = json.loads((tmp_path / "still" / "run.json").read_text())
-    assert record["init"]["source"] == str(given) and record["init"]["taken"] == len(wanted) and not record["init"]["left"]
+    assert (
+        record["init"]["source"] == str(given) and record["init"]["taken"] == len(wanted) and not record["init"]["left"]
+    )
     assert f"starting from {given}: {len(wanted)} tensors taken" in capsys.readouterr().out
 
     _, straight = train(tmp_path / "straight", conf(epochs=2, init_from=str(given)))
@@ -85,7 +89,9 @@ def test_the_member_for_the_models_sources_is_taken(tmp_path):
 def test_frozen_weights_stay_bit_by_bit_and_the_others_learn(tmp_path, given):
     wanted = load_model(str(given)).state_dict()
     _, weights = train(tmp_path / "run", conf(epochs=1, init_from=str(given), freeze=["net.0.*"]))
-    assert torch.equal(weights["net.0.weight"], wanted["net.0.weight"]) and torch.equal(weights["net.0.bias"], wanted["net.0.bias"])
+    assert torch.equal(weights["net.0.weight"], wanted["net.0.weight"]) and torch.equal(
+        weights["net.0.bias"], wanted["net.0.bias"]
+    )
     assert not torch.equal(weights["net.3.weight"], wanted["net.3.weight"])
     with pytest.raises(UserError, match=r"training\.freeze: no weight matches 'net\.9\.\*'.*did you mean"):
         freeze(Toy(), ["net.9.*"])
@@ -101,7 +107,9 @@ def test_a_factor_of_0_freezes_one_of_1_changes_nothing_and_groups_resume(tmp_pa
 
     first = toy(conf()).state_dict()
     zero, plain = run("zero", {"net.3.*": 0}), run("plain", None)
-    assert torch.equal(zero["net.3.weight"], first["net.3.weight"]) and not torch.equal(zero["net.0.weight"], first["net.0.weight"])
+    assert torch.equal(zero["net.3.weight"], first["net.3.weight"]) and not torch.equal(
+        zero["net.0.weight"], first["net.0.weight"]
+    )
     assert same_weights(run("one", {"net.3.*": 1.0}), plain)
     slow = run("slow", {"net.3.*": 0.1})
     assert not same_weights(slow, plain)
@@ -126,7 +134,9 @@ def test_the_variant_of_a_model_builds_it_again(tmp_path, kind):
     model = {
         "one for each": lambda: StemSeparator([BSRNN(sources=[name], **TINY) for name in ("vocals", "drums")]),
         "one for all": lambda: BSRNN(sources=["vocals", "drums"], **TINY),
-        "of two kinds": lambda: StemSeparator([BSRNN(sources=["vocals"], **TINY), BSRNN(sources=["drums"], **{**TINY, "feature_dim": 4})]),
+        "of two kinds": lambda: StemSeparator(
+            [BSRNN(sources=["vocals"], **TINY), BSRNN(sources=["drums"], **{**TINY, "feature_dim": 4})]
+        ),
     }[kind]().eval()
     path = saved(model, tmp_path / "model.pth")
     assert main(["finetune", path, "-o", str(tmp_path / "mine.yml")]) == 0
@@ -198,9 +208,14 @@ def test_a_lacking_stem_has_no_score_and_leaves_those_of_the_others_alone(partia
     assert all(math.isnan(value) for value in [*scores["scores"]["drums"].values(), *frames["drums"]])
     assert math.isfinite(scores["scores"]["vocals"]["usdr"]) and set(scores["scores"]) == set(SOURCES)
     silent = torch.zeros_like(sources)
-    assert all(math.isnan(row["usdr"]) for row in score_present(silent, silent, mixture, SOURCES, 44100, False)[0]["scores"].values())
+    assert all(
+        math.isnan(row["usdr"])
+        for row in score_present(silent, silent, mixture, SOURCES, 44100, False)[0]["scores"].values()
+    )
 
-    system = MusicSystem(Quarter(), None, lambda estimates, targets: (estimates - targets).abs().mean(), None, config={})
+    system = MusicSystem(
+        Quarter(), None, lambda estimates, targets: (estimates - targets).abs().mean(), None, config={}
+    )
     everything = system.score(mixture, sources)
     system.complete = False
     there = system.score(mixture, sources)

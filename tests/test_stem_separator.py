@@ -1,4 +1,5 @@
 """Several models behind one: the same stems as each member alone, by name, from one file."""
+
 import pytest
 import torch
 from asteroid.models import BaseModel
@@ -15,7 +16,9 @@ def member(*sources, **arguments):
 
 
 def separator(**arguments):
-    return StemSeparator([member("vocals"), member("bass", stereo="tac"), member("drums", "other", residual_source=True)], **arguments).eval()
+    return StemSeparator(
+        [member("vocals"), member("bass", stereo="tac"), member("drums", "other", residual_source=True)], **arguments
+    ).eval()
 
 
 def test_stems_are_those_of_the_members():

@@ -1,4 +1,5 @@
 """STFT of the music models: equal to torch.stft, and inverted exactly at every length."""
+
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 """Streams: resampling that shifts nothing, sums that are exact, and memory that does not grow."""
+
 import json
 import subprocess
 import sys
@@ -7,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from separation_models import KnownGains, tones
 
 from asteroid_bsrnn.audio.resample import resample, resample_blocks
 from asteroid_bsrnn.separation.stem_files import StemFormat
-from separation_models import KnownGains, tones
 
 RATES = [7000, 8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000, 384000]
 

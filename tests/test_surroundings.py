@@ -1,4 +1,5 @@
 """Names, folders, streams and interruptions around ``separate``: what stands on a disk and in a terminal."""
+
 import io
 import json
 import os
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from encoders import ffmpeg, needs
+from separation_models import KnownGains, files_in, noise, read, save, write
 
 from asteroid_bsrnn.audio.read import SUFFIXES, probe
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common import files
 from asteroid_bsrnn.common.errors import AudioError
 from asteroid_bsrnn.separation.recordings import separate_file, song_name
-from encoders import ffmpeg, needs
-from separation_models import KnownGains, files_in, noise, read, save, write
 
 HERE = Path(__file__).parent
 COMMAND = "import sys, separation_models; from asteroid_bsrnn.cli.main import main; sys.exit(main())"
@@ -109,7 +110,9 @@ def test_odd_surroundings(model, tmp_path, surroundings):
         process = started(model, *arguments, env=environment, **pipes)
     if surroundings == "reader gone":
         process.stderr.close()
-    out, _ = process.communicate(timeout=120) if surroundings != "reader gone" else (process.stdout.read(), process.wait())
+    out, _ = (
+        process.communicate(timeout=120) if surroundings != "reader gone" else (process.stdout.read(), process.wait())
+    )
     assert process.returncode == 0 and len(os.listdir(tmp_path / "out")) == 3
     if surroundings != "all closed":
         assert [each["status"] for each in json.loads(out)["files"]] == ["done"] * 3
@@ -117,7 +120,9 @@ def test_odd_surroundings(model, tmp_path, surroundings):
         assert soundfile.info(os.fsencode(stem)).frames == 3000  # nothing was written into it
 
 
-@pytest.mark.parametrize("name, folder", [("...mp3", "mp3"), ("..wav", "wav"), (".wav", ".wav"), ("a.b.wav", "a.b"), ("....", "....")])
+@pytest.mark.parametrize(
+    "name, folder", [("...mp3", "mp3"), ("..wav", "wav"), (".wav", ".wav"), ("a.b.wav", "a.b"), ("....", "....")]
+)
 def test_stems_stay_in_their_folder(name, folder):
     assert song_name(f"x/{name}") == folder
 
@@ -200,7 +205,11 @@ def test_when_the_last_stem_cannot_appear_none_does(tmp_path, monkeypatch, fmt, 
 
 def test_partial_files_do_not_look_like_audio(tmp_path, monkeypatch):
     seen, song, write_ = [], write(tmp_path / "a.wav", noise(3000)), soundfile.SoundFile.write
-    monkeypatch.setattr(soundfile.SoundFile, "write", lambda self, data: seen.extend(os.listdir(tmp_path / "out" / "a")) or write_(self, data))
+    monkeypatch.setattr(
+        soundfile.SoundFile,
+        "write",
+        lambda self, data: seen.extend(os.listdir(tmp_path / "out" / "a")) or write_(self, data),
+    )
     separate_file(KnownGains(), song, tmp_path / "out")
     assert seen and not any(Path(name).suffix.lower() in SUFFIXES for name in seen)
 
@@ -210,7 +219,9 @@ def test_partial_files_do_not_look_like_audio(tmp_path, monkeypatch):
 @pytest.mark.parametrize("fmt", ["wav", "flac"])
 def test_a_signal_leaves_nothing(model, tmp_path, name, fmt):
     write(tmp_path / "long.wav", noise(44100 * 60))
-    process = started(model, tmp_path / "long.wav", "-o", tmp_path / "out", "--format", fmt, code=SLOW_COMMAND, stderr=subprocess.PIPE)
+    process = started(
+        model, tmp_path / "long.wav", "-o", tmp_path / "out", "--format", fmt, code=SLOW_COMMAND, stderr=subprocess.PIPE
+    )
     while process.poll() is None and not (tmp_path / "out" / "long").is_dir():
         time.sleep(0.05)
     process.send_signal(getattr(signal, name))
@@ -222,7 +233,15 @@ def test_a_signal_leaves_nothing(model, tmp_path, name, fmt):
 # ---------------------------------------------------------------------------------------------------- tags and limits
 
 
-TAGS = {"title": "Für Élise 音", "artist": "Ærøskøbing", "album": "Ñandú", "date": "1810", "genre": "Ländler", "tracknumber": "7", "comment": "ça va?"}
+TAGS = {
+    "title": "Für Élise 音",
+    "artist": "Ærøskøbing",
+    "album": "Ñandú",
+    "date": "1810",
+    "genre": "Ländler",
+    "tracknumber": "7",
+    "comment": "ça va?",
+}
 
 
 @pytest.mark.parametrize("fmt", ["wav", "flac", "mp3"])
@@ -248,7 +267,14 @@ def test_tags_survive_for_every_reader(tmp_path, fmt):
 def test_tags_for_ffmpeg(tmp_path, fmt):
     from asteroid_bsrnn.audio.ffmpeg import probe as by_ffprobe
 
-    source = ffmpeg(write(tmp_path / "s.wav", noise(3000)), tmp_path / "a.m4a", "-metadata", f"title={TAGS['title']}", "-metadata", f"artist={TAGS['artist']}")
+    source = ffmpeg(
+        write(tmp_path / "s.wav", noise(3000)),
+        tmp_path / "a.m4a",
+        "-metadata",
+        f"title={TAGS['title']}",
+        "-metadata",
+        f"artist={TAGS['artist']}",
+    )
     stem = separate_file(KnownGains(), source, tmp_path / "out", fmt=fmt)["stems"]["drums"]
     found = by_ffprobe(stem)["tags"]
     assert (found["title"], found["artist"]) == (TAGS["title"], TAGS["artist"])
@@ -258,7 +284,9 @@ def test_tags_of_old_windows_programs_are_read(tmp_path):
     write(tmp_path / "a.wav", noise(3000))
     text = "Français".encode("cp1252") + b"\0\0"
     info = b"INFOINAM" + len(text).to_bytes(4, "little") + text
-    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes() + b"LIST" + len(info).to_bytes(4, "little") + info)
+    (tmp_path / "a.wav").write_bytes(
+        (tmp_path / "a.wav").read_bytes() + b"LIST" + len(info).to_bytes(4, "little") + info
+    )
     assert probe(tmp_path / "a.wav").tags["title"] == "Français"
 
 

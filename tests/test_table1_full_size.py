@@ -1,4 +1,5 @@
 """The systems of Table I as users run them: two steps of each at full size, and each demonstration from data to scores."""
+
 import json
 import os
 import shutil
@@ -42,7 +43,9 @@ print(json.dumps({"losses": losses, "finite": finite, "peak": 1024 * resource.ge
 """
 
 
-@pytest.mark.parametrize("variant, index", [(variant, index) for variant in SYSTEMS for index in range(DIFFERENT.get(variant, 1))])
+@pytest.mark.parametrize(
+    "variant, index", [(variant, index) for variant in SYSTEMS for index in range(DIFFERENT.get(variant, 1))]
+)
 def test_two_steps_of_one_second_at_full_size(variant, index):
     """In a process of its own, so that memory is given back; within 6 GiB."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,5 @@
 """ConvTDFNet, DTTNet, TFC-TDF v3: the contract, the published sizes, what must hold for every network of the family."""
+
 import json
 
 import pytest

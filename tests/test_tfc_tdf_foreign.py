@@ -1,4 +1,5 @@
 """ConvTDFNet, DTTNet, TFC-TDF v3 and the mixer beside the originals: golden instances, checkpoints."""
+
 import json
 
 import numpy as np

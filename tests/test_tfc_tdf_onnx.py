@@ -1,4 +1,5 @@
 """ConvTDFNet out of ONNX files, which are walked and never executed."""
+
 import pytest
 import torch
 from helpers import SHARED

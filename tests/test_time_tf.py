@@ -1,6 +1,8 @@
 """The loss: its terms are the means that the published code takes, each alone and together."""
+
 import pytest
 import torch
+
 from asteroid_bsrnn import losses
 from asteroid_bsrnn.losses.time_tf import TimeTFLoss
 

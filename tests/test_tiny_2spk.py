@@ -1,7 +1,8 @@
 """The speech model in the package: it is there offline, and the whole chain with it separates two people it never heard."""
+
 import json
 import math
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ GAIN = 3.0  # dB, SI-SDRi of the mixture below; 4.2 when the weights were made
 CARD = ROOT / "docs" / NAME
 
 
-@lru_cache(maxsize=None)
+@cache
 def model():
     return load_model(NAME)
 

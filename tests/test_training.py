@@ -1,4 +1,5 @@
 """``fit``: protocol, files, draws, precision, averages; small models on one CPU."""
+
 import csv
 import importlib.util
 import json
@@ -9,18 +10,19 @@ import pytest
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.models import BaseModel
-from asteroid_bsrnn.engine import EpochSampler, MusicSystem, SpeechSystem, fit, seed_everything
-from asteroid_bsrnn.training.state.ema import WeightAverage
-from asteroid_bsrnn.training.autocast import Precision
-from asteroid_bsrnn.recipe.repeat import repeat
-from asteroid_bsrnn.training.state.progress import Progress
-from asteroid_bsrnn.training.state.checkpoints import exclusive
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.losses import TimeTFLoss
-from asteroid_bsrnn.models import register_model
-from asteroid_bsrnn.common.precision import supports
 from engine_toys import Draws, Gain, Talkers, Toy, conf, same_weights, toy, train, train_talkers
 from torch import nn
+
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.precision import supports
+from asteroid_bsrnn.engine import EpochSampler, MusicSystem, SpeechSystem, fit, seed_everything
+from asteroid_bsrnn.losses import TimeTFLoss
+from asteroid_bsrnn.models import register_model
+from asteroid_bsrnn.recipe.repeat import repeat
+from asteroid_bsrnn.training.autocast import Precision
+from asteroid_bsrnn.training.state.checkpoints import exclusive
+from asteroid_bsrnn.training.state.ema import WeightAverage
+from asteroid_bsrnn.training.state.progress import Progress
 
 register_model(Toy)
 
@@ -173,7 +175,9 @@ def test_average_follows_the_weights_and_is_exported(tmp_path):
     _, plain = train(tmp_path / "plain", conf(epochs=1))
     _, averaged = train(tmp_path / "ema", conf(epochs=1, ema=0.9))
     last = torch.load(sorted((tmp_path / "ema" / "checkpoints").glob("resume_*"))[-1], weights_only=True)
-    assert same_weights(last["model"], plain) and same_weights(last["ema"], averaged) and not same_weights(plain, averaged)
+    assert (
+        same_weights(last["model"], plain) and same_weights(last["ema"], averaged) and not same_weights(plain, averaged)
+    )
 
 
 @pytest.mark.processor
@@ -196,7 +200,10 @@ def test_auto_goes_on_with_what_the_run_began_with(tmp_path, monkeypatch):
 
     monkeypatch.setattr("asteroid_bsrnn.common.precision._is_faster", lambda precision, device: True)
     begun = used(epochs=1)
-    assert begun == ("bf16" if supports("bf16", "cpu") else "fp32") and repeat(tmp_path)[0]["training"]["precision"] == begun
+    assert (
+        begun == ("bf16" if supports("bf16", "cpu") else "fp32")
+        and repeat(tmp_path)[0]["training"]["precision"] == begun
+    )
     monkeypatch.setattr("asteroid_bsrnn.common.precision._is_faster", lambda precision, device: False)
     assert used(epochs=2) == begun
     monkeypatch.setattr("asteroid_bsrnn.training.fit.supports", lambda precision, device: precision == "fp32")
@@ -334,7 +341,9 @@ def test_trainer_monitors_what_the_mode_means_and_draws_new_items(tmp_path, mode
     model, loader = toy(conf()), DataLoader(data, batch_size=4, sampler=EpochSampler(data, seed=3))
     optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, patience=0, factor=0.5)
-    system = Worsening(model, optimizer, TimeTFLoss(n_fft=64, n_hop=16), loader, DataLoader(Draws(1, time=500)), scheduler, conf())
+    system = Worsening(
+        model, optimizer, TimeTFLoss(n_fft=64, n_hop=16), loader, DataLoader(Draws(1, time=500)), scheduler, conf()
+    )
     best = pl.callbacks.ModelCheckpoint(tmp_path, monitor=system.default_monitor, mode="max", save_weights_only=True)
     quiet = dict(enable_progress_bar=False, enable_model_summary=False, logger=False, num_sanity_val_steps=0)
     pl.Trainer(max_epochs=3, accelerator="cpu", callbacks=[best], log_every_n_steps=1, **quiet).fit(system)
@@ -363,7 +372,9 @@ def test_counted_examples_are_those_of_the_effective_batch(tmp_path, bad):
     model, data = Gain(), [Talkers(8, bad)[(0, index)] for index in sorted(bad) or range(8)]
     mixture, sources = (torch.stack(signals) for signals in zip(*data))
     PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(model(mixture), sources).backward()
-    torch.testing.assert_close(weights[0], (Gain().filter.weight - 1e-3 * model.filter.weight.grad).detach(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        weights[0], (Gain().filter.weight - 1e-3 * model.filter.weight.grad).detach(), rtol=0, atol=1e-4
+    )
 
 
 def test_gradient_norm_is_clipped(tmp_path):

@@ -1,4 +1,5 @@
 """uPIT-BLSTM: published sizes, phase-sensitive loss, padded frames, stacking, features, training."""
+
 from itertools import permutations
 
 import pytest
@@ -7,8 +8,8 @@ from speech_helpers import n_params, small_model, steps_to_halve_own_loss, voice
 
 from asteroid_bsrnn.losses import PhaseSensitiveUPIT
 from asteroid_bsrnn.losses.upit import phase_sensitive_targets
-from asteroid_bsrnn.models.spectral.blstm import SpectralFrontEnd
 from asteroid_bsrnn.models import UPITBLSTM
+from asteroid_bsrnn.models.spectral.blstm import SpectralFrontEnd
 
 STACKED = {"stacked": True, "stack_estimates": True}
 

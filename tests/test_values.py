@@ -1,15 +1,16 @@
 """Values that people give: each works as it should or is refused in one sentence."""
+
 import math
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from separation_models import KnownGains, noise, read, save, write
 
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.separation.recordings import separate, separate_file
 from asteroid_bsrnn.weights import load_model
-from separation_models import KnownGains, noise, read, save, write
 
 RATE = 44100
 WAV = noise(9000)
@@ -66,8 +67,18 @@ REFUSED = {
 }
 for name, value in (("inf", math.inf), ("1e9", 1e9)):
     REFUSED[f"segment {name}"] = (WAV, RATE, {"segment": value}, "segment must be at most 3600 seconds")
-    REFUSED[f"reference segment {name}"] = (WAV, RATE, {"segment": value, "scheme": "fader_reference"}, "segment must be at most 3600")
-    REFUSED[f"hop {name}"] = (WAV, RATE, {"hop": value, "scheme": "ola"}, "hop must be more than 0 and at most the segment")
+    REFUSED[f"reference segment {name}"] = (
+        WAV,
+        RATE,
+        {"segment": value, "scheme": "fader_reference"},
+        "segment must be at most 3600",
+    )
+    REFUSED[f"hop {name}"] = (
+        WAV,
+        RATE,
+        {"hop": value, "scheme": "ola"},
+        "hop must be more than 0 and at most the segment",
+    )
     REFUSED[f"shifts {name}"] = (WAV, RATE, {"shifts": value}, "shifts is a whole number of passes, at most 1000")
 REFUSED |= {
     "segment nan": (WAV, RATE, {"segment": math.nan}, "segment must be more than 0"),
@@ -104,7 +115,9 @@ def test_parts_that_are_none(tmp_path, case):
 
 @pytest.mark.parametrize("duration", [1e9, math.inf, np.float32(5)])
 def test_a_long_duration_is_the_rest(tmp_path, duration):
-    done = separate_file(KnownGains(), write(tmp_path / "a.wav", WAV), tmp_path / "out", offset=np.float64(0.1), duration=duration)
+    done = separate_file(
+        KnownGains(), write(tmp_path / "a.wav", WAV), tmp_path / "out", offset=np.float64(0.1), duration=duration
+    )
     assert done["frames"] == 9000 - 4410
     np.testing.assert_allclose(read(done["stems"]["vocals"]), 0.25 * read(tmp_path / "a.wav")[:, 4410:], atol=1e-6)
 
@@ -113,7 +126,10 @@ def test_a_long_duration_is_the_rest(tmp_path, duration):
 def test_threads_that_no_machine_has(tmp_path, capsys, threads):
     model, song = save(KnownGains(), tmp_path / "m.pth"), write(tmp_path / "a.wav", WAV)
     assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, "--threads", threads]) == 2
-    assert f"--threads must be at {'most 1024' if threads == '100000' else 'least 1'}, not {threads}" in capsys.readouterr().err
+    assert (
+        f"--threads must be at {'most 1024' if threads == '100000' else 'least 1'}, not {threads}"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_pickle_called_safetensors_is_read_for_what_it_is(tmp_path):

@@ -1,21 +1,23 @@
 """Every configuration of the music recipe: found, built, counted, trained; no key in it that nobody reads."""
+
 import dataclasses
 import inspect
 import re
 
 import pytest
 import torch
+from helpers import ROOT
+
 from asteroid_bsrnn import losses, models
+from asteroid_bsrnn.data.music.music_section import MusicData
+from asteroid_bsrnn.experiment.energy import make_meter
 from asteroid_bsrnn.recipe.command_line import make_loss
 from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, read_yaml, variant_names
 from asteroid_bsrnn.recipe.cost import recipe_cost
-from asteroid_bsrnn.data.music.music_section import MusicData
 from asteroid_bsrnn.separation.segments import apply_segments
-from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.training.feed.sampling import make_loader
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.options import TrainingOptions
-from asteroid_bsrnn.training.feed.sampling import make_loader
-from helpers import ROOT
 
 SOURCES = ("vocals", "bass", "drums", "other")
 RECIPE = ROOT / "recipes" / "musdb18hq"
@@ -24,7 +26,9 @@ NAMED = """base accumulate_gradients monitor_loss loss_time loss_tf stft_4096 ma
 stereo_naive_mask_ratio_8 tac_tanh tac_prelu bscnn attention_1x8 attention_2x16 multi_head_2 silent_target no_sad_umx
 optimized_no_tac optimized base_patience_30 mask_ratio_1 stft_6144 gru conv multi_head_2_r4 bscnn_small joint_bands
 simo_subtract simo simo_optimized""".split()
-TABLE_1 = """presunet convtdfnet hdemucs htdemucs tfc_tdf_v3 bs_roformer dttnet scnet scnet_large mel_roformer""".split()
+TABLE_1 = (
+    """presunet convtdfnet hdemucs htdemucs tfc_tdf_v3 bs_roformer dttnet scnet scnet_large mel_roformer""".split()
+)
 SMALL = {"model": {"feature_dim": 8, "n_repeats": 1}}
 TOTALS = {
     "base": 32329056, "stft_4096": 37080416, "mask_ratio_2": 20610656, "large": 146655904, "stereo_naive": 37085056,
@@ -50,7 +54,15 @@ GMAC = {  # for all four sources per second, of specifications that count the pa
     "presunet": 70.8, "convtdfnet": 76.0, "hdemucs": 9.9, "htdemucs": 21.5, "tfc_tdf_v3": 55.1, "bs_roformer": 650, "dttnet": 141.5,
     "scnet": 18.5,
 }  # fmt: skip
-SAME_MODEL = {"accumulate_gradients", "monitor_loss", "loss_time", "loss_tf", "silent_target", "no_sad_umx", "base_patience_30"}
+SAME_MODEL = {
+    "accumulate_gradients",
+    "monitor_loss",
+    "loss_time",
+    "loss_tf",
+    "silent_target",
+    "no_sad_umx",
+    "base_patience_30",
+}
 
 
 def readers(conf):
@@ -82,7 +94,9 @@ def test_the_base_configuration_is_complete_and_the_base_variant_adds_nothing():
     assert load_conf(RECIPE, "base") == conf
     for section, read in readers(conf).items():
         defaults = read - {"self", "sources", "n_fft", "n_hop", "n_src"} if section in ("model", "data") else set()
-        assert section == "per_source" or defaults <= set(conf[section]) | {"sample_rate"}, f"conf.yml leaves keys of {section} out"
+        assert section == "per_source" or defaults <= set(conf[section]) | {"sample_rate"}, (
+            f"conf.yml leaves keys of {section} out"
+        )
     assert TrainingOptions(**conf["training"]) == TrainingOptions()
     assert MusicData(**conf["data"]) == MusicData(augmentations=conf["data"]["augmentations"])
 
@@ -99,7 +113,9 @@ def test_each_key_is_read_and_each_file_names_its_origin(variant):
     for section, keys in read_yaml(RECIPE / "local" / "variants" / f"{variant}.yml").items():
         for key, value in keys.items():
             same_as_default = base[section].get(key) == value
-            assert not same_as_default or key in ("tac_act", "attn_dim"), f"{section}.{key} does not differ from conf.yml"
+            assert not same_as_default or key in ("tac_act", "attn_dim"), (
+                f"{section}.{key} does not differ from conf.yml"
+            )
 
 
 @pytest.mark.parametrize("variant", sorted(NAMED))
@@ -183,7 +199,15 @@ def test_demonstrations_change_paths_and_sizes_only(overlay):
     changed = read_yaml(RECIPE / "local" / f"{overlay}.yml")
     sizes = {"feature_dim", "n_repeats", "corpus", "root", "segment", "sad_window", "n_items", "num_workers", "epochs"}
     sizes |= {"precision", "ema", "warmup_steps"}  # for any processor, and for so few steps
-    sizes |= {"n_train_tracks", "n_valid_tracks", "n_test_tracks", "effective_batch", "batch", "lr", "lr_reference_batch"}
+    sizes |= {
+        "n_train_tracks",
+        "n_valid_tracks",
+        "n_test_tracks",
+        "effective_batch",
+        "batch",
+        "lr",
+        "lr_reference_batch",
+    }
     assert {key for keys in changed.values() for key in keys} <= sizes
     load_conf(RECIPE, "simo", overlays=[RECIPE / "local" / f"{overlay}.yml"])
 
@@ -197,5 +221,8 @@ def test_the_corrected_protocol_gives_a_reason_for_each_key():
 
 
 def test_option_parsers_are_the_same_in_every_recipe():
-    texts = {(ROOT / "recipes" / name / "utils" / "parse_options.sh").read_text() for name in ("musdb18hq", "libri2mix", "wsj0-2mix")}
+    texts = {
+        (ROOT / "recipes" / name / "utils" / "parse_options.sh").read_text()
+        for name in ("musdb18hq", "libri2mix", "wsj0-2mix")
+    }
     assert len(texts) == 1

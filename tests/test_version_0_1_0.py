@@ -1,14 +1,16 @@
 """What version 0.1.0 wrote still loads: weights, configuration, record; a run that it began goes on."""
+
 import shutil
 
 import torch
 import yaml
+from helpers import ROOT
+
 from asteroid_bsrnn import losses
 from asteroid_bsrnn.config import build_model, load_conf
 from asteroid_bsrnn.engine import fit
 from asteroid_bsrnn.experiment.run import RunRecord
 from asteroid_bsrnn.weights import load_model
-from helpers import ROOT
 
 OLD = ROOT / "tests" / "golden" / "version_0_1_0"
 TINY = {
@@ -43,7 +45,9 @@ def test_the_configuration_of_an_old_run_is_todays():
     conf = load_conf(ROOT / "recipes" / "musdb18hq", overrides=TINY)
     assert RunRecord(OLD / "run", conf).changes() == {}
     old = yaml.safe_load((OLD / "run" / "conf.yml").read_text())
-    assert type(build_model(old, "vocals")).__name__ == "BSRNN", "a configuration without task.name is music by its section"
+    assert type(build_model(old, "vocals")).__name__ == "BSRNN", (
+        "a configuration without task.name is music by its section"
+    )
 
 
 def test_a_run_that_was_begun_goes_on(tmp_path):

@@ -9,12 +9,13 @@ import pytest
 import torch
 from asteroid.models import BaseModel, ConvTasNet
 from asteroid.utils import hub_utils
-from asteroid_bsrnn import weights
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors
 from helpers import SHARED
 from loopback import serve
 from separation_models import tiny_net
+
+from asteroid_bsrnn import weights
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors
 
 WAV = torch.linspace(-0.5, 0.5, 400).reshape(1, -1)
 
@@ -322,5 +323,10 @@ def test_the_documentation_shows_of_asteroids_command_what_it_can_do(net, tmp_pa
     assert np.abs(estimates).sum() == pytest.approx(level, rel=1e-2)
     assert "gives NaN on silence" in text and "mono" in text
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for wide in ("every combination", "every parameter count", "every repair", "all counts are those of the paper, exactly"):
+    for wide in (
+        "every combination",
+        "every parameter count",
+        "every repair",
+        "all counts are those of the paper, exactly",
+    ):
         assert wide not in readme

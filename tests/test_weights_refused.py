@@ -9,11 +9,12 @@ import types
 import pytest
 import torch
 from asteroid.models import BaseModel
+from separation_models import tiny_net
+
 from asteroid_bsrnn import weights
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, save_safetensors
 from asteroid_bsrnn.weights.load import read_file
-from separation_models import tiny_net
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,5 @@
 """WSJ0-2mix: lists, levels, names, the 0.9 rule, files and load-time mixing that agree, wv1, and what can be wrong."""
+
 import itertools
 import shutil
 from pathlib import Path
@@ -12,12 +13,12 @@ from scipy.signal import resample_poly
 from shorten import shorten
 from speech_corpora import WSJ0_LINES, tone, write, wsj0
 
-from asteroid_bsrnn.data.speech.generate import generate
-from asteroid_bsrnn.data.speech.plan import OnTheFly
-from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles
 from asteroid_bsrnn.audio.sphere import write_sphere
-from asteroid_bsrnn.data.speech.wsj0_2mix import COUNTS, Line, WSJ0Plan, decode_sphere, read_levels, read_list
 from asteroid_bsrnn.common.errors import AudioError, UserError
+from asteroid_bsrnn.data.speech.generate import generate
+from asteroid_bsrnn.data.speech.mixtures import GeneratedFiles
+from asteroid_bsrnn.data.speech.plan import OnTheFly
+from asteroid_bsrnn.data.speech.wsj0_2mix import COUNTS, Line, WSJ0Plan, decode_sphere, read_levels, read_list
 
 
 @pytest.fixture
@@ -59,7 +60,10 @@ def test_quiet_mixtures_are_not_made_louder_than_nine_tenths_of_themselves(root)
 
 
 def test_names_are_those_of_the_original_script():
-    assert Line(("si_et_05/445/445c0206", "si_dt_05/22g/22gc0105"), (0.60431, -0.60431)).name == "445c0206_0.60431_22gc0105_-0.60431"
+    assert (
+        Line(("si_et_05/445/445c0206", "si_dt_05/22g/22gc0105"), (0.60431, -0.60431)).name
+        == "445c0206_0.60431_22gc0105_-0.60431"
+    )
     assert Line(("a/b", "c/d"), (0.079969, -0.079969)).name == "b_0.079969_d_-0.079969"
     assert Line(("a/b", "c/d"), (0.450124, -0.450124)).name == "b_0.450124_d_-0.450124"
     assert Line(("a/b", "c/d"), (2.0, -2.0)).name == "b_2_d_-2"
@@ -84,8 +88,9 @@ def test_rounding_is_to_the_nearest_step_halves_away_from_zero(root):
 
 
 def test_asteroid_reads_what_is_generated(root):
-    import asteroid_bsrnn  # noqa: F401, before asteroid, which it repairs
     from asteroid.data import Wsj0mixDataset
+
+    import asteroid_bsrnn  # noqa: F401, before asteroid, which it repairs
 
     plan = make_plan(root)
     generate(plan, root / "out")
@@ -116,7 +121,10 @@ def test_wv1_give_the_mixtures_of_wav_directly_and_decoded(tmp_path, kind):
     assert decode_sphere(root, tmp_path / "decoded") == (4, [])
     stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "decoded").rglob("*.wav"))]
     assert decode_sphere(root, tmp_path / "decoded")[0] == 4
-    assert stamps == [path.stat().st_mtime_ns for path in sorted((tmp_path / "decoded").rglob("*.wav"))] and len(stamps) == 4
+    assert (
+        stamps == [path.stat().st_mtime_ns for path in sorted((tmp_path / "decoded").rglob("*.wav"))]
+        and len(stamps) == 4
+    )
     for plan in (make_plan(root), WSJ0Plan(root / "lists", tmp_path / "decoded", "tt")):
         assert plan.lengths()[0] == expected.lengths()[0]
         for index in range(3):
@@ -205,6 +213,8 @@ def test_real_lists_and_levels(tmp_path):
     assert all(line.levels[0] == -line.levels[1] for line in lines)
     for number, path in enumerate({path for line in lines[:2] for path in line.paths}):
         write(tmp_path / "wsj0" / f"{path}.wav", tone(number, 0.5 + 0.1 * number))
-    record = generate(WSJ0Plan(folder, tmp_path / "wsj0", "tt", n_expected=3000), tmp_path / "out", limit=2, allow_missing=True)
+    record = generate(
+        WSJ0Plan(folder, tmp_path / "wsj0", "tt", n_expected=3000), tmp_path / "out", limit=2, allow_missing=True
+    )
     assert record["mixtures"] == 2
     assert {path.stem for path in (tmp_path / "out" / "tt" / "mix").iterdir()} == {line.name for line in lines[:2]}

@@ -9,17 +9,18 @@ import zipfile
 import pytest
 import torch
 from asteroid.models import BaseModel
-from asteroid_bsrnn import weights
-from asteroid_bsrnn.weights import published as zoo
-from asteroid_bsrnn.convert import to_reference
-from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models import BSRNN
-from asteroid_bsrnn.cli import main
-from asteroid_bsrnn.weights import load_model, read_safetensors
-from asteroid_bsrnn.models.family import FAMILIES, Family
-from asteroid_bsrnn.weights.published import contents
 from helpers import SHARED
 from loopback import serve
+
+from asteroid_bsrnn import weights
+from asteroid_bsrnn.cli import main
+from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.convert import to_reference
+from asteroid_bsrnn.models import BSRNN
+from asteroid_bsrnn.models.family import FAMILIES, Family
+from asteroid_bsrnn.weights import load_model, read_safetensors
+from asteroid_bsrnn.weights import published as zoo
+from asteroid_bsrnn.weights.published import contents
 
 SOURCES = ("vocals", "bass", "drums", "other")
 SIZE = {"feature_dim": 4, "n_repeats": 1, "mask_ratio": 1}
@@ -260,8 +261,9 @@ def test_copies_of_one_checkpoint_are_no_ambiguity(zenodo, originals, checkpoint
 def test_without_settings_vocals_and_other_are_not_guessed(zenodo, originals):
     zenodo.add(1, {f"{source}.ckpt": checkpoint(originals[source], None) for source in SOURCES})
     zenodo.add(2, {"readme.md": b"text"})
-    with pytest.warns(UserWarning, match="assuming n_fft / 4"), pytest.raises(
-        UserError, match="vocals or other, it does not say"
+    with (
+        pytest.warns(UserWarning, match="assuming n_fft / 4"),
+        pytest.raises(UserError, match="vocals or other, it does not say"),
     ):
         zoo.download("tiny")
 
@@ -421,4 +423,7 @@ def test_a_real_lightning_file_of_the_reference_is_recognised(zenodo):
 def test_the_length_of_training_is_read_from_a_real_lightning_file():
     if SHARED is None:
         pytest.skip("needs the reference checkpoint of the shared folder")
-    assert contents._training_length(contents.read_file(SHARED / "golden" / "vocals.ckpt")) == {"epoch": 0, "global_step": 2}
+    assert contents._training_length(contents.read_file(SHARED / "golden" / "vocals.ckpt")) == {
+        "epoch": 0,
+        "global_step": 2,
+    }

@@ -3,6 +3,7 @@
 Quality and licence are what ``asteroid-bsrnn models`` lists, each score with the name of its metric; cost is counted by
 ``asteroid-bsrnn params --cost`` for the recipe's configuration of the same network.
 """
+
 import sys
 from pathlib import Path
 
@@ -27,19 +28,35 @@ CHOSEN = {  # published name -> recipe and variant (or file) of the same network
     "tf-locoformer-m-wsj0-2mix": ("wsj0-2mix", "locoformer_m"),
     "convtasnet-libri2mix-sepclean-16k": None,
 }
-METRICS = (("whole-track SDR", "uSDR"), ("cSDR", "cSDR"), ("validation uSDR", "uSDR, validation"), ("si_sdr_imp", "SI-SNRi"))
+METRICS = (
+    ("whole-track SDR", "uSDR"),
+    ("cSDR", "cSDR"),
+    ("validation uSDR", "uSDR, validation"),
+    ("si_sdr_imp", "SI-SNRi"),
+)
 
 
 def table() -> str:
     """The table in Markdown."""
-    lines = ["| `--model` | separates | published score | size | GMAC/s | trained on | licence of the weights |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| `--model` | separates | published score | size | GMAC/s | trained on | licence of the weights |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines += [_row(published.entries()[name], place) for name, place in CHOSEN.items()]
     return "\n".join(lines)
 
 
 def _row(entry, place):
     sources = ", ".join(entry.sources) if entry.sources else f"{_speakers(entry)} voices"
-    cells = [f"`{entry.name}`", sources, _score(entry), _size(entry), _cost(place), entry.data.split(";")[0], _licence(entry.licence)]
+    cells = [
+        f"`{entry.name}`",
+        sources,
+        _score(entry),
+        _size(entry),
+        _cost(place),
+        entry.data.split(";")[0],
+        _licence(entry.licence),
+    ]
     return f"| {' | '.join(cells)} |"
 
 

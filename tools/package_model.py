@@ -1,7 +1,8 @@
 """From a finished, scored experiment to the model in the package: half-precision weights, and what docs/ keeps of the run.
 
-    python tools/package_model.py EXP_DIR tiny-2spk [EXP_DIR of the run that it went on from]
+python tools/package_model.py EXP_DIR tiny-2spk [EXP_DIR of the run that it went on from]
 """
+
 import hashlib
 import json
 import re
@@ -13,7 +14,15 @@ import torch
 from asteroid_bsrnn.weights import load_model, read_safetensors, save_safetensors, weights_sha256
 from asteroid_bsrnn.weights.published.in_package import FOLDER
 
-KEPT = ("conf.yml", "run.json", "history.csv", "energy.json", "final_metrics.json", "evaluation.json", "all_metrics.csv")
+KEPT = (
+    "conf.yml",
+    "run.json",
+    "history.csv",
+    "energy.json",
+    "final_metrics.json",
+    "evaluation.json",
+    "all_metrics.csv",
+)
 FOLDERS = re.compile(r"(?<=[\s\"=])/(?:[\w.-]+/)+")  # of the machine that trained
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -21,7 +30,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def main(exp_dir: str, name: str, before: str | None = None) -> None:
     """Write ``weights/packaged/<name>.safetensors`` and ``docs/<name>/``; print what published.yml needs."""
     conf = load_model(str(Path(exp_dir) / "best_model.pth")).serialize()
-    conf["state_dict"] = {key: wav.half() if wav.dtype == torch.float32 else wav for key, wav in conf["state_dict"].items()}
+    conf["state_dict"] = {
+        key: wav.half() if wav.dtype == torch.float32 else wav for key, wav in conf["state_dict"].items()
+    }
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.safetensors"
     if not path.exists() or weights_sha256(read_safetensors(path)["state_dict"]) != weights_sha256(conf["state_dict"]):

@@ -1,12 +1,37 @@
 """Channel layouts: which loudspeaker each channel is for, in the order and with the mask of WAVE_FORMAT_EXTENSIBLE."""
 
-SPEAKERS = ("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR")
+SPEAKERS = (
+    "FL",
+    "FR",
+    "FC",
+    "LFE",
+    "BL",
+    "BR",
+    "FLC",
+    "FRC",
+    "BC",
+    "SL",
+    "SR",
+    "TC",
+    "TFL",
+    "TFC",
+    "TFR",
+    "TBL",
+    "TBC",
+    "TBR",
+)
 
 #: Usual masks by the number of channels, as FLAC, Vorbis and Opus define them.
 DEFAULT = {3: 0x007, 4: 0x033, 5: 0x037, 6: 0x03F, 7: 0x70F, 8: 0x63F}
 
 # channels of Vorbis and Opus in the order of WAVE: L C R -> L R C, ...
-VORBIS_ORDER = {3: [0, 2, 1], 5: [0, 2, 1, 3, 4], 6: [0, 2, 1, 5, 3, 4], 7: [0, 2, 1, 6, 5, 3, 4], 8: [0, 2, 1, 7, 5, 6, 3, 4]}
+VORBIS_ORDER = {
+    3: [0, 2, 1],
+    5: [0, 2, 1, 3, 4],
+    6: [0, 2, 1, 5, 3, 4],
+    7: [0, 2, 1, 6, 5, 3, 4],
+    8: [0, 2, 1, 7, 5, 6, 3, 4],
+}
 
 # libsndfile's numbers of loudspeakers -> position in SPEAKERS
 _SNDFILE = {1: 2, 2: 0, 3: 1, 4: 2, 5: 0, 6: 1, 7: 2, 8: 8, 9: 4, 10: 5, 11: 3, 12: 6, 13: 7, 14: 9, 15: 10}

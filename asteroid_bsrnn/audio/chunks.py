@@ -3,10 +3,11 @@
 A program that writes into a pipe, dies, or passes 4 GiB leaves a size that is no size. What is on the disk counts; the
 sound is called truncated only where the header states a size and the file ends before it.
 """
+
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 _W64_TAILS = (bytes.fromhex("f3acd3118cd100c04f8edb8a"), bytes.fromhex("2f91cf11a5d628db04c10000"))  # of its GUIDs
 _RIFF_GUID = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -61,7 +62,7 @@ class _Stated:
     lead: int = 0
 
 
-def find_sound(path) -> Optional[Sound]:
+def find_sound(path) -> Sound | None:
     """Measure the sound of a container.
 
     Returns:
@@ -249,7 +250,9 @@ def _au(file, head, size):
     start, told = struct.unpack(">II", head[4:12])
     if not 24 <= start <= size:
         return None
-    return _Stated(start, told, 32, lambda real: [(8, struct.pack(">I", min(real, 2**32 - 1)))], lambda file, at: (b"", 0))
+    return _Stated(
+        start, told, 32, lambda real: [(8, struct.pack(">I", min(real, 2**32 - 1)))], lambda file, at: (b"", 0)
+    )
 
 
 _KINDS = (
@@ -285,5 +288,7 @@ def _pieces(file, stated, length, size):
 def _rf64(form, length):
     """Header of an RF64 file with a WAVE format and a length of the sound in bytes."""
     body = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + b"\xff" * 4
-    sizes = struct.pack("<QQQI", length + len(body) + 40, length, length // max(1, *struct.unpack("<H", form[12:14])), 0)
+    sizes = struct.pack(
+        "<QQQI", length + len(body) + 40, length, length // max(1, *struct.unpack("<H", form[12:14])), 0
+    )
     return b"RF64" + b"\xff" * 4 + b"WAVEds64" + struct.pack("<I", len(sizes)) + sizes + body

@@ -10,11 +10,13 @@ other formats of libsndfile              libsndfile
 everything else                          ffmpeg
 ======================================  ==========================================================================
 """
+
 from dataclasses import replace
 from functools import partial
 
 from ..common.errors import AudioError
-from . import ffmpeg, flac, channel_order as layout, mpeg, ogg, sndfile
+from . import channel_order as layout
+from . import ffmpeg, flac, mpeg, ogg, sndfile
 from .chunks import find_sound
 from .info import AudioInfo
 from .source import Source, check_joined, from_libsndfile, info_of, refuse, reordered, what_is_wrong
@@ -126,7 +128,9 @@ def _joined_through_ffmpeg(path, links):
         return None
     source, facts = through_ffmpeg(path), ffmpeg.probe(path)
     parts = [(link.start, link.stop - link.start) for link in links]
-    return Source(replace(source.info, frames=0), lambda block_len, begin: ffmpeg.decode_joined(path, parts, facts, block_len))
+    return Source(
+        replace(source.info, frames=0), lambda block_len, begin: ffmpeg.decode_joined(path, parts, facts, block_len)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ MPEG
@@ -139,7 +143,9 @@ def _mpeg(path, info, tolerant):
         return from_libsndfile(path, partial(str, path), estimated=True) if info.decoder == "libsndfile" else None
     if bad := what_is_wrong(found):
         return through_ffmpeg(path, tolerant, refuse(path, tolerant, bad))
-    if len(found.parts) == 1 and (found.stated == found.counted or (found.stated is None and info.frames == found.samples)):
+    if len(found.parts) == 1 and (
+        found.stated == found.counted or (found.stated is None and info.frames == found.samples)
+    ):
         return from_libsndfile(path, partial(str, path))
     remark = ""
     if found.stated is not None:

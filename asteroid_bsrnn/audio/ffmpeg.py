@@ -1,11 +1,12 @@
 """What libsndfile cannot read (m4a, aac, mp4, ...), decoded by the ffmpeg of the system."""
+
 import json
 import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import numpy as np
 
@@ -16,7 +17,8 @@ _LOCAL_ONLY = ["-protocol_whitelist", "file,pipe"]  # a playlist that poses as a
 _LOOSE = frozenset(("adx", "aptx", "aptx_hd", "gsm", "g722", "g723_1", "g726", "g726le", "sln", "spdif"))
 _LOSSLESS = frozenset(("flac", "tta", "wavpack", "ape"))  # their checksums tell damage
 _DAMAGE = re.compile(
-    r"exceed|invalid|corrupt|overread|error|truncat|prematurely|partial|broken|missing|failed|out.of.range|too (small|large)", re.I
+    r"exceed|invalid|corrupt|overread|error|truncat|prematurely|partial|broken|missing|failed|out.of.range|too (small|large)",
+    re.I,
 )
 _STATES = re.compile(r"mov|flv|asf|wv$|tta|ape|caf")  # formats whose duration is no estimate
 
@@ -91,7 +93,9 @@ def decode(
     damage = [line for line in run.lines if line.startswith(contexts) and _DAMAGE.search(line)]
     if run.failed or damage:
         reason = (damage or run.lines or ["decoding failed"])[-1]
-        raise AudioError(path, f"is damaged or truncated at about {done / rate:.1f} s: {re.sub(r' @ 0x[0-9a-f]+', '', reason)}")
+        raise AudioError(
+            path, f"is damaged or truncated at about {done / rate:.1f} s: {re.sub(r' @ 0x[0-9a-f]+', '', reason)}"
+        )
     if facts["stated"] - done / rate > max(1.0, 0.02 * facts["stated"]):
         raise AudioError(path, f"is truncated: it states {facts['stated']:.1f} s and ends at {done / rate:.1f} s")
 
@@ -119,7 +123,19 @@ def decode_joined(path, parts: list, facts: dict, block_len: int) -> Iterator[np
         facts (dict): from :func:`probe`.
         block_len (int): samples per block.
     """
-    source = ["-xerror", "-f", "ogg", "-i", "pipe:0", "-map", "0:a:0", "-ac", str(facts["channels"]), "-ar", str(facts["sample_rate"])]
+    source = [
+        "-xerror",
+        "-f",
+        "ogg",
+        "-i",
+        "pipe:0",
+        "-map",
+        "0:a:0",
+        "-ac",
+        str(facts["channels"]),
+        "-ar",
+        str(facts["sample_rate"]),
+    ]
     for part in parts:
         run = _Run(source, facts["channels"], feed=lambda stdin, part=part: _feed(path, [part], stdin))
         yield from run.blocks(block_len)

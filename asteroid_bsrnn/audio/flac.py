@@ -1,11 +1,12 @@
 """FLAC files, decoded to their end: with and without a count of samples, several joined, tags before and behind."""
+
 import re
 from dataclasses import replace
 from functools import partial
-from typing import Optional
 
 from ..common.errors import AudioError
-from . import channel_order as layout, mpeg, sndfile
+from . import channel_order as layout
+from . import mpeg, sndfile
 from .source import Source, check_joined, info_of
 from .view import Bytes, View
 
@@ -19,7 +20,7 @@ def begins_behind_tag(path) -> bool:
         return data[length : length + 4] == b"fLaC"
 
 
-def flac_source(path) -> Optional[Source]:
+def flac_source(path) -> Source | None:
     """FLAC, also several joined: their sample counts are taken out, so that each is decoded to its end."""
     with Bytes(path) as data:
         begins = list(data.search(_BEGIN))

@@ -1,4 +1,5 @@
 """What an audio file says about itself."""
+
 from dataclasses import dataclass, field
 
 

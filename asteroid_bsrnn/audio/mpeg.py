@@ -3,9 +3,10 @@
 Decoders estimate the length of a file without such a header from its first frame, and believe a wrong one. Here nothing
 is decoded: each frame's four bytes say where the next one begins (ISO/IEC 11172-3, 2.4.1.3; 13818-3 for half rates).
 """
+
 import re
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from .view import Bytes
 
@@ -49,7 +50,7 @@ class Mpeg:
     sample_rate: int
     channels: int
     samples: int
-    stated: Optional[int]
+    stated: int | None
     counted: int
     parts: tuple
     delay: int
@@ -57,7 +58,7 @@ class Mpeg:
     cut: str = ""
 
 
-def parse_frame(data, at: int) -> Optional[Frame]:
+def parse_frame(data, at: int) -> Frame | None:
     """The frame whose header stands at a byte; None if none does, or it has a free format."""
     head = data[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -121,7 +122,7 @@ def _is_free(head):
     return bool(usual) and head[2] >> 4 == 0 and parse_frame(usual, 0) is not None
 
 
-def walk(path, within: int = 0) -> Optional[Mpeg]:
+def walk(path, within: int = 0) -> Mpeg | None:
     """Walk over all frames of a file, or of the sound that begins at byte ``within`` of a WAV file: there a header frame
     is a frame like others.
 
@@ -183,7 +184,9 @@ class _Run:
             kinds = " and ".join(f"{kind[2]} Hz with {kind[3]} channel(s)" for kind in both)
         if not self.fault and (found >= 0 or other >= 0):
             at = f"at about {self.counted * self.first.samples / self.first.kind[2]:.2f} s"
-            self.fault = f"joins recordings of different kinds, {kinds}, {at}: split it" if kinds else f"is damaged {at}: {gap}"
+            self.fault = (
+                f"joins recordings of different kinds, {kinds}, {at}: split it" if kinds else f"is damaged {at}: {gap}"
+            )
         return found
 
 

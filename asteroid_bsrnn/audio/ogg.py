@@ -3,9 +3,10 @@
 A decoder may take the first stream for the whole file, or give the joints a few samples too many. Here every stream is
 found, to be decoded on its own, with its own pre-skip and end (RFC 3533, RFC 7845).
 """
+
 import zlib
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from .view import Bytes
 
@@ -63,7 +64,7 @@ class Ogg:
         cut (str): what says that the end is missing, empty if nothing does.
     """
 
-    links: Optional[list]
+    links: list | None
     fault: str = ""
     cut: str = ""
 
@@ -74,7 +75,7 @@ def _checksum(page):
     return int(f"{turned:032b}"[::-1], 2)
 
 
-def read_page(data, at: int) -> Optional[Page]:
+def read_page(data, at: int) -> Page | None:
     """The page that begins at a byte; None if none does or its end is missing. ``sound``: its checksum is right."""
     head = data[at : at + 27]
     if len(head) < 27 or head[:5] != b"OggS\0":

@@ -1,4 +1,5 @@
 """Audio files in: any format, block by block, all of it, with every fault named. (Files out: :mod:`.write`.)"""
+
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,8 @@ import torch
 
 from ..common.errors import AudioError
 from . import ffmpeg
-from .info import AudioInfo
 from .decoders import open_source, through_ffmpeg
+from .info import AudioInfo
 from .write import AudioWriter
 
 __all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio", "probe", "read_audio"]
@@ -44,7 +45,9 @@ def _open(path, tolerant=False):
         source = open_source(path, tolerant)
     except FileNotFoundError:
         if str(path) == "-":
-            raise AudioError(path, "the standard input cannot be separated: save the recording to a file first") from None
+            raise AudioError(
+                path, "the standard input cannot be separated: save the recording to a file first"
+            ) from None
         raise AudioError(path, "does not exist") from None
     except OSError as error:
         raise AudioError(path, f"cannot be read: {error.strerror}") from None
@@ -121,7 +124,9 @@ class AudioReader:
             source.remarks.append(error.reason)
             if source.info.decoder == "ffmpeg" or not ffmpeg.available():
                 return
-            yield from through_ffmpeg(self.info.path, True, error.reason).blocks(max(source.at, self.start), self.block_len)
+            yield from through_ffmpeg(self.info.path, True, error.reason).blocks(
+                max(source.at, self.start), self.block_len
+            )
 
 
 def read_audio(path, start=0, frames=-1):

@@ -1,4 +1,5 @@
 """Streams from one sample rate to another: nothing shifted, nothing lost at the end."""
+
 import numpy as np
 import soxr
 import torch

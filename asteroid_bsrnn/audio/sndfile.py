@@ -1,8 +1,10 @@
 """What libsndfile decodes, always from the first sample to the last, and counted."""
+
 import hashlib
 import os
 import sys
-from typing import Callable, Iterator, Optional, Union
+from collections.abc import Callable, Iterator
+from typing import Optional
 
 import numpy as np
 import soundfile
@@ -23,7 +25,7 @@ class Stream(soundfile.SoundFile):
         return False
 
 
-def name_for(path) -> Union[str, bytes]:
+def name_for(path) -> str | bytes:
     """A path as soundfile takes it: text, or bytes where the name is none of the system's encoding."""
     text = os.fspath(path)
     try:
@@ -106,7 +108,7 @@ class Damaged(AudioError):
         return type(self), (self.path, self.at, self.sample_rate, self.why)
 
 
-def same_sum(make_file: Callable, md5: bytes) -> Optional[bool]:
+def same_sum(make_file: Callable, md5: bytes) -> bool | None:
     """Whether all samples of a FLAC file have the sum that its header states; None if it states none."""
     if not any(md5):
         return None

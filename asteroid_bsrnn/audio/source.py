@@ -1,5 +1,6 @@
 """A recording that can be decoded, and what all kinds of them share."""
-from typing import Callable, Iterator, Optional
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import soundfile
@@ -60,12 +61,12 @@ def info_of(path, stream, **changes) -> tuple:
     return AudioInfo(str(path), stream.samplerate, stream.channels, **{"frames": stream.frames, **facts}), order
 
 
-def reordered(blocks, order: Optional[list]):
+def reordered(blocks, order: list | None):
     """Blocks (time, channels) with their channels in another order."""
     return blocks if order is None else (np.ascontiguousarray(block[:, order]) for block in blocks)
 
 
-def from_libsndfile(path, make_file: Callable, remarks: tuple = (), estimated: bool = False) -> Optional[Source]:
+def from_libsndfile(path, make_file: Callable, remarks: tuple = (), estimated: bool = False) -> Source | None:
     """What libsndfile makes of a file; None if it cannot open it.
 
     Args:

@@ -3,6 +3,7 @@
 ffmpeg ends without an error on a broken shorten stream and leaves a part of the audio, so what it gives is always held
 against the ``sample_count`` and the ``sample_checksum`` (the sum of all samples modulo 65536) in the header.
 """
+
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -152,7 +153,10 @@ def write_sphere(path, wav, sample_rate=16000, coding="pcm", data=None, **fields
     """
     usual = {"channel_count": 1, "sample_count": len(wav), "sample_rate": sample_rate, "sample_n_bytes": 2}
     usual.update(sample_byte_format="01", sample_sig_bits=16, sample_coding=coding, sample_checksum=checksum(wav))
-    lines = [f"{name} {f'-s{len(value)}' if isinstance(value, str) else '-i'} {value}\n" for name, value in {**usual, **fields}.items()]
+    lines = [
+        f"{name} {f'-s{len(value)}' if isinstance(value, str) else '-i'} {value}\n"
+        for name, value in {**usual, **fields}.items()
+    ]
     header = f"NIST_1A\n{1024:7d}\n{''.join(lines)}end_head\n".encode("latin-1")
     with atomic_path(path) as partial:
         partial.write_bytes(header.ljust(1024) + (wav.astype("<i2").tobytes() if data is None else data))

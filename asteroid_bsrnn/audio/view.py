@@ -1,9 +1,10 @@
 """Files seen otherwise than whole: in pieces with other bytes between, for libsndfile; a megabyte at a time, for a walk."""
+
 import io
 import os
 import re
+from collections.abc import Iterator
 from itertools import accumulate
-from typing import Iterator
 
 
 class View(io.RawIOBase):

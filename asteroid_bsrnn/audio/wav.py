@@ -5,7 +5,7 @@ import struct
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -25,7 +25,7 @@ class WavInfo(NamedTuple):
     channels: int
     frames: int
     offset: int
-    encoding: Optional[str]
+    encoding: str | None
 
     @property
     def bytes_per_frame(self):

@@ -1,4 +1,5 @@
 """Audio files out: whole or not at all, in exactly the samples that were asked for."""
+
 from contextlib import ExitStack
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """``asteroid-bsrnn info``: what to paste into a report of a fault."""
+
 import argparse
 
 

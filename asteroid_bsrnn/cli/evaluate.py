@@ -1,4 +1,5 @@
 """``asteroid-bsrnn evaluate EST_DIR --references DIR``: scores of any folder of stems or of separated speech."""
+
 import sys
 from pathlib import Path
 
@@ -21,13 +22,21 @@ def add_parser(subparsers):
     )
     parser.add_argument("est_dir", metavar="EST_DIR", help="folder of estimates")
     parser.add_argument("--references", metavar="DIR", required=True, help="folder of references")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the results (default: EST_DIR_scores beside it)")
-    parser.add_argument("--sources", metavar="NAME", nargs="+", help="stems to score (default: those of the references)")
-    parser.add_argument("--median", choices=("numpy", "lower"), help="median over an even number of frames (default: numpy)")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="folder for the results (default: EST_DIR_scores beside it)"
+    )
+    parser.add_argument(
+        "--sources", metavar="NAME", nargs="+", help="stems to score (default: those of the references)"
+    )
+    parser.add_argument(
+        "--median", choices=("numpy", "lower"), help="median over an even number of frames (default: numpy)"
+    )
     parser.add_argument("--speech", action="store_true", help="separated speech instead of stems")
     parser.add_argument("--scores", nargs="+", metavar="NAME", help="with --speech: also stoi, estoi, pesq")
     parser.add_argument("--mixtures", metavar="DIR", help="with --speech: mixtures (default: mix or mix_clean by DIR)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="recordings at the same time (default: one per core, up to 4)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="recordings at the same time (default: one per core, up to 4)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
     return parser
@@ -39,11 +48,14 @@ def run(args):
     Returns:
         int: 0, or 1 when something is missing or could not be scored.
     """
-    from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
     from ..common.errors import UserError
+    from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
     from ..metrics import check_extra_scores
 
-    music, speech = {"--sources": args.sources, "--median": args.median}, {"--mixtures": args.mixtures, "--scores": args.scores}
+    music, speech = (
+        {"--sources": args.sources, "--median": args.median},
+        {"--mixtures": args.mixtures, "--scores": args.scores},
+    )
     foreign = music if args.speech else speech
     for option, value in foreign.items():
         if value is not None:
@@ -53,22 +65,34 @@ def run(args):
     common = {"jobs": args.jobs, "progress": not args.quiet}
     if args.speech:
         extra = check_extra_scores(args.scores or ())
-        results = evaluate_speech_folder(est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common)
+        results = evaluate_speech_folder(
+            est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common
+        )
         table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", *(name.upper() for name in extra), "n"]]
         columns = ("si_sdr", "si_sdr_imp", "sdr", "sdr_imp", *extra)
-        table += [[name, *_numbers(result["final"], *columns), str(result["n_tracks"])]
-                  for name, result in results.items()]
+        table += [
+            [name, *_numbers(result["final"], *columns), str(result["n_tracks"])] for name, result in results.items()
+        ]
     else:
         rule = args.median or "numpy"
         result = evaluate_folder(est_dir, args.references, output, sources=args.sources, median_rule=rule, **common)
         results = {"": result}
         table = [["source", "uSDR", "cSDR", "mixture's uSDR", "mixture's cSDR"]]
-        table += [[source, *_numbers(result["final"], *(f"{name}_{source}" for name in
-                   ("usdr", "csdr", "input_usdr", "input_csdr")))] for source in result["sources"]]
+        table += [
+            [
+                source,
+                *_numbers(
+                    result["final"], *(f"{name}_{source}" for name in ("usdr", "csdr", "input_usdr", "input_csdr"))
+                ),
+            ]
+            for source in result["sources"]
+        ]
         table.append(["mean", *_numbers(result["final"], "usdr", "csdr"), "", ""])
     for row in table:
         print("  ".join(cell.ljust(24 if i == 0 else 14) for i, cell in enumerate(row)).rstrip())
-    print(f"in dB{', except STOI and PESQ' if args.scores else ''}, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}")
+    print(
+        f"in dB{', except STOI and PESQ' if args.scores else ''}, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}"
+    )
     for name, result in results.items():
         for line in report_lines(result):
             print(f"{name + ': ' if name else ''}{line}", file=sys.stderr)

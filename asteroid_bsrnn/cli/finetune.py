@@ -1,10 +1,13 @@
 """``asteroid-bsrnn finetune MODEL -o VARIANT.yml``: the file with which a recipe goes on training a model."""
+
 import argparse
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``finetune`` to the console command."""
-    parser = subparsers.add_parser("finetune", help="write the variant file with which a recipe goes on training a model")
+    parser = subparsers.add_parser(
+        "finetune", help="write the variant file with which a recipe goes on training a model"
+    )
     parser.add_argument("model", help="name, file, folder, address or hub id")
     parser.add_argument("-o", "--out", required=True, metavar="VARIANT.yml", help="file to write")
     parser.set_defaults(run=run)

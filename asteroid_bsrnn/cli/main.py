@@ -2,6 +2,7 @@
 
 Nothing in this room imports PyTorch, or a room that does, before a subcommand runs: see ``asteroid_bsrnn_cli``.
 """
+
 import argparse
 import importlib
 import os

@@ -1,7 +1,7 @@
 """``asteroid-bsrnn models``: the published models that can be had by name."""
 
 import argparse
-from typing import Any, Optional
+from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(entry: Any, manifest: Optional[dict[str, Any]]) -> dict[str, Any]:
+def _row(entry: Any, manifest: dict[str, Any] | None) -> dict[str, Any]:
     size = entry.size if entry.size else 4 * entry.parameters if entry.parameters else None
     return {
         "name": entry.name,
@@ -49,7 +49,7 @@ def _row(entry: Any, manifest: Optional[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _origin(entry: Any, manifest: Optional[dict[str, Any]]) -> str:
+def _origin(entry: Any, manifest: dict[str, Any] | None) -> str:
     if entry.file:
         return "the package itself"
     if manifest:

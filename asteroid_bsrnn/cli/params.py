@@ -54,7 +54,9 @@ def _print_all(args):
     for variant in [None, *variant_names(args.recipe)]:
         rows[variant or "conf.yml"] = recipe_cost(load_conf(args.recipe, variant), with_macs=args.cost)
     if args.json:
-        listed = {name: {**params, "gmac_per_second": gmac} if gmac else params for name, (params, gmac) in rows.items()}
+        listed = {
+            name: {**params, "gmac_per_second": gmac} if gmac else params for name, (params, gmac) in rows.items()
+        }
         print(json.dumps(listed))
         return
     print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))

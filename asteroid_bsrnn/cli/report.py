@@ -1,19 +1,34 @@
 """``asteroid-bsrnn report``: tables, figures and the listening page."""
+
 from pathlib import Path
 
 
 def add_parser(subparsers):
     """Add the subcommand."""
     parser = subparsers.add_parser("report", help="tables, figures and a listening page of experiments")
-    parser.add_argument("exp_dirs", nargs="*", metavar="EXP_DIR",
-                        help="experiment folders, or a folder of them; with --page also folders of sound examples")
-    parser.add_argument("-o", "--out", type=Path,
-                        help="folder to write into (default: EXP_DIR/report for one, else the folder report beside them)")
-    parser.add_argument("--published", action="store_true", help="draw the published tables and figures as well, or alone")
+    parser.add_argument(
+        "exp_dirs",
+        nargs="*",
+        metavar="EXP_DIR",
+        help="experiment folders, or a folder of them; with --page also folders of sound examples",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder to write into (default: EXP_DIR/report for one, else the folder report beside them)",
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="draw the published tables and figures as well, or alone"
+    )
     parser.add_argument("--page", action="store_true", help="build a listening page of the folders instead of a report")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap, clip selection and ABX order (default: 0)")
-    parser.add_argument("--info", type=Path, metavar="CSV",
-                        help="with --page: LibriMix's *_info.csv, to add a pair of speakers of one sex")
+    parser.add_argument(
+        "--info",
+        type=Path,
+        metavar="CSV",
+        help="with --page: LibriMix's *_info.csv, to add a pair of speakers of one sex",
+    )
     parser.set_defaults(run=run)
 
 

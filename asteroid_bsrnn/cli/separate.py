@@ -1,4 +1,5 @@
 """``asteroid-bsrnn separate``: recordings in, stems out."""
+
 import argparse
 import json
 import math
@@ -57,7 +58,12 @@ def add_parser(subparsers):
     add("--scheme", choices=schemes, default="fader", help="how segments are joined (default: %(default)s)")
     add("--segment", type=float, default=10.0, metavar="S", help="length of a segment in seconds (default: 10)")
     add("--overlap", type=float, default=0.1, help="of segments, as a fraction (default: 0.1)")
-    add("--hop", type=float, metavar="S", help="from segment to segment in seconds, instead of --overlap (ola and ola_reference)")
+    add(
+        "--hop",
+        type=float,
+        metavar="S",
+        help="from segment to segment in seconds, instead of --overlap (ola and ola_reference)",
+    )
     add("--window", default="rect", help="rect, hann, ... (ola only)")
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace stems that exist")
@@ -106,14 +112,18 @@ def without_stems(songs, given, out, sources):
     """
     from ..separation.recordings import song_name, stem_paths
 
-    stems = {target.resolve().with_suffix("") for song in songs for target in stem_paths(song, out, sources, True).values()}
+    stems = {
+        target.resolve().with_suffix("") for song in songs for target in stem_paths(song, out, sources, True).values()
+    }
     named = {Path(path).resolve() for path in given}
     folders = {}
     for song in songs:
         if song.resolve() in named or song.resolve().with_suffix("") not in stems:
             same = folders.setdefault(song_name(song), song)
             if same is not song:
-                raise UserError(f"{same} and {song} would both go to the folder {song_name(song)!r}: rename one of them")
+                raise UserError(
+                    f"{same} and {song} would both go to the folder {song_name(song)!r}: rename one of them"
+                )
     return list(folders.values())
 
 

@@ -26,8 +26,8 @@ def run(args):
     import shlex
     from pathlib import Path
 
-    from ..recipe.launch import make_jobs, results, submit, table
     from ..common.errors import UserError
+    from ..recipe.launch import make_jobs, results, submit, table
 
     try:
         seeds = [int(seed) for seed in args.seeds.split(",") if seed] or [None]

@@ -1,4 +1,5 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
+
 import errno
 import json
 import math

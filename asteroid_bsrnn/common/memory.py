@@ -4,6 +4,7 @@ PyTorch takes each large tensor on a processor from the C library, and glibc han
 when they are freed. The next layer asks for the same again and the system fills it with zeros page by page: in
 training, that takes a third to a half of the time of a recurrent layer with long sequences.
 """
+
 import ctypes
 import sys
 

@@ -4,10 +4,11 @@ They are named in three places: the entry-point group ``asteroid_bsrnn.plugins``
 variable ``ASTEROID_BSRNN_PLUGINS`` (names with commas), and the list ``plugins`` of a configuration. A plug-in is an
 ordinary module that is on Python's path; what it does is call ``register_family``, ``register_loss`` and the like.
 """
+
 import importlib
 import importlib.metadata
 import os
-from typing import Iterable
+from collections.abc import Iterable
 
 from .errors import UserError
 

@@ -1,7 +1,8 @@
 """What a device can compute in: tried on small layers, since the names of devices and libraries do not tell."""
+
 import time
 import warnings
-from functools import lru_cache
+from functools import cache
 
 import torch
 
@@ -12,7 +13,7 @@ CHOICES = (*PRECISIONS, "auto")
 _GAIN = 1.2  # bf16 that is emulated takes 1.3 to 4 times as long as fp32, where it is built in a quarter to 0.6
 
 
-@lru_cache(maxsize=None)
+@cache
 def supports(precision: str, device: str | torch.device) -> bool:
     """Whether recurrent, linear and convolution layers run on ``device`` in ``precision``, forwards and backwards.
 
@@ -91,7 +92,7 @@ def choose_precision(wanted: str, device: str | torch.device, what: str = "preci
     return wanted
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_faster(precision, device):
     """Whether a linear layer gains by 16 bits; the best of a few turns each, so that a busy machine changes nothing."""
     size = 512 if torch.device(device).type == "cpu" else 2048

@@ -1,6 +1,8 @@
 """Things that are found by name: models, losses and data sets, as in the host's own modules."""
+
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any, Callable, Iterable, Optional
+from typing import Any
 
 
 def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
@@ -17,7 +19,7 @@ class Registry:
         fallback: looked up when we do not know a name; returns None for an unknown one.
     """
 
-    def __init__(self, kind: str, fallback: Optional[Callable[[str], Any]] = None) -> None:
+    def __init__(self, kind: str, fallback: Callable[[str], Any] | None = None) -> None:
         self.kind, self.fallback, self.entries = kind, fallback, {}
 
     def register(self, entry: Any) -> Any:

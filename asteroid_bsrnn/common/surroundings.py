@@ -1,4 +1,5 @@
 """What this process runs on: processors, memory, GPUs, ffmpeg. For ``asteroid-bsrnn info`` and whoever reports a fault."""
+
 import os
 import platform
 import shutil

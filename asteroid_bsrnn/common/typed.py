@@ -1,10 +1,11 @@
 """Values of a configuration held against the annotations of what reads them."""
+
 import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .errors import UserError
 
@@ -59,7 +60,9 @@ def _is(value, member):
         kinds = (int,) if origin is int else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and not math.isnan(value)
     if origin in (list, tuple, Sequence):
-        return isinstance(value, (list, tuple)) and all(_fits(entry, kind) for entry in value for kind in _entries(member))
+        return isinstance(value, (list, tuple)) and all(
+            _fits(entry, kind) for entry in value for kind in _entries(member)
+        )
     return isinstance(value, origin)
 
 

@@ -1,4 +1,5 @@
 """Data sets: ``(mixture, sources)`` per index, drawn from (seed, epoch, index) alone. ``get`` also knows Asteroid's."""
+
 from dataclasses import MISSING, fields
 from typing import Any
 

@@ -11,10 +11,11 @@ described by a YAML file whose path stands in ``data.corpus``::
     licence: CC BY-NC-SA 4.0
     citation: Pereira et al., "MoisesDB", ISMIR 2023
 """
-from collections.abc import Mapping, Sequence
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any
 
 import yaml
 
@@ -23,7 +24,7 @@ from ..common.files import nfc
 from ..common.registry import Registry
 
 SPLITS = ("train", "valid", "test")
-Share = Union[float, tuple[str, ...]]
+Share = float | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Track:
 
     name: str
     stems: Mapping[str, tuple[str, ...]]
-    mixture: Optional[str] = None
+    mixture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,19 @@ class Corpus:
     licence_link: str = ""
     citation: str = ""
     author: str = ""
-    provide: Optional[Callable[[Any, bool], None]] = None
+    provide: Callable[[Any, bool], None] | None = None
 
     def __post_init__(self) -> None:
         stems = self.stems
         if isinstance(stems, str) or not stems or not all(isinstance(stem, str) and stem for stem in stems):
             raise UserError(f"corpus {self.name}: stems must be a list of names, got {stems!r}")
         if len(set(stems)) < len(stems) or "mixture" in stems:
-            raise UserError(f"corpus {self.name}: stems must be different names, none of them 'mixture', got {list(stems)}")
+            raise UserError(
+                f"corpus {self.name}: stems must be different names, none of them 'mixture', got {list(stems)}"
+            )
         object.__setattr__(self, "stems", tuple(stems))
 
-    def tracks(self, root: Union[str, Path], split: str, **options: Any) -> list[Track]:
+    def tracks(self, root: str | Path, split: str, **options: Any) -> list[Track]:
         """Tracks of a split, sorted by name; names are in Unicode's composed form (NFC), here and in ``valid_tracks``.
 
         Raises:
@@ -119,7 +122,7 @@ register_corpus = CORPORA.register
 FILES = Path(__file__).with_name("corpora")  # corpora that are described by a file of the package
 
 
-def get_corpus(name: Union[str, Corpus]) -> Corpus:
+def get_corpus(name: str | Corpus) -> Corpus:
     """A corpus by its name, by the path of its file, or itself.
 
     Raises:
@@ -133,7 +136,9 @@ def get_corpus(name: Union[str, Corpus]) -> Corpus:
     if packaged.is_file() or name.endswith((".yml", ".yaml")):
         return read_corpus(packaged if packaged.is_file() else Path(name))
     known = [corpus.name for corpus in CORPORA.values()] + sorted(path.stem for path in FILES.glob("*.yml"))
-    raise UserError(f"data.corpus: unknown corpus {name!r}; known are {', '.join(known)}, or the path of a corpus file (.yml)")
+    raise UserError(
+        f"data.corpus: unknown corpus {name!r}; known are {', '.join(known)}, or the path of a corpus file (.yml)"
+    )
 
 
 def read_corpus(path: Path) -> Corpus:

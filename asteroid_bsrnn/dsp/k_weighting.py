@@ -1,4 +1,5 @@
 """Loudness of ITU-R BS.1770-4: K-weighted power, over everything or over the blocks that its gates let pass."""
+
 import numpy as np
 from scipy.signal import lfilter
 
@@ -34,7 +35,11 @@ def gated_loudness(wav: np.ndarray, sample_rate: float) -> float:
         float: LUFS; ``-inf`` where no block passes.
     """
     power = (_weighted(wav, sample_rate) ** 2).sum(axis=0)
-    total, block, step = np.concatenate([[0], np.cumsum(power)]), round(_BLOCK * sample_rate), round(_STEP * sample_rate)
+    total, block, step = (
+        np.concatenate([[0], np.cumsum(power)]),
+        round(_BLOCK * sample_rate),
+        round(_STEP * sample_rate),
+    )
     starts = np.arange(0, len(power) - block + 1, step)
     blocks = (total[starts + block] - total[starts]) / block
     heard = blocks[blocks > _power(_SILENCE)]
@@ -65,8 +70,14 @@ def _k_filters(sample_rate):
     k = np.tan(np.pi * 1681.974450955533 / sample_rate)
     high, band = 10 ** (gain / 20), 10 ** (gain / 20 * 0.4996667741545416)
     norm = 1 + k / quality + k * k
-    yield ([(high + band * k / quality + k * k) / norm, 2 * (k * k - high) / norm, (high - band * k / quality + k * k) / norm],
-           [1, 2 * (k * k - 1) / norm, (1 - k / quality + k * k) / norm])
+    yield (
+        [
+            (high + band * k / quality + k * k) / norm,
+            2 * (k * k - high) / norm,
+            (high - band * k / quality + k * k) / norm,
+        ],
+        [1, 2 * (k * k - 1) / norm, (1 - k / quality + k * k) / norm],
+    )
     quality = 0.5003270373238773
     k = np.tan(np.pi * 38.13547087602444 / sample_rate)
     norm = 1 + k / quality + k * k

@@ -1,4 +1,5 @@
 """Short-time Fourier transform of the music models: periodic Hann window, centred, one-sided."""
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,4 +1,5 @@
 """Training, where version 0.1.0 had it: ``fit`` and what goes with it. Loaded on first use; Lightning takes seconds."""
+
 import importlib
 
 _HOME = {

@@ -1,10 +1,11 @@
 """What is on disk: tracks with stems (MUSDB layout), systems with speakers (the supplement's layout)."""
+
 from pathlib import Path
 
 from ..audio.read import SUFFIXES, AudioReader
 from ..common.errors import AudioError, UserError
-from ..data.music.musdb import SOURCES as STEMS
 from ..common.files import nfc
+from ..data.music.musdb import SOURCES as STEMS
 
 MIXTURE = "mixture"
 BLOCK_SECONDS = 5
@@ -20,7 +21,11 @@ def subfolders(folder):
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
     try:
-        return {nfc(entry.name): entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
+        return {
+            nfc(entry.name): entry
+            for entry in sorted(folder.iterdir())
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
 
@@ -34,7 +39,9 @@ def tracks(root):
     root = Path(root)
     found = subfolders(root / "test" if (root / "test").is_dir() else root)
     if not found:
-        raise UserError(f"{root} holds no tracks; expected are folders <track>/<source>.wav, or test/<track>/<source>.wav")
+        raise UserError(
+            f"{root} holds no tracks; expected are folders <track>/<source>.wav, or test/<track>/<source>.wav"
+        )
     return found
 
 
@@ -134,5 +141,7 @@ class AlignedFiles:
 
     def _other_length(self, reader):
         """Both lengths, counted rather than taken from the headers."""
-        ours, first = (sum(block.shape[-1] for block in AudioReader(each.info.path)) for each in (reader, self.readers[0]))
+        ours, first = (
+            sum(block.shape[-1] for block in AudioReader(each.info.path)) for each in (reader, self.readers[0])
+        )
         return f"has {ours} samples where {self.paths[0]} has {first}"

@@ -1,4 +1,5 @@
 """Recordings kept for listening, chosen by a seeded rule rather than by hand."""
+
 import numpy as np
 import soundfile as sf
 import torch

@@ -1,14 +1,15 @@
 """Scores of any folder of stems against references in MUSDB layout, block by block."""
+
 from pathlib import Path
 
 import torch
 
 from ..common.errors import UserError
+from ..experiment.evaluation import Records, write_museval_folder
 from ..metrics import TrackScores
 from .folders import MIXTURE, AlignedFiles, audio_files, sources_of, stat_of, stem_paths, tracks
 from .music_tracks import check_names, music_entries
 from .pool import each
-from ..experiment.evaluation import Records, write_museval_folder
 from .summary import write_music_summary
 
 
@@ -38,7 +39,9 @@ def evaluate_folder(est_dir, references_dir, out_dir, *, sources=None, median_ru
     references, estimates, out_dir = tracks(references_dir), tracks(est_dir), Path(out_dir)
     missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
     if len(missing) == len(references):
-        raise UserError(f"no track of {references_dir} is in {est_dir}; names must be equal, for example {missing[0]!r}")
+        raise UserError(
+            f"no track of {references_dir} is in {est_dir}; names must be equal, for example {missing[0]!r}"
+        )
     names = sorted(set(references) & set(estimates))
     check_names(names, references_dir, "test", median_rule)
     sources = sources_of({name: references[name] for name in names}, {name: estimates[name] for name in names}, sources)

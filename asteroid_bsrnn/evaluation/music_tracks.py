@@ -1,4 +1,5 @@
 """Scores of a music experiment: separate whole tracks, uSDR and cSDR of each, resumable, with examples."""
+
 import math
 import threading
 import time
@@ -8,10 +9,10 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
+from ..experiment.evaluation import Records, write_museval_folder
 from ..metrics import MEDIAN_RULES, TrackScores
 from .kept_audio import chosen, write_music_example
 from .pool import each
-from ..experiment.evaluation import Records, write_museval_folder
 from .summary import write_music_summary
 
 SUSPICIOUS_DB = 60.0  # an estimate this close is the reference itself
@@ -163,7 +164,9 @@ def music_entries(sources, output, before=None):
     """
     rows = {source: {} for source in sources}
     for prefix, track in (("", output), ("input_", before)):
-        columns = {"usdr": track.usdr(), **{f"csdr_{rule}": value for rule, value in track.csdr().items()}} if track else {}
+        columns = (
+            {"usdr": track.usdr(), **{f"csdr_{rule}": value for rule, value in track.csdr().items()}} if track else {}
+        )
         for name in ("usdr", *(f"csdr_{rule}" for rule in MEDIAN_RULES)):
             values = columns[name].tolist() if track else [math.nan] * len(sources)
             for source, value in zip(sources, values):

@@ -1,4 +1,5 @@
 """Tracks in parallel, with a progress bar and never more of them in memory than jobs."""
+
 import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 

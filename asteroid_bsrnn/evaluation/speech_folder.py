@@ -1,4 +1,5 @@
 """Scores of separated speech on disk, in the supplement's layout: ``<system>/{s1,s2}/<mixture>.wav``."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -6,9 +7,9 @@ import torch
 
 from ..common.errors import UserError
 from ..common.files import atomic_path
+from ..experiment.evaluation import Records
 from .folders import AlignedFiles, audio_files, stat_of, subfolders
 from .pool import each
-from ..experiment.evaluation import Records
 from .speech_utterances import extra_settings, utterance_entries
 from .summary import SPEECH_SCORES, write_speech_summary
 
@@ -43,14 +44,24 @@ def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=Non
     mixtures = audio_files(_mixtures_dir(references_dir, mixtures_dir))
     lacking = sorted(set(references) - set(mixtures))
     if lacking:
-        raise UserError(f"there is no mixture of {lacking[0]!r} and {len(lacking) - 1} others in {mixtures_dir or 'mix'}")
+        raise UserError(
+            f"there is no mixture of {lacking[0]!r} and {len(lacking) - 1} others in {mixtures_dir or 'mix'}"
+        )
     systems = _systems(est_dir, references_dir)
     results = {}
     for name, folder in systems.items():
         target = out_dir if folder == est_dir else out_dir / name
-        results[name] = _evaluate_system(name, folder, references, mixtures, target, references_dir, jobs, progress, extra)
-    rows = [{"system": name, **{key: value for key, value in result["final"].items() if key in SPEECH_SCORES or extra}, "n_tracks": result["n_tracks"]}
-            for name, result in results.items()]
+        results[name] = _evaluate_system(
+            name, folder, references, mixtures, target, references_dir, jobs, progress, extra
+        )
+    rows = [
+        {
+            "system": name,
+            **{key: value for key, value in result["final"].items() if key in SPEECH_SCORES or extra},
+            "n_tracks": result["n_tracks"],
+        }
+        for name, result in results.items()
+    ]
     with atomic_path(out_dir / "summary.csv") as partial:
         pd.DataFrame(rows).to_csv(partial, index=False, na_rep="nan")
     return results
@@ -60,8 +71,11 @@ def _systems(est_dir, references_dir):
     """Folders that hold ``s1``, without the references."""
     if (est_dir / "s1").is_dir():
         return {est_dir.resolve().name: est_dir}
-    found = {name: folder for name, folder in subfolders(est_dir).items()
-             if (folder / "s1").is_dir() and folder.resolve() != references_dir.resolve()}
+    found = {
+        name: folder
+        for name, folder in subfolders(est_dir).items()
+        if (folder / "s1").is_dir() and folder.resolve() != references_dir.resolve()
+    }
     if not found:
         raise UserError(f"{est_dir} holds no separated speech; expected is s1/<mixture>.wav in it or in its folders")
     return found
@@ -91,7 +105,9 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
     missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
     names = sorted(set(references) & set(estimates))
     if not names:
-        raise UserError(f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}")
+        raise UserError(
+            f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}"
+        )
     records = Records(out_dir / "utterances", {"system": system, **extra_settings(optional)})
 
     def score(name):

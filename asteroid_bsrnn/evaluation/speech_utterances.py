@@ -1,14 +1,15 @@
 """Scores of a speech experiment: whole utterances, best permutation, gains over the mixture, resumable, with examples."""
+
 import threading
 from pathlib import Path
 
 import torch
 
+from ..experiment.evaluation import Records
 from ..metrics import check_extra_scores, extra_scores, utterance_scores
 from .kept_audio import chosen, write_speech_example
 from .music_tracks import SUSPICIOUS_DB, check_names, timed
 from .pool import each
-from ..experiment.evaluation import Records
 from .summary import write_speech_summary
 
 
@@ -65,7 +66,14 @@ def evaluate_speech(
     system, sample_rate = system or type(model).__name__, int(sample_rate or model.sample_rate)
     model = model.eval() if device is None else model.eval().to(device)
     device = next(model.parameters()).device
-    settings = {"model": model_id, "sample_rate": sample_rate, "corpus": corpus, "subset": subset, **extra_settings(extra), **(about or {})}
+    settings = {
+        "model": model_id,
+        "sample_rate": sample_rate,
+        "corpus": corpus,
+        "subset": subset,
+        **extra_settings(extra),
+        **(about or {}),
+    }
     records = Records(exp_dir / "utterances", settings)
     examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
 
@@ -89,7 +97,14 @@ def evaluate_speech(
 
     for index, record in each(score, range(len(names)), jobs, unit="utterance", progress=progress):
         done[names[index]] = record
-    info = {"corpus": corpus, "subset": subset, "model": model_id, "system": system, "sample_rate": sample_rate, **(about or {})}
+    info = {
+        "corpus": corpus,
+        "subset": subset,
+        "model": model_id,
+        "system": system,
+        "sample_rate": sample_rate,
+        **(about or {}),
+    }
     rows = [done[name] for name in names]
     return write_speech_summary(exp_dir, rows, info, notes=[records.differences()])["final"]
 

@@ -2,6 +2,7 @@
 
 Everything that was missing, undefined or suspicious is listed in ``evaluation.json``; nothing is left out silently.
 """
+
 import math
 from pathlib import Path
 
@@ -89,8 +90,10 @@ def _music_means(table, sources):
 
 def write_speech_summary(folder, records, info, *, missing=(), extra=(), problems=None, notes=()):
     """Write the three files of a speech evaluation; arguments and result as :func:`write_music_summary`."""
-    rows = [{**record, "mixture_id": record["track"], "permutation": " ".join(map(str, record["permutation"]))}
-            for record in records]
+    rows = [
+        {**record, "mixture_id": record["track"], "permutation": " ".join(map(str, record["permutation"]))}
+        for record in records
+    ]
     asked = [name for name in INTELLIGIBILITY_DEFINITION if rows and name in rows[0]]
     optional = [column for name in asked for column in (f"input_{name}", name, f"{name}_imp")]
     table = pd.DataFrame(rows, columns=[*SPEECH_COLUMNS, *optional])

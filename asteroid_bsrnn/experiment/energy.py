@@ -3,6 +3,7 @@
 Figures of codecarbon are after multiplication by the PUE. On a machine without power meters it estimates from the
 processor's load and the size of the memory; the ledger says which parts were estimated.
 """
+
 import fcntl
 import os
 import time

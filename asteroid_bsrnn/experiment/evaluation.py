@@ -4,6 +4,7 @@ The file is museval's (``targets`` with the SDR of each frame), with one more en
 and the settings that they were computed with. SIR, ISR and SAR need the filters that we do not solve for; they are
 NaN, as museval writes them for a silent frame.
 """
+
 import hashlib
 import json
 import math

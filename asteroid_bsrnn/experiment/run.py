@@ -1,4 +1,5 @@
 """What a run leaves behind about itself: ``conf.yml``, ``run.json``, ``history.csv``; and what may change on resume."""
+
 import csv
 import datetime
 import importlib.metadata
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from ..common.version import __version__
 from ..common.errors import UserError
 from ..common.files import read_json, write_json, write_text
+from ..common.version import __version__
 
 CHANGEABLE = ("training.patience", "training.epochs", "optim.lr")  # on resume, by an option that is recorded
 FREE = (  # where and how fast, not what: may differ at any time
@@ -71,7 +72,11 @@ SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
 def changed_from(conf, origin):
     """What a configuration changes of another one, as far as it decides results: ``key -> [there, here]``."""
     old, new = flatten(plain(origin)), flatten(plain(conf))
-    keys = [key for key in dict.fromkeys([*old, *new]) if key not in (*FREE, *SAFEGUARDS) and not key.startswith(("energy.", "loader."))]
+    keys = [
+        key
+        for key in dict.fromkeys([*old, *new])
+        if key not in (*FREE, *SAFEGUARDS) and not key.startswith(("energy.", "loader."))
+    ]
     return {key: [old.get(key), new.get(key)] for key in keys if old.get(key) != new.get(key)}
 
 

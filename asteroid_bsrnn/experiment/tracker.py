@@ -1,4 +1,5 @@
 """codecarbon, quiet and independent of the user's own settings of it."""
+
 import importlib.metadata
 import importlib.util
 import inspect
@@ -59,7 +60,9 @@ class Tracker:
                 **{key: value for key, value in fixed.items() if key in known},
             )
             self.tracker.start()
-        self.settings = {key: getattr(self.tracker, f"_{key}", None) for key in SETTINGS if key in known and key != "output_dir"}
+        self.settings = {
+            key: getattr(self.tracker, f"_{key}", None) for key in SETTINGS if key in known and key != "output_dir"
+        }
         self.settings["codecarbon"] = importlib.metadata.version("codecarbon")
         if self.kwh() is None:
             self.works, self.method = False, "none: codecarbon could not start, only hours are recorded"

@@ -1,4 +1,5 @@
 """Losses that Asteroid lacks; ``get`` also knows Asteroid's own. A loss is ``loss(est_targets, targets)``."""
+
 import asteroid.losses
 
 from ..common.registry import Registry

@@ -3,6 +3,7 @@
 References
     [1] : "SDR - Medium Rare with Fast Computations", Scheibler, ICASSP 2022.
 """
+
 import torch
 from asteroid.losses import PITLossWrapper
 

@@ -8,6 +8,7 @@ Legend: B batch, N time-frequency bin, D embedding, C class.
 References
     [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al., ICASSP 2016.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

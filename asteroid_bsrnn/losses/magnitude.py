@@ -1,4 +1,5 @@
 """Loss of the joint CWS-PResUNet: error of the waveform and of the magnitude of its spectrum."""
+
 from typing import Any
 
 import torch

@@ -1,6 +1,7 @@
 """Loss of the RoFormers: error of the waveform plus errors of complex spectra at several resolutions."""
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn

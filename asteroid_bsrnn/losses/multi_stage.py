@@ -5,6 +5,7 @@ Legend: B batch, S estimate or target, L sample, F bin, T frame.
 References
     [1] : "Separate and Reconstruct: Asymmetric Encoder-Decoder for Speech Separation", Shin et al., NeurIPS 2024.
 """
+
 import math
 from itertools import permutations
 

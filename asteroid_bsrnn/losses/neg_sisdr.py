@@ -1,4 +1,5 @@
 """Permutation-invariant negative SI-SDR that survives silent targets and stops at good examples."""
+
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 

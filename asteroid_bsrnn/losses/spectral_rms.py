@@ -1,4 +1,5 @@
 """Loss of SCNet: root mean square error of the complex spectrum."""
+
 from typing import Any
 
 import torch

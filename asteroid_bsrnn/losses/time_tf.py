@@ -1,4 +1,5 @@
 """Loss of the Band-Split RNN: mean absolute error of the waveform plus that of the spectrum [1]_."""
+
 import torch
 from torch import nn
 

@@ -6,6 +6,7 @@ References
     [1] : "Multi-talker Speech Separation with Utterance-level Permutation Invariant Training of Deep Recurrent
     Neural Networks", Kolbaek et al., TASLP 2017.
 """
+
 import torch
 from asteroid.losses import PITLossWrapper
 

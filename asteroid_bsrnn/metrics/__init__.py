@@ -1,4 +1,5 @@
 """Scores, always ``(est_targets, targets)`` in float64: uSDR and cSDR of music, SI-SDR and SDR of speech, in dB."""
+
 from .intelligibility import check_extra_scores, estoi, extra_scores, pesq, stoi
 from .medians import MEDIAN_RULES, frame_median, nan_median
 from .track_sdr import csdr, csdr_frames, usdr, usdr_from_energies

@@ -1,4 +1,5 @@
 """Confidence of a mean over mixtures of people: speakers are drawn, since mixtures of one speaker are not independent."""
+
 from collections.abc import Sequence
 
 import numpy as np

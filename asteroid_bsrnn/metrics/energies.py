@@ -1,4 +1,5 @@
 """The sums under every SDR of music: energies of targets and errors frame by frame, in float64, in little memory."""
+
 from functools import reduce
 
 import torch

@@ -6,8 +6,9 @@ References
         2016.
     [3] ITU-T P.862 (narrow band, at 8 kHz) and P.862.2 (wide band, at 16 kHz).
 """
+
 import warnings
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import torch

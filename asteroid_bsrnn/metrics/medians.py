@@ -1,4 +1,5 @@
 """Medians that say what they do with an even count, and leave out what is not a number."""
+
 MEDIAN_RULES = ("numpy", "lower")
 
 

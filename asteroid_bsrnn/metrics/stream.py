@@ -1,4 +1,5 @@
 """uSDR and cSDR of one track from blocks, so that memory does not grow with its length."""
+
 import torch
 
 from .energies import check_signals, frame_energies
@@ -34,7 +35,9 @@ class TrackScores:
             ValueError: for wrong or different shapes, NaN or infinite samples, a block after a broken second.
         """
         if self.n_samples % self.sample_rate:
-            raise ValueError(f"only the last block may end within a second, got one more after {self.n_samples} samples")
+            raise ValueError(
+                f"only the last block may end within a second, got one more after {self.n_samples} samples"
+            )
         check_signals(est_targets, targets, "(n_src, channels, time)")
         self._parts.append([part.cpu() for part in frame_energies(est_targets, targets, self.sample_rate)])
         self.n_samples += targets.shape[-1]

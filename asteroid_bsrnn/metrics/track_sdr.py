@@ -5,6 +5,7 @@ References
         BSS Eval v4).
     [2] Y. Mitsufuji et al., "Music Demixing Challenge 2021", Frontiers in Signal Processing, 2022 (uSDR).
 """
+
 import numbers
 
 import torch

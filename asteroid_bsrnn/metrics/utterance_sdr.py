@@ -9,6 +9,7 @@ References
     [2] E. Vincent, R. Gribonval, C. Févotte, "Performance measurement in blind audio source separation", IEEE TASLP,
         2006.
 """
+
 import warnings
 
 import torch
@@ -123,7 +124,9 @@ def sdr(est_targets, targets, permute=True):
     scores = torch.full(references.shape[:2], float("nan"), dtype=torch.float64)
     for row, estimate, reference in zip(scores, estimates.cpu(), references.cpu()):
         if not _is_constant(torch.cat([reference, estimate])).any():
-            row[:] = torch.from_numpy(mir_eval_sources(reference.numpy(), estimate.numpy(), compute_permutation=False)[0])
+            row[:] = torch.from_numpy(
+                mir_eval_sources(reference.numpy(), estimate.numpy(), compute_permutation=False)[0]
+            )
     return scores.to(references.device)
 
 

@@ -1,4 +1,5 @@
 """Models: waveform in, waveforms out. Each is found by name here and through ``asteroid.models.get``."""
+
 from . import (
     afrcnn,
     bsrnn,
@@ -46,6 +47,19 @@ def register_family(family: Family) -> Family:
 register_model(StemSeparator)
 register_model(SeparationSystem)
 # One line for each family: its folder among the imports above, and here.
-_FOLDERS = (bsrnn, afrcnn, dual_path, spectral, roformer, tfc_tdf, demucs, presunet, scnet, sepreformer, locoformer, host)
+_FOLDERS = (
+    bsrnn,
+    afrcnn,
+    dual_path,
+    spectral,
+    roformer,
+    tfc_tdf,
+    demucs,
+    presunet,
+    scnet,
+    sepreformer,
+    locoformer,
+    host,
+)
 for _folder in _FOLDERS:
     register_family(_folder.FAMILY)

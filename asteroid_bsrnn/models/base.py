@@ -2,9 +2,11 @@
 
 A tensor's suffix names its axes: B batch, S sources, C channels, L samples.
 """
+
 import dataclasses
 import inspect
-from typing import Any, ClassVar, Hashable, Optional
+from collections.abc import Hashable
+from typing import Any, ClassVar
 
 import torch
 from asteroid.models import BaseModel
@@ -36,13 +38,13 @@ class SeparationModel(BaseModel):
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
-    Config: ClassVar[Optional[type]] = None
-    sources: Optional[tuple[str, ...]] = None
+    Config: ClassVar[type | None] = None
+    sources: tuple[str, ...] | None = None
     n_src: int = 1
-    segment: Optional[int] = None
-    multiple: Optional[int] = None
+    segment: int | None = None
+    multiple: int | None = None
     level_equivariant: bool = False
-    activation_checkpointing: Optional[bool] = None
+    activation_checkpointing: bool | None = None
     auxiliary_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -51,7 +53,7 @@ class SeparationModel(BaseModel):
             cls.__signature__ = inspect.signature(cls.Config)
 
     @property
-    def channels(self) -> Optional[int]:
+    def channels(self) -> int | None:
         """Channels that are read at once; None takes any number."""
         return self.in_channels
 
@@ -59,7 +61,7 @@ class SeparationModel(BaseModel):
         """What the loss takes: waveforms (the default), or waveforms and spectra."""
         return self(wav)
 
-    def shared_key(self) -> Optional[Hashable]:
+    def shared_key(self) -> Hashable | None:
         """Models whose keys are equal (and not None) can share :meth:`analyse`."""
         return None
 
@@ -160,7 +162,7 @@ def as_model(module: torch.nn.Module) -> Any:
 
 
 def run_batch(
-    module: torch.nn.Module, wav_BCL: torch.Tensor, groups: Optional[list[list[int]]] = None, **options: Any
+    module: torch.nn.Module, wav_BCL: torch.Tensor, groups: list[list[int]] | None = None, **options: Any
 ) -> torch.Tensor:
     """Any model on a batch of any number of channels, whatever the rank that it returns.
 
@@ -198,7 +200,9 @@ def as_batch(wav: torch.Tensor) -> torch.Tensor:
     if not torch.is_floating_point(wav):
         raise ValueError(f"the waveform must be floating point, got {wav.dtype}")
     if not 1 <= wav.ndim <= 3:
-        raise ValueError(f"the waveform must be (time,), (batch, time) or (batch, channels, time), got {tuple(wav.shape)}")
+        raise ValueError(
+            f"the waveform must be (time,), (batch, time) or (batch, channels, time), got {tuple(wav.shape)}"
+        )
     if 0 in wav.shape:
         raise ValueError(f"the waveform is empty: its shape is {tuple(wav.shape)}")
     return wav if wav.ndim == 3 else wav.reshape(-1, 1, wav.shape[-1])

@@ -6,10 +6,11 @@ A family is one folder (``config.py``, ``network.py``, ``adapter.py``, ``publish
 
 ``convert``, ``load_model``, ``from_foreign``, ``models`` and ``download`` iterate what is registered and know no family.
 """
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar
 
 import torch
 
@@ -41,7 +42,7 @@ class Adapter:
     needs_settings: ClassVar[bool] = False
     mark: ClassVar[str] = ""
 
-    def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
+    def unwrap(self, content: Mapping[str, Any]) -> tuple[State, Mapping[str, Any]] | None:
         """(state, settings) out of a file of this format's own container; None where the usual containers are used.
 
         The usual ones are opened before: ``state_dict``, ``state``, ``model_state_dict``, ``model``, an EMA's list.
@@ -120,8 +121,8 @@ class Family:
     name: str
     models: tuple[type, ...]
     adapters: tuple[Adapter, ...] = ()
-    published: Optional[Path] = None
-    demo: Optional[Mapping[str, Mapping[str, Any]]] = None
+    published: Path | None = None
+    demo: Mapping[str, Mapping[str, Any]] | None = None
 
 
 FAMILIES = Registry("family")
@@ -138,7 +139,7 @@ def adapters() -> list[Adapter]:
     return [adapter for family in FAMILIES.values() for adapter in family.adapters]
 
 
-def adapter_for(state: State, system: Optional[str] = None) -> Optional[Adapter]:
+def adapter_for(state: State, system: str | None = None) -> Adapter | None:
     """The first adapter that recognises these weights, among those of ``system`` where that is given."""
     known = [adapter for adapter in adapters() if system in (None, adapter.system)]
     return next((adapter for adapter in known if adapter.recognises(state)), None)

@@ -1,6 +1,7 @@
 """Models by name: ours, those that users register, and Asteroid's own."""
+
 import inspect
-from typing import Any, Optional
+from typing import Any
 
 import asteroid.models
 
@@ -9,7 +10,7 @@ from ..common.registry import Registry
 _HOST_NAMES = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "DeMask")
 
 
-def _from_host(name: str) -> Optional[type]:
+def _from_host(name: str) -> type | None:
     return next((getattr(asteroid.models, own) for own in _HOST_NAMES if own.lower() == name.lower()), None)
 
 

@@ -1,4 +1,5 @@
 """Adapters that are a map of names; their errors speak of the names in the user's file."""
+
 from collections.abc import Mapping
 from typing import Any
 

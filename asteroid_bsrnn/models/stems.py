@@ -1,5 +1,7 @@
 """Several models that each estimate some sources, or one model of several, as one separator with named stems."""
-from typing import Any, Iterable, Mapping, Optional, Sequence, Union
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -26,8 +28,8 @@ class StemSeparator(SeparationModel):
 
     def __init__(
         self,
-        members: Sequence[Union[torch.nn.Module, Mapping[str, Any]]],
-        sources: Union[None, str, Sequence[str]] = None,
+        members: Sequence[torch.nn.Module | Mapping[str, Any]],
+        sources: None | str | Sequence[str] = None,
     ) -> None:
         networks = [network_of(member) for member in members]
         if not networks:
@@ -46,7 +48,7 @@ class StemSeparator(SeparationModel):
         self.segment = max((view.segment for view in views if view.segment), default=None)
 
     @property
-    def channels(self) -> Optional[int]:
+    def channels(self) -> int | None:
         """Channels that the members read at once; None for any number, and where they differ (each is then given its own)."""
         return self._channels
 
@@ -85,7 +87,7 @@ class StemSeparator(SeparationModel):
             raise ValueError(f"more than one member estimates {', '.join(twice)}")
         return tuple(names)
 
-    def _chosen(self, sources: Union[None, str, Iterable[str]]) -> tuple[str, ...]:
+    def _chosen(self, sources: None | str | Iterable[str]) -> tuple[str, ...]:
         if sources is None:
             return self.sources
         chosen = (sources,) if isinstance(sources, str) else tuple(sources)
@@ -95,7 +97,7 @@ class StemSeparator(SeparationModel):
             raise ValueError(f"{wrong}: this separator has {', '.join(self.sources)}")
         return chosen
 
-    def forward(self, wav: torch.Tensor, sources: Optional[Sequence[str]] = None) -> torch.Tensor:
+    def forward(self, wav: torch.Tensor, sources: Sequence[str] | None = None) -> torch.Tensor:
         """Separate; members without a wanted source are not run.
 
         Args:
@@ -118,7 +120,7 @@ class StemSeparator(SeparationModel):
         return as_ranked(wav, torch.stack([stems[name] for name in chosen], dim=1))
 
 
-def part_for(module: torch.nn.Module, sources: Optional[Sequence[str]]) -> torch.nn.Module:
+def part_for(module: torch.nn.Module, sources: Sequence[str] | None) -> torch.nn.Module:
     """The member of a separator that estimates exactly these sources; any other module itself."""
     for member in module.networks if isinstance(module, StemSeparator) else ():
         if sources is not None and as_model(member).sources == tuple(sources):
@@ -143,7 +145,7 @@ def _estimates(
     return est_BSCL[:, [names.index(name) for name in wanted]].to(wav_BCL.dtype)
 
 
-def network_of(member: Union[torch.nn.Module, Mapping[str, Any]]) -> torch.nn.Module:
+def network_of(member: torch.nn.Module | Mapping[str, Any]) -> torch.nn.Module:
     """A model as it is, or built of its constructor arguments."""
     if isinstance(member, torch.nn.Module):
         return member
@@ -153,7 +155,7 @@ def network_of(member: Union[torch.nn.Module, Mapping[str, Any]]) -> torch.nn.Mo
     raise ValueError(f"members are models or their constructor arguments, got {type(member).__name__}")
 
 
-def build_named(model_name: str, sources: Optional[Sequence[str]] = None, **arguments: Any) -> torch.nn.Module:
+def build_named(model_name: str, sources: Sequence[str] | None = None, **arguments: Any) -> torch.nn.Module:
     """A model with named sources, of a class that takes their names or of one that knows only their number.
 
     Raises:

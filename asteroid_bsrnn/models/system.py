@@ -1,5 +1,7 @@
 """Several models as one by data: bags with weights, models that read what others leave, a mixer, a shared residual."""
-from typing import Any, Mapping, Optional, Sequence, Union
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -7,7 +9,7 @@ from .base import as_batch, as_model, as_ranked, run_batch
 from .layers.checks import number, plain
 from .stems import StemSeparator, member_entry, network_of
 
-Entry = Union[torch.nn.Module, Mapping[str, Any]]
+Entry = torch.nn.Module | Mapping[str, Any]
 
 
 class SeparationSystem(StemSeparator):
@@ -36,11 +38,11 @@ class SeparationSystem(StemSeparator):
     def __init__(
         self,
         members: Sequence[Entry],
-        sources: Union[None, str, Sequence[str]] = None,
-        less: Optional[Sequence[Optional[Sequence[str]]]] = None,
-        weights: Optional[Sequence[Sequence[float]]] = None,
-        mixer: Optional[Entry] = None,
-        residual: Optional[Mapping[str, float]] = None,
+        sources: None | str | Sequence[str] = None,
+        less: Sequence[Sequence[str] | None] | None = None,
+        weights: Sequence[Sequence[float]] | None = None,
+        mixer: Entry | None = None,
+        residual: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(members, sources)
         self.less = None if less is None else self._checked_less(less)
@@ -53,7 +55,7 @@ class SeparationSystem(StemSeparator):
         return tuple(dict.fromkeys(name for view in views for name in self._named(view)))
 
     @property
-    def mixer(self) -> Optional[dict[str, Any]]:
+    def mixer(self) -> dict[str, Any] | None:
         """Constructor arguments of the mixer, in plain values."""
         return None if self.mixing is None else member_entry(self.mixing)
 
@@ -91,7 +93,7 @@ class SeparationSystem(StemSeparator):
             raise ValueError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
         return mixer.float()
 
-    def forward(self, wav: torch.Tensor, sources: Optional[Sequence[str]] = None) -> torch.Tensor:
+    def forward(self, wav: torch.Tensor, sources: Sequence[str] | None = None) -> torch.Tensor:
         """Separate; members that no wanted source needs are not run.
 
         Args:

@@ -99,10 +99,13 @@ def _front_matter(card, model_name):
     if known:
         tags["datasets"] = [card["data"]]
     if known and results:
-        task, data = {"type": "audio-source-separation", "name": "Source separation"}, {
-            "type": card["data"],
-            "name": card["data"],
-        }
+        task, data = (
+            {"type": "audio-source-separation", "name": "Source separation"},
+            {
+                "type": card["data"],
+                "name": card["data"],
+            },
+        )
         tags["model-index"] = [{"name": model_name, "results": [{"task": task, "dataset": data, "metrics": results}]}]
     return "---\n" + yaml.safe_dump(tags, sort_keys=False, allow_unicode=True) + "---"
 

@@ -11,9 +11,9 @@ import torch
 from ..common.download import checksum
 from ..common.errors import UserError
 from ..common.files import write_json, write_text
-from .card import model_card, read_card
 from ..weights.load import load_model, read_conf
 from ..weights.safetensors import plain, save_safetensors, weights_sha256
+from .card import model_card, read_card
 
 
 def publish(exp_dir, out=None, licence=None, overwrite=False):

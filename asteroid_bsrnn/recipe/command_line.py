@@ -1,4 +1,5 @@
 """What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
+
 import argparse
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -36,7 +37,9 @@ def recipe_parser(description):
 def add_overrides(parser, what):
     """The options ``--set`` (several values in one text or in several) and ``--place`` (one value, all of it)."""
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help=what)
-    parser.add_argument("--place", action="append", default=[], metavar="SECTION.KEY=PATH", help="a path, whatever is in it")
+    parser.add_argument(
+        "--place", action="append", default=[], metavar="SECTION.KEY=PATH", help="a path, whatever is in it"
+    )
 
 
 def given_overrides(args):
@@ -58,7 +61,10 @@ def recipe_conf(args, recipe_dir):
     info = {"variant": args.variant, "protocol": args.protocol}
     if args.repeat:
         then, known, notes = repeat(args.repeat)
-        conf, info = merge(load_conf(recipe_dir), then, origin=args.repeat), {key: known[key] for key in (*info, "source")}
+        conf, info = (
+            merge(load_conf(recipe_dir), then, origin=args.repeat),
+            {key: known[key] for key in (*info, "source")},
+        )
         conf = merge(conf, parse_overrides(overrides, conf), origin="override")
         for note in notes:
             print(f"note on {args.repeat}: {note}")
@@ -67,7 +73,9 @@ def recipe_conf(args, recipe_dir):
     conf = merge(conf, parse_overrides(split_overrides([args.resume_with]), conf), origin="--resume_with")
     preflight(conf, recipe_dir)
     if info["variant"] in (None, *variant_names(recipe_dir)):
-        info["changed"] = changed_from(conf, load_conf(recipe_dir, info["variant"], protocol=info["protocol"] or PROTOCOLS[0]))
+        info["changed"] = changed_from(
+            conf, load_conf(recipe_dir, info["variant"], protocol=info["protocol"] or PROTOCOLS[0])
+        )
     return conf, info
 
 

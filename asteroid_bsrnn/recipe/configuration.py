@@ -13,6 +13,7 @@ of ``loss`` the arguments of the loss called ``name``; a file that names another
 The section ``per_source`` says what differs for the model of one source or group: ``{bass: {model.n_fft: 16384}}``. What a
 later file says for all replaces it.
 """
+
 import copy
 from difflib import get_close_matches
 from pathlib import Path
@@ -180,7 +181,11 @@ def nested(values, origin):
 def conf_of(conf, name):
     """The configuration of the model called ``name``, one of :func:`experiments`: with what differs for it."""
     values = (conf.get(PER_SOURCE) or {}).get(name) or {}
-    return {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]} if values else conf
+    return (
+        {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]}
+        if values
+        else conf
+    )
 
 
 def _known(kind, name, known, where=""):
@@ -188,7 +193,9 @@ def _known(kind, name, known, where=""):
         return
     near = get_close_matches(str(name), [str(entry) for entry in known], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UserError(f"unknown {kind} {name!r}{' ' + where if where else ''}: {hint}known are {', '.join(map(str, known))}")
+    raise UserError(
+        f"unknown {kind} {name!r}{' ' + where if where else ''}: {hint}known are {', '.join(map(str, known))}"
+    )
 
 
 def _typed(value, base, where):
@@ -200,7 +207,14 @@ def _typed(value, base, where):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "a mapping",
+    }
     if type(value) is not type(base):
         raise UserError(f"{where} is {kinds.get(type(base), type(base).__name__)}, got {value!r}")
     return copy.deepcopy(value)

@@ -3,15 +3,16 @@
 For BSRNN both follow in closed form from the constructor arguments, without building anything; for every other model
 they are counted on the model itself.
 """
+
 from contextlib import contextmanager
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..models.bsrnn.band_sequence import dilated_settings
-from ..models.bsrnn.sequence import neighbour_counts
 from ..models.base import MusicModel, count_params, run_batch
+from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.config import BSRNNConfig
+from ..models.bsrnn.sequence import neighbour_counts
 from ..models.names import MODELS
 from .configuration import build_model, conf_of, experiments, task_name
 from .imagined import imagined
@@ -32,7 +33,9 @@ def bsrnn_params(**model_args):
     block = _net_params(args, 0) + _net_params(args, 1)
     if args.stereo == "tac":
         wide = args.tac_ratio * n_feat
-        block += (n_feat * wide + wide) + (wide * wide + wide) + (2 * wide * n_feat + n_feat) + (args.tac_act == "prelu")
+        block += (
+            (n_feat * wide + wide) + (wide * wide + wide) + (2 * wide * n_feat + n_feat) + (args.tac_act == "prelu")
+        )
     if args.n_attn_heads:
         sizes = [args.attn_dim] * 2 * args.n_attn_heads + [n_feat // args.n_attn_heads] * args.n_attn_heads + [n_feat]
         block += sum(n_feat * size + size + 1 + 2 * size * n_bands for size in sizes)

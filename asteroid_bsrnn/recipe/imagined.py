@@ -1,4 +1,5 @@
 """Counting without computing: tensors that have a shape and no values, so that networks of any size cost no memory."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

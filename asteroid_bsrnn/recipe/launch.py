@@ -1,4 +1,5 @@
 """Many trainings: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
+
 import os
 import signal
 import subprocess

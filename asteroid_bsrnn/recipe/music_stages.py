@@ -1,4 +1,5 @@
 """Stages 0 to 3 of a music recipe. Its scripts hold nothing but the folder in which they stand."""
+
 import argparse
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,6 @@ from ..common.errors import UserError
 from ..common.files import read_json, write_json
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
-from ..experiment.energy import Ledger
 from ..metrics import MEDIAN_RULES
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
@@ -18,10 +18,10 @@ from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
+from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 from .configuration import build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .preflight import check_inference
-from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
 
 
 def prepare(recipe_dir, argv=None):
@@ -58,7 +58,10 @@ def train(recipe_dir, argv=None):
     with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
         for name, sources in chosen:
             if is_first_process():
-                print(f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}", flush=True)
+                print(
+                    f"Training {name or 'one model for ' + ', '.join(sources)} in {args.exp_dir / (name or '')}",
+                    flush=True,
+                )
             noted = {**info, "source": name, "gmac_per_second": cost[name or "total"]}
             own = conf_of(conf, name)
             record.finished(name, _train_one(own, name, sources, recipe_dir, args.exp_dir, noted, allow_changes))
@@ -110,7 +113,9 @@ def evaluate(recipe_dir, argv=None):
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
-    parser.add_argument("--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference, trim or whole")
+    parser.add_argument(
+        "--inference", default="", help="scheme: fader, fader_reference, ola, ola_reference, trim or whole"
+    )
     parser.add_argument("--segment", default="", help="s")
     parser.add_argument("--hop", default="", help="s, for ola and ola_reference")
     parser.add_argument("--median_rule", default="numpy", choices=MEDIAN_RULES, help="over frames; lower: as published")
@@ -120,7 +125,11 @@ def evaluate(recipe_dir, argv=None):
     if not (args.exp_dir / "conf.yml").exists():
         raise UserError(f"{args.exp_dir} is no experiment: it has no conf.yml; run stage 2 first")
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
-    given = {"scheme": args.inference, "segment": args.segment and float(args.segment), "hop": args.hop and float(args.hop)}
+    given = {
+        "scheme": args.inference,
+        "segment": args.segment and float(args.segment),
+        "hop": args.hop and float(args.hop),
+    }
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
     conf = merge(conf, changes, origin="command line")
@@ -143,4 +152,6 @@ def evaluate(recipe_dir, argv=None):
             median_rule=args.median_rule,
         )
     for name in sources:
-        print(f"{name:8s} uSDR {scores[f'usdr_{name}']:6.2f} dB (mixture {scores[f'input_usdr_{name}']:6.2f}, silence 0.00)")
+        print(
+            f"{name:8s} uSDR {scores[f'usdr_{name}']:6.2f} dB (mixture {scores[f'input_usdr_{name}']:6.2f}, silence 0.00)"
+        )

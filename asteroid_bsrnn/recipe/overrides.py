@@ -1,6 +1,8 @@
 """YAML as people write it, and single values ``section.key=value`` laid over a configuration."""
+
 import re
-from typing import Any, Iterable, Optional, Union
+from collections.abc import Iterable
+from typing import Any
 
 import yaml
 
@@ -40,7 +42,7 @@ def split_overrides(texts: Iterable[str]) -> list[str]:
 
 
 def parse_overrides(
-    overrides: Union[dict, Iterable[str], None], conf: Optional[dict[str, dict[str, Any]]] = None
+    overrides: dict | Iterable[str] | None, conf: dict[str, dict[str, Any]] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Overrides as a two-level dictionary, from a dictionary or from ``"section.key=value"`` strings.
 

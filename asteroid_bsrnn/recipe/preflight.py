@@ -1,4 +1,5 @@
 """What cannot work is refused before anything is made: a whole configuration is held against its readers."""
+
 from pathlib import Path
 
 import torch

@@ -1,4 +1,5 @@
 """From the ``run.json`` of one run to the configuration that repeats it."""
+
 import copy
 from pathlib import Path
 

@@ -1,22 +1,23 @@
 """Stages 0 to 3 of the speech recipes. Their scripts differ in nothing but the folder in which they stand."""
+
 import argparse
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from .configuration import build_model, load_conf, merge, read_yaml
-from .overrides import parse_overrides
-from .cost import recipe_cost
-from ..data import speech_data
 from ..common.errors import UserError
 from ..common.files import read_json
-from ..weights import load_model
+from ..data import speech_data
 from ..evaluation import evaluate_speech, file_digest
-from ..training.loop import seed_everything
-from .command_line import add_overrides, given_overrides, make_loss, measured, recipe_conf, recipe_parser
-from ..training.systems import SpeechSystem
 from ..training.fit import fit, training_options
+from ..training.loop import seed_everything
+from ..training.systems import SpeechSystem
+from ..weights import load_model
+from .command_line import add_overrides, given_overrides, make_loss, measured, recipe_conf, recipe_parser
+from .configuration import build_model, load_conf, merge, read_yaml
+from .cost import recipe_cost
+from .overrides import parse_overrides
 
 _GAINS = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"}
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
@@ -86,7 +87,9 @@ def evaluate(recipe_dir, argv=None):
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
     changes = parse_overrides(given_overrides(args), conf)
     if set(changes) - {"data"}:
-        raise UserError(f"evaluation takes changes of the section data only, not of {sorted(set(changes) - {'data'})[0]}")
+        raise UserError(
+            f"evaluation takes changes of the section data only, not of {sorted(set(changes) - {'data'})[0]}"
+        )
     data = speech_data(merge(conf, changes, origin="--set"), recipe_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with measured(args.exp_dir, "test", conf["energy"]):

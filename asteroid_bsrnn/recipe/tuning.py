@@ -1,4 +1,5 @@
 """The variant file that goes on training a given model: its architecture, its sources, its weights."""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def write_variant(source: str, out: str | Path) -> dict[str, Any]:
 
 def variant_of(model: torch.nn.Module, source: str) -> dict[str, Any]:
     """Sections of a configuration that build ``model`` again and start from its weights."""
-    place = str(Path(source).resolve()) if Path(source).exists() else str(source)  # training runs in the recipe's folder
+    place = (
+        str(Path(source).resolve()) if Path(source).exists() else str(source)
+    )  # training runs in the recipe's folder
     training = {"optim": {"lr": LEARNING_RATE, "scheduler": "none"}, "training": {"init_from": place}}
     view = as_model(model)
     if view.sources is None:

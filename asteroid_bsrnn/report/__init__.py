@@ -1,9 +1,10 @@
 """Tables, figures and the listening page: reads experiment folders and published numbers, imports no model."""
+
 import os
 
 _backend = os.environ.pop("MPLBACKEND", None)  # Jupyter's is unknown here, and no window is opened
 try:
-    import matplotlib  # noqa: F401
+    import matplotlib
 finally:
     if _backend is not None:
         os.environ["MPLBACKEND"] = _backend

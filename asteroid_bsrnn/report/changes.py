@@ -1,4 +1,5 @@
 """What an experiment changed from the variant that it names: such a model stands in no published system's row."""
+
 from .experiments import Experiment, corpus_key
 
 USUAL = {  # of the published speech systems; for records that do not say what was changed

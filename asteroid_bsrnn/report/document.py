@@ -1,4 +1,5 @@
 """The report's index page and the folder around it."""
+
 from pathlib import Path
 
 from ..common.files import write_text

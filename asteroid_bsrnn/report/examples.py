@@ -1,4 +1,5 @@
 """Sound examples of an experiment as labelled files: what eval writes under ``exp/<tag>/examples``."""
+
 from pathlib import Path
 
 
@@ -22,7 +23,11 @@ def _music(folder):
     for track in sorted(path for path in folder.iterdir() if (path / "mixture.wav").exists()):
         for estimate in sorted(track.glob("*_estimate.wav")):
             source = estimate.name.removesuffix("_estimate.wav")
-            paths = {"mixture": track / "mixture.wav", f"{source}, estimate": estimate, f"{source}, reference": track / f"{source}.wav"}
+            paths = {
+                "mixture": track / "mixture.wav",
+                f"{source}, estimate": estimate,
+                f"{source}, reference": track / f"{source}.wav",
+            }
             found.append((f"{track.name}: {source}", f"{track.name}_{source}", paths))
     return found
 
@@ -35,7 +40,10 @@ def _speech(folder):
             for speaker in sorted(path.name for path in (folder / "references").iterdir()):
                 estimate = system / speaker / mixture.name
                 if estimate.exists():
-                    paths = {"mixture": mixture, f"{speaker}, {system.name}": estimate,
-                             f"{speaker}, reference": folder / "references" / speaker / mixture.name}
+                    paths = {
+                        "mixture": mixture,
+                        f"{speaker}, {system.name}": estimate,
+                        f"{speaker}, reference": folder / "references" / speaker / mixture.name,
+                    }
                     found.append((f"{mixture.stem}: {speaker}", f"{system.name}_{mixture.stem}_{speaker}", paths))
     return found

@@ -1,4 +1,5 @@
 """Reads experiment folders, whatever of them is there; what is missing or broken is remembered, not hidden."""
+
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,9 +9,24 @@ from ..common.errors import UserError
 from ..common.files import nfc, read_json
 from .published import SOURCES
 
-MARKS = ("run.json", "all_metrics.csv", "final_metrics.json", "history.csv", "energy.json", "conf.yml", "evaluation.json",
-         "best_model.pth")
-NAMES = ("track", "source", "mixture_id", "speakers", "sexes", "permutation")  # columns of text: a track may be called NA
+MARKS = (
+    "run.json",
+    "all_metrics.csv",
+    "final_metrics.json",
+    "history.csv",
+    "energy.json",
+    "conf.yml",
+    "evaluation.json",
+    "best_model.pth",
+)
+NAMES = (
+    "track",
+    "source",
+    "mixture_id",
+    "speakers",
+    "sexes",
+    "permutation",
+)  # columns of text: a track may be called NA
 DEMO_WORDS = ("demo", "synth", "excerpt")
 
 

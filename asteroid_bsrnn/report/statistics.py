@@ -1,4 +1,5 @@
 """Scores over tracks: the field's aggregates, their bootstrap confidence intervals and paired differences."""
+
 import numpy as np
 
 LEVEL = 0.95

@@ -1,29 +1,30 @@
 """``write_report``: one folder with an index page, tables and figures of any set of experiments."""
+
 import re
 
 import numpy as np
 
 from ..common.errors import AudioError, UserError
-from .tables.ablation import CORPUS, table_2, table_3
 from .changes import said
-from .tables.comparison import comparable_groups, recordings, title, why_apart
-from .tables.costs import cost_table, energy_of, total_energy
-from .tables.demo import demo_table, statement
-from .figures.distributions import draw_boxes
 from .document import Document
 from .examples import triptychs
 from .experiments import corpus_key, find_experiments
+from .figures.curves import draw_learning, draw_runs, validation_scores
+from .figures.distributions import draw_boxes
 from .figures.fig_table import draw_table
-from .page import build_page
 from .figures.pareto import draw_pareto
+from .figures.spectrogram import draw_triptych
+from .page import build_page
 from .published import SOURCES
 from .published.drawn import write_published
-from .tables.score_cells import difference_table, score_table
-from .figures.spectrogram import draw_triptych
-from .tables.speech_tables import afrcnn_table, table_s1, today_table
 from .tables import systems_table
+from .tables.ablation import CORPUS, table_2, table_3
 from .tables.cells import Table
-from .figures.curves import draw_learning, draw_runs, validation_scores
+from .tables.comparison import comparable_groups, recordings, title, why_apart
+from .tables.costs import cost_table, energy_of, total_energy
+from .tables.demo import demo_table, statement
+from .tables.score_cells import difference_table, score_table
+from .tables.speech_tables import afrcnn_table, table_s1, today_table
 
 MAX_TRIPTYCHS = 6  # per experiment
 MAX_RUNS = 8  # in one Figure 2
@@ -60,8 +61,20 @@ def write_report(exp_dirs, out_dir, published=False, seed=0):
 
 
 def _overview(document, experiments):
-    rows = [[exp.tag, exp.variant, said(exp) or "nothing", exp.corpus or "unknown", recordings([exp]) or "not evaluated", exp.seed,
-             exp.info("protocol"), exp.status, str(exp.info("commit") or "unknown")[:10]] for exp in experiments]
+    rows = [
+        [
+            exp.tag,
+            exp.variant,
+            said(exp) or "nothing",
+            exp.corpus or "unknown",
+            recordings([exp]) or "not evaluated",
+            exp.seed,
+            exp.info("protocol"),
+            exp.status,
+            str(exp.info("commit") or "unknown")[:10],
+        ]
+        for exp in experiments
+    ]
     document.heading("Experiments")
     columns = ["Experiment", "Variant", "Changed", "Corpus", "Test set", "Seed", "Protocol", "Status", "Commit"]
     problems = [f"{exp.tag}: {problem}." for exp in experiments for problem in exp.problems]
@@ -106,8 +119,11 @@ def _beside_published(document, experiments, seed):
     if music:
         table = table_2(music)
         document.table(table)
-        tests = [exp for exp in music if exp.scores is not None and not exp.is_unfinished
-                 and exp.evaluation.get("subset") == "test"]
+        tests = [
+            exp
+            for exp in music
+            if exp.scores is not None and not exp.is_unfinished and exp.evaluation.get("subset") == "test"
+        ]
         for i, group in enumerate(comparable_groups(tests), start=1):
             table = table_3(group, seed)
             table.name += f"_{i}" if i > 1 else ""
@@ -128,8 +144,11 @@ def _systems(document, group, number, seed):
     table = systems_table.table_1(group, seed)
     table.name += end
     document.table(table)
-    document.figure(systems_table.draw_systems(group), f"table_1_operations{end}",
-                    "Average test cSDR of the systems of Table I and of ours against their operations per second of music")
+    document.figure(
+        systems_table.draw_systems(group),
+        f"table_1_operations{end}",
+        "Average test cSDR of the systems of Table I and of ours against their operations per second of music",
+    )
 
 
 def _pareto(document, music):
@@ -140,11 +159,19 @@ def _pareto(document, music):
             average = np.mean([scores[source] for source in SOURCES]) if SOURCES[0] in scores else scores["average"]
             points.append((exp.tag, energy, float(average)))
     if points:
-        fig = draw_pareto(points, "Figure 3. Validation uSDR against training energy, ours", "average validation uSDR (dB)",
-                          "Energy: training and validation of all sources, from the ledger of each experiment.")
-        document.figure(fig, "figure_3", "Figure 3: average validation uSDR of our experiments against their training energy")
+        fig = draw_pareto(
+            points,
+            "Figure 3. Validation uSDR against training energy, ours",
+            "average validation uSDR (dB)",
+            "Energy: training and validation of all sources, from the ledger of each experiment.",
+        )
+        document.figure(
+            fig, "figure_3", "Figure 3: average validation uSDR of our experiments against their training energy"
+        )
     else:
-        document.text("Figure 3 needs experiments with a validation score for each source and a measured energy: none here.")
+        document.text(
+            "Figure 3 needs experiments with a validation score for each source and a measured energy: none here."
+        )
 
 
 def _training(document, experiments):
@@ -156,7 +183,9 @@ def _training(document, experiments):
         label = f"{corpus}, a demonstration" if variants[0].is_demo else corpus
         fig = draw_runs(variants, source, label)
         if fig is not None:
-            document.figure(fig, f"figure_2_{i}", f"Figure 2: validation score over epochs, {source or 'all sources'}, {label}")
+            document.figure(
+                fig, f"figure_2_{i}", f"Figure 2: validation score over epochs, {source or 'all sources'}, {label}"
+            )
     for exp in trained:
         document.figure(draw_learning(exp), f"learning_{_slug(exp.tag)}", f"Learning curves of {exp.tag}")
 
@@ -167,7 +196,9 @@ def _runs(trained):
     for exp in trained:
         variant = exp.variant if len(trained) > MAX_RUNS else None
         for source in exp.histories:
-            groups.setdefault((exp.info("corpus") or exp.corpus or "unknown corpus", source, exp.task, variant), []).append(exp)
+            groups.setdefault(
+                (exp.info("corpus") or exp.corpus or "unknown corpus", source, exp.task, variant), []
+            ).append(exp)
     return [(corpus, source, exps) for (corpus, source, _, _), exps in groups.items()]
 
 
@@ -196,7 +227,9 @@ def _sounds(document, experiments):
         except (AudioError, OSError) as error:
             document.text(f"No picture of {exp.tag}, {heading}: {error}.")
             continue
-        document.figure(fig, f"triptych_{_slug(exp.tag)}_{_slug(name)}", f"Spectrograms of {heading}: {', '.join(paths)}")
+        document.figure(
+            fig, f"triptych_{_slug(exp.tag)}_{_slug(name)}", f"Spectrograms of {heading}: {', '.join(paths)}"
+        )
 
 
 def _costs(document, experiments):

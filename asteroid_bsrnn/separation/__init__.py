@@ -1,4 +1,5 @@
 """Separation of recordings of any length by any model."""
+
 from .ensemble import Separator
 from .recordings import separate, separate_file
 

@@ -1,4 +1,5 @@
 """Channels: any number of them for a model of one or two, and speech estimates that agree across them."""
+
 import torch
 
 from .segments import best_order

@@ -1,4 +1,5 @@
 """Models made ready for any recording: every number of channels, device and precision, ensembles and shifts."""
+
 import contextlib
 import functools
 import inspect
@@ -6,15 +7,15 @@ import numbers
 
 import torch
 
-from .channels import explain
 from ..audio.channel_order import groups as channel_groups
 from ..audio.resample import resample_blocks
-from .segments import best_order, make_plan, stream_segments
-from .speakers import SpeakerMemory
 from ..common.errors import UserError
+from ..common.precision import PRECISIONS, choose_precision
 from ..models.base import as_model, run_batch
 from ..weights import load_model
-from ..common.precision import PRECISIONS, choose_precision
+from .channels import explain
+from .segments import best_order, make_plan, stream_segments
+from .speakers import SpeakerMemory
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s

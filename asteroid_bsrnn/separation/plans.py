@@ -1,4 +1,5 @@
 """Where the segments of a recording lie, and how they are weighted: one plan for each scheme."""
+
 import numbers
 from dataclasses import dataclass
 
@@ -55,7 +56,9 @@ def make_plan(
     if scheme == "whole":
         return Whole()
     if segment > _LONGEST:
-        raise ValueError(f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}")
+        raise ValueError(
+            f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}"
+        )
     if hop is not None and not 0 < hop <= segment:
         raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
     if scheme == "fader_reference":

@@ -3,6 +3,7 @@
 Weights that do not sum to one (a hop that does not divide the segment, a fade that is no whole number of samples) show
 in the published scores, and therefore here.
 """
+
 from dataclasses import dataclass
 
 import torch

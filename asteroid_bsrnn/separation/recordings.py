@@ -1,4 +1,5 @@
 """Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
+
 import time
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import torch
 from ..audio.channel_order import DEFAULT as DEFAULT_LAYOUT
 from ..audio.read import AudioReader
 from ..audio.write import check_format
-from .stem_files import StemFormat, write_stems
 from ..common.errors import AudioError, UserError
 from .ensemble import Separator
+from .stem_files import StemFormat, write_stems
 from .values import as_mixture, as_names, as_part, as_rate
 
 __all__ = ["Separator", "separate", "separate_file", "stem_paths"]

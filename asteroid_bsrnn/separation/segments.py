@@ -5,9 +5,11 @@ adds the weighted results and divides by the sum of the weights, so that whateve
 sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding. Only
 the two published schemes (:mod:`.published_schemes`) do as their authors did.
 """
+
 import numbers
 
 import torch
+
 from .plans import SCHEMES, SMALLEST_WEIGHT, make_plan
 from .speakers import SpeakerMemory, best_order
 from .whole_song import shifted, standardised

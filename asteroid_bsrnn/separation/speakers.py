@@ -5,7 +5,6 @@ changes (cepstra of mel bands, pitch), over the frames in which it is heard and 
 
 Legend: S source, C channel, T time, F frame, K feature.
 """
-from typing import Optional
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ class SpeakerMemory:
         self.sample_rate, self.loudest = sample_rate, 0.0
         self.frame_len, self.hop = round(_FRAME * sample_rate), round(_HOP * sample_rate)
         self.mel = _mel_bands(sample_rate, self.frame_len)
-        self.voices: Optional[list[Voice]] = None
+        self.voices: list[Voice] | None = None
 
     def order(self, estimate: torch.Tensor, known: torch.Tensor) -> list[int]:
         """Which output of a new segment continues which speaker; remembers how they sound in it.
@@ -101,7 +100,9 @@ class Voice:
         count: number of frames.
     """
 
-    def __init__(self, count_K: np.ndarray, sum_K: np.ndarray, squares_K: np.ndarray, energy: float, count: int) -> None:
+    def __init__(
+        self, count_K: np.ndarray, sum_K: np.ndarray, squares_K: np.ndarray, energy: float, count: int
+    ) -> None:
         self.count_K, self.sum_K, self.squares_K, self.energy, self.count = count_K, sum_K, squares_K, energy, count
 
     @classmethod

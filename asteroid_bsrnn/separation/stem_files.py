@@ -1,4 +1,5 @@
 """Stems of one recording as files: adding up exactly, never clipped, with one gain for all."""
+
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -6,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..common.errors import AudioError
 from ..audio.write import AudioWriter, check_format
+from ..common.errors import AudioError
 from ..common.files import atomic_paths
 
 MIXTURE = "mixture"

@@ -1,7 +1,7 @@
 """Values that users give, in the form that separation computes with, or refused in one sentence."""
+
 import math
 import numbers
-from typing import Optional
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ def as_rate(sample_rate) -> int:
     return int(sample_rate)
 
 
-def as_names(sources) -> Optional[list]:
+def as_names(sources) -> list | None:
     """Names of sources as a list; one may be given as a text. None stays None."""
     return [sources] if isinstance(sources, str) else sources if sources is None else list(sources)
 
@@ -32,7 +32,9 @@ def as_part(offset, duration) -> tuple:
             raise UserError(f"{name} is a number of seconds, not {value!r}")
     duration = None if duration == math.inf else duration
     if not 0 <= offset < math.inf or (duration is not None and not duration > 0):
-        raise UserError(f"offset must be at least 0 s (and finite) and duration more than 0 s, not {offset} and {duration}")
+        raise UserError(
+            f"offset must be at least 0 s (and finite) and duration more than 0 s, not {offset} and {duration}"
+        )
     return float(offset), None if duration is None else float(duration)
 
 

@@ -1,5 +1,6 @@
 """What is done to a recording as a whole around its separation: standardised, shifted at random."""
-from typing import Callable
+
+from collections.abc import Callable
 
 import torch
 

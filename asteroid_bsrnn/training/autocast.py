@@ -1,4 +1,5 @@
 """Automatic mixed precision: what runs in 16 bits, and the loss scaling that fp16 needs."""
+
 from contextlib import nullcontext
 
 import torch

@@ -1,4 +1,5 @@
 """What to train on: CPU, one GPU or several, on one machine or many, through Lightning's Fabric."""
+
 import os
 import resource
 

@@ -1,4 +1,5 @@
 """Steps that are not finite and files that cannot be read: counted, survived, and in the end refused."""
+
 from ..common.errors import UserError
 
 

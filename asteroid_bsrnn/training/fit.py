@@ -1,4 +1,5 @@
 """``fit``: trains one model, whatever the recipe, and continues exactly where an earlier run of the folder stopped."""
+
 import os
 import signal
 import threading
@@ -103,7 +104,10 @@ class _Run:
     def __init__(self, fabric, options, conf, exp_dir, info, ledger):
         self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
         self.ledger = Path(ledger or exp_dir / "energy.json")
-        self.checkpoints, self.record = Checkpoints(exp_dir / "checkpoints"), RunRecord(exp_dir, conf, section_defaults(conf))
+        self.checkpoints, self.record = (
+            Checkpoints(exp_dir / "checkpoints"),
+            RunRecord(exp_dir, conf, section_defaults(conf)),
+        )
         self.options = replace(options, precision=fabric.broadcast(self._precision(options.precision)))
 
     def _precision(self, wanted):

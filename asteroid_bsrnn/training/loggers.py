@@ -6,13 +6,14 @@ A logger is one of Lightning's. The list ``logging`` of a configuration names th
 
 Without that list it is TensorBoard, where it is installed.
 """
+
 import importlib
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from pytorch_lightning import loggers as lightning
 from tqdm import tqdm
@@ -20,11 +21,17 @@ from tqdm import tqdm
 from ..common.errors import UserError
 from ..common.registry import Registry
 
-Entry = Union[str, Mapping[str, Mapping[str, Any]]]
-_LIGHTNING = {"tensorboard": "TensorBoardLogger", "csv": "CSVLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger"}
+Entry = str | Mapping[str, Mapping[str, Any]]
+_LIGHTNING = {
+    "tensorboard": "TensorBoardLogger",
+    "csv": "CSVLogger",
+    "wandb": "WandbLogger",
+    "mlflow": "MLFlowLogger",
+    "comet": "CometLogger",
+}
 
 
-def _found(name: str) -> Optional[type]:
+def _found(name: str) -> type | None:
     """Lightning's logger of a short name, or a class by its import path."""
     if name.lower() in _LIGHTNING:
         return getattr(lightning, _LIGHTNING[name.lower()])
@@ -36,7 +43,7 @@ LOGGERS = Registry("logger", _found)
 register_logger = LOGGERS.register
 
 
-def make_loggers(entries: Optional[Sequence[Entry]], folder: Path, start_step: int = 0) -> list[lightning.Logger]:
+def make_loggers(entries: Sequence[Entry] | None, folder: Path, start_step: int = 0) -> list[lightning.Logger]:
     """The loggers that a configuration names.
 
     Args:
@@ -68,8 +75,15 @@ def _make(name: str, arguments: dict[str, Any], folder: Path, start_step: int) -
         raise UserError(f"logging: {error}; short names are {short}, others are import paths") from None
     takes = inspect.signature(cls).parameters
     if cls in (lightning.TensorBoardLogger, lightning.CSVLogger):
-        place = {"name": name.lower(), "version": "" if cls is lightning.TensorBoardLogger else f"from_step_{start_step}"}
-        arguments = {**place, **({"purge_step": start_step or None} if name.lower() == "tensorboard" else {}), **arguments}
+        place = {
+            "name": name.lower(),
+            "version": "" if cls is lightning.TensorBoardLogger else f"from_step_{start_step}",
+        }
+        arguments = {
+            **place,
+            **({"purge_step": start_step or None} if name.lower() == "tensorboard" else {}),
+            **arguments,
+        }
     if "save_dir" in takes:
         arguments = {"save_dir": str(folder), **arguments}
     try:
@@ -100,7 +114,7 @@ class Log:
         off = True if not self.first_rank else None  # None: off where stderr is no terminal
         self.bar = tqdm(desc=title, total=total, initial=done, disable=off, leave=False, dynamic_ncols=True)
 
-    def advance(self, loss: Optional[float] = None, step: Optional[int] = None) -> None:
+    def advance(self, loss: float | None = None, step: int | None = None) -> None:
         """One step further; its loss is a point of the curve ``step_loss``."""
         self.bar.update()
         if loss is not None:
@@ -113,7 +127,7 @@ class Log:
             self.bar.close()
             self.bar = None
 
-    def scalars(self, values: Mapping[str, float], step: Optional[int]) -> None:
+    def scalars(self, values: Mapping[str, float], step: int | None) -> None:
         """Points of the loggers' curves."""
         for logger in self.loggers:
             logger.log_metrics({name: float(value) for name, value in values.items() if _is_number(value)}, step=step)

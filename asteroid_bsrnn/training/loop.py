@@ -1,4 +1,5 @@
 """The training loop: steps, validation, checkpoints. All that it does is a function of (seed, position, weights)."""
+
 import random
 import time
 from contextlib import nullcontext

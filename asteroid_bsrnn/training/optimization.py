@@ -1,6 +1,7 @@
 """Optimizer and learning-rate schedule of the published protocols."""
+
+from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import Sequence
 
 import torch
 from asteroid.engine.optimizers import make_optimizer

@@ -1,17 +1,19 @@
 """Section ``training`` of a configuration, checked; and what an absent key of any section stands for."""
+
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from .. import losses, models
 from ..common.errors import UserError
+from ..common.precision import check_name
+from ..common.typed import check_types
 from ..data import data_defaults
 from ..separation.segments import apply_segments
 from .feed.sampling import make_loader
 from .optimization import make_optim
 from .systems import MONITORS
-from ..common.precision import check_name
-from ..common.typed import check_types
 
 
 @dataclass(frozen=True, kw_only=True)

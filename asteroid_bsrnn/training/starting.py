@@ -1,7 +1,8 @@
 """Training that starts from given weights: which are taken, which stay as they are, which learn more slowly."""
-from collections.abc import Iterable, Mapping, Sequence
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -55,7 +56,9 @@ def _differences(model: nn.Module, given: nn.Module) -> list[str]:
     if type(model) is not type(given):
         return [f"weights of a {type(given).__name__}, for a {type(model).__name__}"]
     here, there = model.get_model_args(), given.get_model_args()
-    return [f"{key} = {there[key]!r}, this run {here[key]!r}" for key in here if key in there and here[key] != there[key]]
+    return [
+        f"{key} = {there[key]!r}, this run {here[key]!r}" for key in here if key in there and here[key] != there[key]
+    ]
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 Both are Asteroid ``System``\\ s, so a plain ``pytorch_lightning.Trainer`` trains them too; :func:`.training.fit` adds
 exact resume, faults and energy.
 """
+
 import torch
 from asteroid.engine.system import System
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr

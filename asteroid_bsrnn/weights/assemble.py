@@ -1,8 +1,8 @@
 """From a serialized model to a module: its class, its arguments, and every weight in its place."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asteroid.models
 import torch
@@ -23,8 +23,8 @@ def build(
     origin: str,
     cls: type = BaseModel,
     args: Sequence[Any] = (),
-    model_args: Optional[Mapping[str, Any]] = None,
-    sample_rate: Optional[float] = None,
+    model_args: Mapping[str, Any] | None = None,
+    sample_rate: float | None = None,
 ) -> torch.nn.Module:
     """The module that a serialized model describes, with its weights.
 

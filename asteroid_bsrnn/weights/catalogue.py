@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import yaml
 
@@ -52,35 +52,35 @@ class Entry:
 
     name: str
     system: str
-    model: Optional[str] = None
-    description: Optional[str] = None
+    model: str | None = None
+    description: str | None = None
     address: tuple[tuple[str, ...], ...] = ()
-    file: Optional[str] = None
-    hub: Optional[str] = None
+    file: str | None = None
+    hub: str | None = None
     records: tuple[int, ...] = ()
     wanted: Mapping[str, Any] = field(default_factory=dict)
     joint: bool = True
     alike: tuple[str, ...] = ()
-    size: Optional[int] = None
-    sha256: Optional[str] = None
-    md5: Optional[str] = None
-    config_address: Optional[str] = None
-    settings: Optional[Mapping[str, Any]] = None
-    sources: Optional[tuple[str, ...]] = None
-    parameters: Optional[int] = None
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    config_address: str | None = None
+    settings: Mapping[str, Any] | None = None
+    sources: tuple[str, ...] | None = None
+    parameters: int | None = None
     data: str = "not stated"
     licence: str = "not stated"
     scores: tuple[Mapping[str, Any], ...] = ()
     inference: Mapping[str, Any] = field(default_factory=dict)
-    note: Optional[str] = None
+    note: str | None = None
     members: tuple[str, ...] = ()
-    weights: Optional[tuple[tuple[float, ...], ...]] = None
-    less: Optional[tuple[Optional[Sequence[str]], ...]] = None
-    mixer: Optional[str] = None
-    residual: Optional[Mapping[str, float]] = None
+    weights: tuple[tuple[float, ...], ...] | None = None
+    less: tuple[Sequence[str] | None, ...] | None = None
+    mixer: str | None = None
+    residual: Mapping[str, float] | None = None
 
     @property
-    def checksum(self) -> Optional[str]:
+    def checksum(self) -> str | None:
         """``algorithm:digits``, or None where nobody states one."""
         return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else None
 
@@ -129,7 +129,7 @@ def find(name: str) -> Entry:
     return known[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(path: Path, changed: int) -> tuple[Entry, ...]:
     """The entries in a file; ``changed`` is when it was written last."""
     content = yaml.load(path.read_bytes(), _Loader) or {}

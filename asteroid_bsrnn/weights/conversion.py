@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -22,7 +22,7 @@ _CHECKPOINTS = (".ckpt", ".th", ".yaml", ".yml")  # what one never means to writ
 def convert_files(
     paths: Sequence[str | os.PathLike],
     out_path: str | os.PathLike,
-    sources: Optional[Sequence[str]] = None,
+    sources: Sequence[str] | None = None,
     configs: Sequence[Any] = (),
 ) -> tuple[torch.nn.Module, list[str]]:
     """Convert checkpoints; several become one ``StemSeparator``.
@@ -70,7 +70,7 @@ def _check_out(paths: Sequence[Any], out: Path) -> None:
         raise UserError(f"{out} is a checkpoint to read; the last name is that of the file to write, such as model.pth")
 
 
-def _convert_file(path: Any, sources: Optional[list[str]], config: Any, remarks: list[str]) -> torch.nn.Module:
+def _convert_file(path: Any, sources: list[str] | None, config: Any, remarks: list[str]) -> torch.nn.Module:
     if not Path(path).is_file():
         raise UserError(f"there is no checkpoint {path}" + (": it is a folder" if Path(path).is_dir() else ""))
     with warnings.catch_warnings(record=True) as caught:

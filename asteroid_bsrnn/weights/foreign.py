@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Foreign:
     origin: str = "the weights"
 
     def model(
-        self, document: Optional[Mapping[str, Any]] = None, settings: Optional[Mapping[str, Any]] = None
+        self, document: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
     ) -> torch.nn.Module:
         """The model, in evaluation mode.
 
@@ -63,7 +63,7 @@ class Foreign:
             return self.adapter.build(self.state, told)
 
 
-def open_foreign(path: Path, system: Optional[str] = None, content: Any = None) -> Foreign:
+def open_foreign(path: Path, system: str | None = None, content: Any = None) -> Foreign:
     """Recognise a file of another implementation.
 
     Args:
@@ -88,7 +88,7 @@ def open_foreign(path: Path, system: Optional[str] = None, content: Any = None) 
 
 
 def from_foreign(
-    system: str, state_dict: Mapping[str, Any], settings: Optional[Mapping[str, Any]] = None
+    system: str, state_dict: Mapping[str, Any], settings: Mapping[str, Any] | None = None
 ) -> torch.nn.Module:
     """A model of ours with another implementation's weights.
 
@@ -117,11 +117,11 @@ def from_foreign(
     return found.model(settings=settings or {})
 
 
-def _of(system: Optional[str]) -> list[Adapter]:
+def _of(system: str | None) -> list[Adapter]:
     return [adapter for adapter in adapters() if system in (None, adapter.system)]
 
 
-def _recognised(content: Mapping[str, Any], known: list[Adapter], origin: str) -> Optional[Foreign]:
+def _recognised(content: Mapping[str, Any], known: list[Adapter], origin: str) -> Foreign | None:
     """What a file holds: a container of a format's own, or weights in one of the usual places."""
     for adapter in known:
         with _explained(origin, adapter):
@@ -161,7 +161,7 @@ def _states(content: Any, depth: int = _DEPTH) -> Iterator[dict[str, Any]]:
         prefix = _common_prefix(state)
 
 
-def _common_prefix(state: Mapping[str, Any]) -> Optional[str]:
+def _common_prefix(state: Mapping[str, Any]) -> str | None:
     return next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None)
 
 
@@ -203,7 +203,7 @@ def _unknown(content: Mapping[str, Any], known: list[Adapter], origin: Any) -> s
     return f"{origin} holds {ours} and no weights in a known format ({formats}); its first keys are {first}"
 
 
-def settings_of(config: Any) -> Optional[dict[str, Any]]:
+def settings_of(config: Any) -> dict[str, Any] | None:
     """A configuration given as a file or as what stands in it; None where there is none."""
     if config is None or isinstance(config, Mapping):
         return config

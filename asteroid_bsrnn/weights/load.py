@@ -1,9 +1,9 @@
 """``load_model``: whatever names a model becomes a module in evaluation mode, with every weight from its file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Sequence, Union
+from typing import Any
 
 import torch
 from asteroid.models import BaseModel
@@ -18,7 +18,7 @@ from .sources import local_file
 
 __all__ = ["load_model", "pretrained", "read_conf", "read_file"]
 
-Source = Union[str, os.PathLike, Mapping[str, Any]]
+Source = str | os.PathLike | Mapping[str, Any]
 
 
 def load_model(source: Source, config: Any = None, **model_args: Any) -> torch.nn.Module:
@@ -44,9 +44,9 @@ def load_model(source: Source, config: Any = None, **model_args: Any) -> torch.n
 
 def pretrained(
     cls: type,
-    source: Union[str, os.PathLike],
+    source: str | os.PathLike,
     args: Sequence[Any] = (),
-    model_args: Optional[Mapping[str, Any]] = None,
+    model_args: Mapping[str, Any] | None = None,
     config: Any = None,
 ) -> torch.nn.Module:
     """What ``cls.from_pretrained(source, *args, **model_args)`` gives: the model in training mode, as the host's does.
@@ -67,7 +67,7 @@ def pretrained(
     return build(as_conf(found), name, cls, args, model_args, hub_utils.SR_HASHTABLE.get(name))
 
 
-def read_conf(source: Union[str, os.PathLike], config: Any = None) -> dict[str, Any]:
+def read_conf(source: str | os.PathLike, config: Any = None) -> dict[str, Any]:
     """Read a model as the dictionary that ``BaseModel.from_pretrained`` takes.
 
     Returns:
@@ -76,7 +76,7 @@ def read_conf(source: Union[str, os.PathLike], config: Any = None) -> dict[str, 
     return as_conf(_find(source, config))
 
 
-def _find(source: Union[str, os.PathLike], config: Any) -> Found:
+def _find(source: str | os.PathLike, config: Any) -> Found:
     name = os.fspath(source)
     if not os.path.exists(name) and name in catalogue.entries():
         if config is not None:

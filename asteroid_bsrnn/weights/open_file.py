@@ -1,7 +1,8 @@
 """A file that holds a model, of ours, of Asteroid or of another implementation."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional, Union
+from typing import Any
 
 import torch
 
@@ -11,12 +12,12 @@ from .any_file import read_file
 from .assemble import build, is_model
 from .foreign import open_foreign, settings_of
 
-Found = Union[dict[str, Any], torch.nn.Module]
+Found = dict[str, Any] | torch.nn.Module
 """A serialized model, or the model of a foreign file."""
 
 
 def open_file(
-    path: Path, config: Any = None, system: Optional[str] = None, settings: Optional[Mapping[str, Any]] = None
+    path: Path, config: Any = None, system: str | None = None, settings: Mapping[str, Any] | None = None
 ) -> Found:
     """What a file holds: a dictionary as ``serialize`` gives it, or a model where it is of another implementation.
 

@@ -2,7 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -10,7 +10,7 @@ from ..common.errors import UserError
 from .any_file import read_file
 
 
-def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Tensor], Optional[dict[str, Any]]]:
+def load_reference_checkpoint(path: str | PathLike) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
     """Weights and configuration in a checkpoint of the authors' trainer; nothing in it is executed.
 
     Args:

@@ -1,4 +1,5 @@
 """Stage 2: train the model of one configuration."""
+
 import sys
 from pathlib import Path
 

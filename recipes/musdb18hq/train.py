@@ -1,4 +1,5 @@
 """Stage 2: train the models of one configuration and join them into one file."""
+
 import sys
 from pathlib import Path
 

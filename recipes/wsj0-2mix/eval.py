@@ -1,4 +1,5 @@
 """Stage 3: separate the test mixtures with an experiment's best model and score them."""
+
 import sys
 from pathlib import Path
 

@@ -18,7 +18,7 @@ def parse(checksum):
         UserError: for another algorithm, or a digest of the wrong length.
     """
     algorithm, _, digest = checksum.lower().partition(":")
-    if not re.fullmatch(r"[0-9a-f]{%d}" % _LENGTHS.get(algorithm, 0), digest) or not digest:
+    if len(digest) != _LENGTHS.get(algorithm) or not re.fullmatch(r"[0-9a-f]+", digest):
         raise UserError(f"checksum {checksum!r} is not of the form md5:<32 digits> or sha256:<64 digits>")
     return algorithm, digest
 

@@ -6,10 +6,10 @@ Scores on it show that everything works, and say nothing about other music.
 
 from pathlib import Path
 
+from ...audio.wav import write_wav
 from ...common.errors import UserError
 from ...common.files import write_json
 from ..music.layout import CORPUS_FILE
-from ...audio.wav import write_wav
 
 #: Order of the streams in a MUSDB18 stem file.
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")

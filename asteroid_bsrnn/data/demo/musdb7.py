@@ -3,10 +3,11 @@
 The excerpts are read by musdb itself, whose stems are compressed (AAC); they are written as WAV files in MUSDB18-HQ's
 layout. Scores on them show that everything works; they are not those of whole songs.
 """
+
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ They are 147 MB at https://doi.org/10.5281/zenodo.{RECORD} (file {ARCHIVE}, 144 
 stage download them (--download true), or put the file beside {{root}} and do the same."""
 
 
-def provide_musdb7(root: Union[str, Path], download: bool = False, api: Optional[str] = None) -> None:
+def provide_musdb7(root: str | Path, download: bool = False, api: str | None = None) -> None:
     """Make sure that ``root`` holds the excerpts as WAV files; what is there stays untouched.
 
     Args:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...audio.wav import write_wav
 from ...common.files import write_json
-from . import instruments as voices
 from ..corpus import SPLITS
 from ..music.layout import CORPUS_FILE
 from ..music.musdb import SOURCES
-from ...audio.wav import write_wav
+from . import instruments as voices
 
 SECTIONS = (
     "other",

@@ -3,18 +3,19 @@
 What is generated from them runs through the same code as the real corpora. Speakers of the test set speak nowhere
 else. Voices and sentences are a function of the seed; scores on them show that everything works, and nothing else.
 """
+
 import csv
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
+from ...audio.sphere import write_sphere
 from ...common.errors import UserError
 from ...common.files import write_json, write_text
-from .voices import RATE, choose_engine, make_speakers, speak
 from ..speech.plan import in_parallel
-from ...audio.sphere import write_sphere
 from ..speech.utterances import resample
+from .voices import RATE, choose_engine, make_speakers, speak
 
 CORPUS_FILE = "corpus.json"
 #: Speakers, espeak-ng's variants of men and women, utterances of each speaker.
@@ -63,7 +64,9 @@ def spoken(split, seed, engine):
     texts = np.random.default_rng([seed, list(SPLITS).index(split)])
     jobs = [(speaker, sentence(texts)) for speaker in speakers for _ in range(n_utterances)]
     wavs = in_parallel(lambda job: speak(job[1], job[0], engine), jobs, f"speaking {split}", unit="utterance")
-    return [(speaker, wavs[index * n_utterances : (index + 1) * n_utterances]) for index, speaker in enumerate(speakers)]
+    return [
+        (speaker, wavs[index * n_utterances : (index + 1) * n_utterances]) for index, speaker in enumerate(speakers)
+    ]
 
 
 def draw_pairs(counts, n, generator):
@@ -76,10 +79,14 @@ def draw_pairs(counts, n, generator):
     """
     possible = 2 * sum(counts[::2]) * sum(counts[1::2])
     if n > possible // 2:  # beyond, drawing takes long
-        raise UserError(f"a demonstration of {sum(counts)} utterances cannot have {n} mixtures in a split; {possible // 2} at most")
+        raise UserError(
+            f"a demonstration of {sum(counts)} utterances cannot have {n} mixtures in a split; {possible // 2} at most"
+        )
     pairs = set()
     while len(pairs) < n:
-        speakers = generator.permutation([2 * generator.integers((len(counts) + 1) // 2), 2 * generator.integers(len(counts) // 2) + 1])
+        speakers = generator.permutation(
+            [2 * generator.integers((len(counts) + 1) // 2), 2 * generator.integers(len(counts) // 2) + 1]
+        )
         pairs.add(tuple((int(speaker), int(generator.integers(counts[speaker]))) for speaker in speakers))
     return sorted(pairs, key=lambda pair: generator.random())
 
@@ -102,7 +109,9 @@ def make_librispeech(root, sizes, seed=0, voices="auto"):
         generator, files, levels = np.random.default_rng([seed, 7, first_id]), [], []
         for index, (speaker, wavs) in enumerate(spoken(split, seed, engine)):
             number, chapter = first_id + index, 100 + index
-            table.append(f"{number:<5}| {speaker.sex} | {subset:<16} | {sum(map(len, wavs)) / RATE / 60:.2f} | {speaker.variant}\n")
+            table.append(
+                f"{number:<5}| {speaker.sex} | {subset:<16} | {sum(map(len, wavs)) / RATE / 60:.2f} | {speaker.variant}\n"
+            )
             names = [f"{subset}/{number}/{chapter}/{number}-{chapter}-{place:04d}.flac" for place in range(len(wavs))]
             for name, wav in zip(names, wavs):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +133,15 @@ def _write_librimix(folder, subset, files, levels, pairs, generator):
         name = "_".join(Path(path).stem for path in names)
         rows.append([name, names[0], gains[0], names[1], gains[1], "", 0.0])
         infos.append([name, files[one][0], files[one][1], files[two][0], files[two][1]])
-    columns = ["mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain", "noise_path", "noise_gain"]
+    columns = [
+        "mixture_ID",
+        "source_1_path",
+        "source_1_gain",
+        "source_2_path",
+        "source_2_gain",
+        "noise_path",
+        "noise_gain",
+    ]
     _write_csv(folder / f"libri2mix_{subset}.csv", columns, rows)
     columns = ["mixture_ID", "speaker_1_ID", "speaker_1_sex", "speaker_2_ID", "speaker_2_sex"]
     _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, infos)

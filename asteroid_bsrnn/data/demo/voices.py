@@ -6,6 +6,7 @@ filters [1]) and consonants (shaped noise or a closure), so that its words are w
 References
     [1] Klatt, "Software for a cascade/parallel formant synthesizer", JASA 1980.
 """
+
 import io
 import shutil
 import subprocess
@@ -60,7 +61,11 @@ def make_speakers(n, male, female, seed):
     for index in range(n):
         sex, names = (("M", male), ("F", female))[index % 2]
         variant = f"{accents[index // 2 // len(names) % len(accents)]}+{names[index // 2 % len(names)]}"
-        pitch, speed, tract = generator.uniform(0.15, 0.75), int(generator.integers(140, 190)), generator.uniform(0.92, 1.08)
+        pitch, speed, tract = (
+            generator.uniform(0.15, 0.75),
+            int(generator.integers(140, 190)),
+            generator.uniform(0.92, 1.08),
+        )
         speakers.append(Speaker(sex, variant, float(pitch), speed, float(tract) * (1.17 if sex == "F" else 1.0)))
     return speakers
 
@@ -75,7 +80,9 @@ def choose_engine(engine="auto"):
         raise UserError(f"unknown voices {engine!r}; known are {', '.join(ENGINES)}")
     installed = shutil.which("espeak-ng") is not None
     if engine == "espeak-ng" and not installed:
-        raise UserError("the voices of espeak-ng are asked for, but the program is not installed; voices: formant needs nothing")
+        raise UserError(
+            "the voices of espeak-ng are asked for, but the program is not installed; voices: formant needs nothing"
+        )
     return ("espeak-ng" if installed else "formant") if engine == "auto" else engine
 
 
@@ -90,7 +97,9 @@ def _espeak(text, speaker):
     command = ["espeak-ng", "-v", speaker.variant, "-p", pitch, "-s", str(speaker.speed), "--stdout", "--", text]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode or len(done.stdout) < 1000:
-        raise UserError(f"espeak-ng failed with the voice {speaker.variant}: {done.stderr.decode(errors='replace').strip()}")
+        raise UserError(
+            f"espeak-ng failed with the voice {speaker.variant}: {done.stderr.decode(errors='replace').strip()}"
+        )
     wav, rate = sf.read(io.BytesIO(_mended(done.stdout)), dtype="float64")
     return resample_poly(wav, RATE // 50, rate // 50)
 
@@ -121,7 +130,9 @@ def _sound(letter, pitch, stretch, tract):
     if letter in _SONORANTS:
         return 0.4 * _voiced((_SONORANTS[letter], 1200, 2400), round(pitch), 0.06 * stretch, tract)
     if letter.isalpha():  # a plosive: closure, then a burst
-        return np.concatenate([np.zeros(int(0.04 * stretch * RATE)), 0.5 * _hiss("f" if letter in "pbm" else "s", 0.02)])
+        return np.concatenate(
+            [np.zeros(int(0.04 * stretch * RATE)), 0.5 * _hiss("f" if letter in "pbm" else "s", 0.02)]
+        )
     return np.zeros(0)
 
 

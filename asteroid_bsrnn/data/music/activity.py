@@ -11,17 +11,17 @@ References:
 """
 
 import shutil
-from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path, nfc, read_json, write_json
-from ...audio.wav import WavReader
 from ..corpus import Track
 from .stem_reader import StemReader
 
@@ -128,12 +128,15 @@ def write_segments(
     """
     if mode not in MODES:
         raise ValueError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
-    out_dir, made_from = Path(out_dir), {
-        "mode": mode,
-        "window": window,
-        "sample_rate": sample_rate,
-        "tracks": sorted(_name(track) for track in tracks),
-    }
+    out_dir, made_from = (
+        Path(out_dir),
+        {
+            "mode": mode,
+            "window": window,
+            "sample_rate": sample_rate,
+            "tracks": sorted(_name(track) for track in tracks),
+        },
+    )
     named = {_name(track): track if isinstance(track, Track) else Path(root) / track for track in tracks}
     named = dict(sorted(named.items()))
     lists, record = [out_dir / f"{source}_{split}.csv" for source in sources], out_dir / f"{split}.json"
@@ -166,7 +169,9 @@ def _lengths(named, sources):
     """Samples of each track, of its longest file that can be read."""
     reader, found = StemReader(WavReader(max_open=len(sources))), dict.fromkeys(named, 0)
     for name, track in named.items():
-        stems = track.stems.values() if isinstance(track, Track) else [str(track / f"{source}.wav") for source in sources]
+        stems = (
+            track.stems.values() if isinstance(track, Track) else [str(track / f"{source}.wav") for source in sources]
+        )
         for files in stems:
             with suppress(AudioError):
                 found[name] = max(found[name], reader.frames(files))
@@ -216,7 +221,11 @@ def read_segments(path):
     """
     try:
         table = pd.read_csv(path, index_col=0, dtype={"track": str}, keep_default_na=False)  # a track may be called NA
-        columns = table["track"].map(nfc).tolist(), table["ind_beg"].to_numpy(np.int64), table["ind_end"].to_numpy(np.int64)
+        columns = (
+            table["track"].map(nfc).tolist(),
+            table["ind_beg"].to_numpy(np.int64),
+            table["ind_end"].to_numpy(np.int64),
+        )
     except FileNotFoundError:
         raise UserError(f"{path} is missing: stage 1 of the recipe writes the segment lists") from None
     except (KeyError, ValueError) as error:

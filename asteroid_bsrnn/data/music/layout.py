@@ -10,7 +10,7 @@ from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import nfc, read_json
 from ...common.registry import nearest
-from ..corpus import LAYOUTS, SPLITS, Corpus, Track, get_corpus
+from ..corpus import LAYOUTS, SPLITS, Track, get_corpus
 from .musdb import MUSDB18HQ_CORPUS, SOURCES, VALIDATION_TRACKS  # noqa: F401  names of version 0.1.0
 from .stem_reader import StemReader
 
@@ -120,7 +120,9 @@ def _check_there(names, found):
     for name in names:
         if name not in there:
             where = found[0].parent if found else "an empty folder"
-            raise UserError(f"data.valid_tracks names {name!r}, which is no track in {where}; {nearest(name, there)}".rstrip("; "))
+            raise UserError(
+                f"data.valid_tracks names {name!r}, which is no track in {where}; {nearest(name, there)}".rstrip("; ")
+            )
 
 
 @LAYOUTS.register
@@ -146,7 +148,8 @@ def _moises_track(folder, corpus):
     for name, ids in entries:
         if name not in stems:
             raise AudioError(
-                str(folder / "data.json"), f"has a stem {name!r}; the corpus {corpus.name} has {', '.join(corpus.stems)}"
+                str(folder / "data.json"),
+                f"has a stem {name!r}; the corpus {corpus.name} has {', '.join(corpus.stems)}",
             )
         stems[name] += tuple(str(folder / name / f"{entry}.wav") for entry in ids)
     return Track(nfc(folder.name), stems)
@@ -195,7 +198,8 @@ def check_track(track, reader, corpus=MUSDB18HQ_CORPUS):
         frames = info.frames if frames is None or not single else frames
         if info.frames != frames:
             raise AudioError(
-                path, f"has {info.frames} samples and {Path(files[0]).name} {frames}; stems of a track must be equally long"
+                path,
+                f"has {info.frames} samples and {Path(files[0]).name} {frames}; stems of a track must be equally long",
             )
     return max(reader.wav.info(path).frames for path in files)
 

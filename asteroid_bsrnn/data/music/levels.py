@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,11 @@ _BLOCK = 1 << 20  # samples read at a time
 
 def loudness(chunk: np.ndarray, measure: str) -> float:
     """Level of a chunk in dB below full scale: of its root mean square, or of its mean magnitude; -inf for silence."""
-    level = np.sqrt(np.mean(np.square(chunk, dtype=np.float64))) if measure == "rms" else np.abs(chunk).mean(dtype=np.float64)
+    level = (
+        np.sqrt(np.mean(np.square(chunk, dtype=np.float64)))
+        if measure == "rms"
+        else np.abs(chunk).mean(dtype=np.float64)
+    )
     return float(20 * np.log10(level)) if level > 0 else -np.inf
 
 
@@ -36,7 +39,7 @@ def mono_mix_level(track: Track, stems: Sequence[str], reader: StemReader, chann
     return mean, float(np.sqrt(max(0.0, squares - length * mean**2) / max(1, length - 1)))
 
 
-def write_levels(path: Union[str, Path], tracks: Sequence[Track], corpus: Corpus) -> Path:
+def write_levels(path: str | Path, tracks: Sequence[Track], corpus: Corpus) -> Path:
     """Write ``track, mean, std`` of the mono mix of each track, unless the file has them already."""
     path = Path(path)
     if path.exists() and {track.name for track in tracks} <= set(read_levels(path)):
@@ -48,7 +51,7 @@ def write_levels(path: Union[str, Path], tracks: Sequence[Track], corpus: Corpus
     return path
 
 
-def read_levels(path: Union[str, Path]) -> dict[str, tuple[float, float]]:
+def read_levels(path: str | Path) -> dict[str, tuple[float, float]]:
     """Track -> (mean, standard deviation).
 
     Raises:

@@ -1,4 +1,5 @@
 """MUSDB18-HQ as a value."""
+
 from dataclasses import replace
 
 from ..corpus import Corpus, register_corpus

@@ -4,19 +4,19 @@ import os
 import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
 from ...common.typed import check_counts, check_types
 from ..corpus import Corpus, check_names, get_corpus, register_corpus
-from .layout import CORPUS_FILE, check_corpus
-from .musdb import SOURCES
 from ..demo.excerpt import make_excerpt
-from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
-from .activity import MODES, window_samples, write_segments
-from .levels import write_levels
 from ..demo.songs import make_synth
+from .activity import MODES, window_samples, write_segments
+from .layout import CORPUS_FILE, check_corpus
+from .levels import write_levels
+from .musdb import SOURCES
+from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
+
 
 @dataclass(frozen=True)
 class MusicData:
@@ -44,20 +44,20 @@ class MusicData:
     corpus: str = "musdb18hq"
     root: str = "data/musdb18hq"
     lists: str = "data/segments"
-    valid_tracks: Optional[list] = None
-    n_train_tracks: Optional[int] = None
-    n_valid_tracks: Optional[int] = None
-    n_test_tracks: Optional[int] = None
+    valid_tracks: list | None = None
+    n_train_tracks: int | None = None
+    n_valid_tracks: int | None = None
+    n_test_tracks: int | None = None
     segment: float = 3.0
     n_items: int = 20000
-    sad: Optional[str] = "reference"
+    sad: str | None = "reference"
     sad_window: float = 6.0
     pairing: str = "fixed"
     random_chunk: bool = True
     augmentations: tuple = ("rescale_db", "silent_source")
     peak_normalise: bool = True
     standardise: bool = False
-    gate_db: Optional[float] = None
+    gate_db: float | None = None
     gate_level: str = "rms"
     synth_duration: float = 30.0
     synth_seed: int = 0

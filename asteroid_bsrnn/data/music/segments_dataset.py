@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ..corpus import check_targets, get_corpus
-from .layout import check_track, corpus_infos
-from .augment import build_augmentations, peak_normalise
 from .activity import check_made_from, read_segments
+from .augment import build_augmentations, peak_normalise
+from .layout import check_track, corpus_infos
 from .levels import MEASURES, TRIES, loudness, read_levels
-from ...audio.wav import WavReader
 from .stem_reader import StemReader
 
 PAIRINGS = ("fixed", "fresh")
@@ -229,4 +229,3 @@ def _sum_and_select(stems, index):
     for stem in stems[2:]:
         mixture += stem
     return torch.from_numpy(mixture), torch.from_numpy(stems[index])
-

@@ -1,4 +1,5 @@
 """Stems of one file, of several whose sum they are, or of none (silence), read at any place."""
+
 import numpy as np
 
 

@@ -3,6 +3,7 @@
 Levels are RMS values of the passage that is used (SpeechBrain measures LUFS of LibriSpeech's utterances, and the mean
 absolute value of WSJ0's). Off in the published protocol.
 """
+
 import numpy as np
 
 from ...common.errors import UserError
@@ -46,7 +47,9 @@ class DynamicMixing:
         self.utterances = {speaker: paths for speaker, paths in long_enough.items() if paths}
         self.speakers = list(self.utterances)
         if len(self.speakers) < n_src:
-            raise UserError(f"dynamic mixing: {len(self.speakers)} speakers have an utterance of {segment:g} s; {n_src} are needed")
+            raise UserError(
+                f"dynamic mixing: {len(self.speakers)} speakers have an utterance of {segment:g} s; {n_src} are needed"
+            )
         counts = np.array([len(paths) for paths in self.utterances.values()], float)
         self.probabilities = counts / counts.sum()
 

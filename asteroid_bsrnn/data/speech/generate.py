@@ -1,4 +1,5 @@
 """Writes the mixtures of a plan as 16-bit WAV files with metadata: in parallel, resumable, nothing half-written."""
+
 import csv
 import os
 import secrets

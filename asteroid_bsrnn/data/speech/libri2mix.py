@@ -7,6 +7,7 @@ that are asked for are made: clean mixtures need neither noise nor its 50 GB.
 References
     [1] Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Speech Separation", 2020.
 """
+
 import csv
 import io
 from collections import Counter
@@ -18,7 +19,7 @@ import soundfile as sf
 
 from ...common.errors import UserError
 from .plan import Plan
-from .utterances import extend_noise, fit_length, look_at, MODES, read_utterance, resample
+from .utterances import MODES, extend_noise, fit_length, look_at, read_utterance, resample
 
 SPLITS = {"train-clean-100": "train-100", "train-clean-360": "train-360", "dev-clean": "dev", "test-clean": "test"}
 STREAMS = ("mix_clean", "mix_both", "mix_single")
@@ -87,7 +88,9 @@ def _metadata_file(metadata, name):
     if len(found) > 1:
         raise UserError(f"{metadata} holds {name} twice: {found[0]} and {found[1]}; name one of them")
     if not found:
-        raise UserError(f"{metadata}: no {name}; the public metadata is in https://github.com/JorisCos/LibriMix, folder metadata")
+        raise UserError(
+            f"{metadata}: no {name}; the public metadata is in https://github.com/JorisCos/LibriMix, folder metadata"
+        )
     return found[0]
 
 
@@ -97,7 +100,9 @@ def _rows(path, wanted, where):
             rows = csv.DictReader(file)
             missing = [name for name in wanted if name not in (rows.fieldnames or [])]
             if missing:
-                raise UserError(f"{where} is metadata of another version: it has no column {missing[0]!r}, but {rows.fieldnames}")
+                raise UserError(
+                    f"{where} is metadata of another version: it has no column {missing[0]!r}, but {rows.fieldnames}"
+                )
             return list(rows)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{where} is no readable CSV: {error}") from None
@@ -134,7 +139,9 @@ class LibriMixPlan(Plan):
         UserError: as :func:`read_metadata`; unknown stream or rate; no noise for a noisy stream; no LibriSpeech.
     """
 
-    def __init__(self, metadata, librispeech, subset, n_src=2, sample_rate=8000, mode="min", stream="mix_clean", noise_dir=None):
+    def __init__(
+        self, metadata, librispeech, subset, n_src=2, sample_rate=8000, mode="min", stream="mix_clean", noise_dir=None
+    ):
         check_settings(subset, n_src, sample_rate, mode, stream, noise_dir)
         self.librispeech, self.noise_dir = Path(librispeech), None if stream == "mix_clean" else Path(noise_dir)
         if not self.librispeech.is_dir():
@@ -144,7 +151,11 @@ class LibriMixPlan(Plan):
         self.split, self.n_src, self.sample_rate, self.mode = SPLITS[subset], n_src, sample_rate, mode
         noise = () if self.noise_dir is None else ("noise",)
         self.streams, self.mixture_stream = (*(f"s{number + 1}" for number in range(n_src)), *noise, stream), stream
-        self.infos = {"dataset": f"Libri{n_src}Mix", "task": "sep_clean" if not noise else "sep_noisy", "licenses": LICENSES}
+        self.infos = {
+            "dataset": f"Libri{n_src}Mix",
+            "task": "sep_clean" if not noise else "sep_noisy",
+            "licenses": LICENSES,
+        }
 
     def paths(self, index):
         mixture = self.mixtures[index]

@@ -1,4 +1,5 @@
 """The public lists that define the mixtures: a folder that is there, or a clone of the repository that publishes them."""
+
 import os
 import shutil
 import subprocess
@@ -26,14 +27,18 @@ def provide_metadata(folder, url=None):
     if folder.exists():
         return
     if url is None:
-        raise UserError(f"there is no metadata folder {folder} (key metadata_dir), and no metadata_url to clone it from")
+        raise UserError(
+            f"there is no metadata folder {folder} (key metadata_dir), and no metadata_url to clone it from"
+        )
     if shutil.which("git") is None:
         raise UserError(f"there is no metadata folder {folder}, and git, which would clone {url}, is not installed")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     command = ["git", "clone", "--quiet", "--depth", "1", "--", url, str(partial)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, check=False
+    )
     if done.returncode:
         shutil.rmtree(partial, ignore_errors=True)
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -1,4 +1,5 @@
 """Mini LibriSpeech (OpenSLR 31), two archives of 459 MB together: fetched only when the user says so."""
+
 import os
 import shutil
 from pathlib import Path
@@ -53,7 +54,9 @@ def _join(folders, root):
     """Move what lies in several folders into the first, and that to ``root``; later files of one name are dropped."""
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder.parent.name} does not hold the folder LibriSpeech; what it holds is in {folder.parent}")
+            raise UserError(
+                f"{folder.parent.name} does not hold the folder LibriSpeech; what it holds is in {folder.parent}"
+            )
     first, *others = folders
     for folder in others:
         for entry in sorted(folder.iterdir()):

@@ -5,6 +5,7 @@ sources (n_src, time) and mixture (time,), float32; ``describe(i)`` -> speakers 
 :class:`GeneratedFiles` and :class:`asteroid_bsrnn.data.speech.plan.OnTheFly`; :class:`SpeechMixtures` makes a data set
 of either.
 """
+
 import csv
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ...common.errors import AudioError, UserError
+
 
 class SpeechMixtures(Dataset):
     """Mixtures with their sources, cropped at random for training or whole for evaluation.
@@ -43,7 +45,9 @@ class SpeechMixtures(Dataset):
         self.rows = [row for row, length in enumerate(lengths) if length >= (self.segment_len or 1)]
         self.dropped = len(lengths) - len(self.rows)
         if not self.rows:
-            raise UserError(f"{self.dataset_name}: none of {len(lengths)} mixtures is {segment or 0:g} s long (key segment)")
+            raise UserError(
+                f"{self.dataset_name}: none of {len(lengths)} mixtures is {segment or 0:g} s long (key segment)"
+            )
         self.names = [mixtures.names[row] for row in self.rows]
 
     def __len__(self):
@@ -111,7 +115,9 @@ class GeneratedFiles:
         except (sf.LibsndfileError, OSError) as error:
             raise AudioError(path, f"cannot be read ({error}); generate the mixtures again") from None
         if rate != self.sample_rate or wav.shape != (frames,):
-            raise AudioError(path, f"holds {wav.shape} samples at {rate} Hz where {frames} at {self.sample_rate} Hz were expected")
+            raise AudioError(
+                path, f"holds {wav.shape} samples at {rate} Hz where {frames} at {self.sample_rate} Hz were expected"
+            )
         return wav
 
     def describe(self, index):

@@ -1,4 +1,5 @@
 """How the mixtures of one split come about, whatever the corpus: what files are generated from and what is mixed at load time."""
+
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -6,6 +6,7 @@ WSJ0-2mix' recipe the utterances are written in WSJ0's layout, with its levels (
 References
     [1] Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Speech Separation", 2020, section 2.2.
 """
+
 import csv
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def find_speakers(root) -> dict[str, dict[str, list[str]]]:
         subset, speaker, *_ = path.relative_to(root).parts
         found.setdefault(subset, {}).setdefault(speaker, []).append(path.relative_to(root).as_posix())
     if not found:
-        raise UserError(f"{root} holds no <subset>/<speaker>/<chapter>/<utterance>.flac: give a folder in LibriSpeech's layout")
+        raise UserError(
+            f"{root} holds no <subset>/<speaker>/<chapter>/<utterance>.flac: give a folder in LibriSpeech's layout"
+        )
     return found
 
 
@@ -73,7 +76,9 @@ def split_speakers(found: dict, seed: int = 0) -> dict[str, dict[str, list[str]]
     split["train"] = {name: split["train"][name] for name in sorted(order)}
     for part, speakers in split.items():
         if len(speakers) < 2:
-            raise UserError(f"real voices: {len(speakers)} speaker(s) for {part}; two are needed, all different from the others'")
+            raise UserError(
+                f"real voices: {len(speakers)} speaker(s) for {part}; two are needed, all different from the others'"
+            )
     return split
 
 
@@ -120,7 +125,9 @@ def make_librimix_lists(root, folder, sizes: dict, seed: int = 0) -> str:
         sexes = _sexes(Path(root) / "SPEAKERS.TXT")
         for number, (part, speakers) in enumerate(split.items()):
             generator = np.random.default_rng([seed, 12, number])
-            _write_librimix(folder, _SUBSETS[part], draw_mixtures(speakers, sizes[part], generator), measured, sexes, generator)
+            _write_librimix(
+                folder, _SUBSETS[part], draw_mixtures(speakers, sizes[part], generator), measured, sexes, generator
+            )
         write_json(folder / RECORD, record)
     return _sentence(split)
 
@@ -165,7 +172,9 @@ def _is_made(path, record):
     if not path.exists():
         return False
     if read_json(path) != record:
-        raise UserError(f"{path.parent} was made of other voices or with other settings: remove it or change data.metadata_dir")
+        raise UserError(
+            f"{path.parent} was made of other voices or with other settings: remove it or change data.metadata_dir"
+        )
     return True
 
 
@@ -194,7 +203,15 @@ def _write_librimix(folder, subset, pairs, measured, sexes, generator):
         gains = _gains([measured[path] for _, path in pair], generator)
         rows.append([name, pair[0][1], gains[0], pair[1][1], gains[1], "", 0.0])
         people.append([name, *(value for speaker, _ in pair for value in (speaker, sexes.get(speaker, "")))])
-    columns = ["mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain", "noise_path", "noise_gain"]
+    columns = [
+        "mixture_ID",
+        "source_1_path",
+        "source_1_gain",
+        "source_2_path",
+        "source_2_gain",
+        "noise_path",
+        "noise_gain",
+    ]
     _write_csv(folder / f"libri2mix_{subset}.csv", columns, rows)
     columns = ["mixture_ID", "speaker_1_ID", "speaker_1_sex", "speaker_2_ID", "speaker_2_sex"]
     _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, people)

@@ -1,9 +1,9 @@
 """The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
+
 import os
 import shutil
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Optional
 
 from ...common.errors import UserError
 from ...common.files import read_json
@@ -13,10 +13,10 @@ from .dynamic_mixing import DynamicMixing
 from .generate import RECORD, generate
 from .libri2mix import SPLITS as LIBRI_SPLITS
 from .libri2mix import LibriMixPlan
-from .plan import OnTheFly
-from .mixtures import GeneratedFiles, SpeechMixtures
 from .metadata import provide_metadata
 from .mini_librispeech import provide_voices
+from .mixtures import GeneratedFiles, SpeechMixtures
+from .plan import OnTheFly
 from .real_voices import RECORD as REAL_RECORD
 from .real_voices import SIZES as REAL_SIZES
 from .real_voices import infos as real_infos
@@ -61,17 +61,17 @@ class SpeechData:
     corpus: str = "libri2mix"
     speech_dir: str = "data/LibriSpeech"
     metadata_dir: str = "data/metadata"
-    metadata_url: Optional[str] = None
-    noise_dir: Optional[str] = None
+    metadata_url: str | None = None
+    noise_dir: str | None = None
     storage_dir: str = "data"
     storage: str = "files"
     quantise: bool = False
     mode: str = "min"
     stream: str = "mix_clean"
     train_subset: str = "train-clean-100"
-    n_train: Optional[int] = None
-    n_valid: Optional[int] = None
-    n_test: Optional[int] = None
+    n_train: int | None = None
+    n_valid: int | None = None
+    n_test: int | None = None
     segment: float = 3.0
     dynamic_mixing: bool = False
     speeds: list = field(default_factory=lambda: [1.0])
@@ -129,7 +129,9 @@ class SpeechData:
         said = [self._make_demo()] if self.is_demo else []
         if not Path(self.speech_dir).is_dir():
             what = "WSJ0 (LDC93S6A)" if self.is_wsj0 else "LibriSpeech (openslr.org/12)"
-            raise UserError(f"{self.speech_dir} is missing: give the folder of {what}; it cannot be made or fetched here")
+            raise UserError(
+                f"{self.speech_dir} is missing: give the folder of {what}; it cannot be made or fetched here"
+            )
         provide_metadata(self.metadata_dir, self.metadata_url)
         if self.is_wsj0:
             count, problems = decode_sphere(self.speech_dir, self._decoded, self.allow_missing)
@@ -172,13 +174,19 @@ class SpeechData:
         if root.exists():
             found = read_json(root / CORPUS_FILE) if (root / CORPUS_FILE).exists() else {}
             if any(found.get(key) != value for key, value in wanted.items()):
-                raise UserError(f"{root} holds something else than the demonstration {wanted}; remove it or change data.speech_dir")
+                raise UserError(
+                    f"{root} holds something else than the demonstration {wanted}; remove it or change data.speech_dir"
+                )
             return f"voices: {found['voices']}"
         partial = root.with_name(f".{root.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
         os.replace(partial, root)
-        return "voices: espeak-ng" if engine == "espeak-ng" else "voices: the package's own formant synthesiser, as espeak-ng is not used"
+        return (
+            "voices: espeak-ng"
+            if engine == "espeak-ng"
+            else "voices: the package's own formant synthesiser, as espeak-ng is not used"
+        )
 
     @property
     def _decoded(self):
@@ -227,7 +235,9 @@ class SpeechData:
     def train_set(self, seed=42):
         """Random crops for training."""
         dynamic = self._dynamic() if self.dynamic_mixing else None
-        return SpeechMixtures(self._mixtures("train"), segment=self.segment, seed=seed, limit=self.n_train, dynamic=dynamic)
+        return SpeechMixtures(
+            self._mixtures("train"), segment=self.segment, seed=seed, limit=self.n_train, dynamic=dynamic
+        )
 
     def valid_set(self):
         """Whole validation mixtures."""

@@ -1,12 +1,13 @@
 """The single utterances that mixtures are made of: read, resampled, and looked at before hours are spent on them."""
+
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
-from ...common.errors import AudioError, UserError
 from ...audio.sphere import read_header, read_sphere
+from ...common.errors import AudioError, UserError
 
 RATE = 16000  # Hz, of LibriSpeech and WSJ0
 MODES = ("min", "max")

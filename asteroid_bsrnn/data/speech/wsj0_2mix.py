@@ -7,16 +7,17 @@ gain that brings the loudest of them to 0.9. The original script measures at 8 k
 References
     [1] Hershey et al., "Deep clustering: discriminative embeddings for segmentation and separation", ICASSP 2016.
 """
+
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soundfile as sf
 
+from ...audio.sphere import read_sphere
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path
 from .plan import Plan, in_parallel
-from ...audio.sphere import read_sphere
 from .utterances import MODES, RATE, fit_length, read_utterance, resample
 
 SPLITS = ("tr", "cv", "tt")
@@ -78,7 +79,9 @@ def read_list(metadata, split, n_expected=None):
         except ValueError:
             raise UserError(f"{path}, line {number}: expected 'path level path level', got {text[:80]!r}") from None
     if n_expected is not None and len(lines) != n_expected:
-        raise UserError(f"{path} has {len(lines)} mixtures where {n_expected} were expected: it is cut or another version")
+        raise UserError(
+            f"{path} has {len(lines)} mixtures where {n_expected} were expected: it is cut or another version"
+        )
     if len({line.name for line in lines}) != len(lines):
         raise UserError(f"{path} gives two mixtures the same name")
     return lines
@@ -107,7 +110,9 @@ def find_one(folder, name):
     found = sorted(Path(folder).rglob(name))
     if len(found) != 1:
         what = f"{len(found)} files {name}: {found[0]} and {found[1]}" if found else f"no {name}"
-        raise UserError(f"{folder} holds {what}; the lists are in https://github.com/mpariente/pywsj0-mix, folder metadata")
+        raise UserError(
+            f"{folder} holds {what}; the lists are in https://github.com/mpariente/pywsj0-mix, folder metadata"
+        )
     return found[0]
 
 
@@ -152,7 +157,9 @@ class WSJ0Plan(Plan):
         for line in self.lines:
             for path in line.paths:
                 if PurePosixPath(path).name not in self.levels:
-                    raise UserError(f"{metadata}: no active level for {PurePosixPath(path).name}, which mix_2_spk_{split}.txt names")
+                    raise UserError(
+                        f"{metadata}: no active level for {PurePosixPath(path).name}, which mix_2_spk_{split}.txt names"
+                    )
         self.names = [line.name for line in self.lines]
         roots = wsj0_roots(wsj0)
         self._files = {path: find_utterance(roots, path) for line in self.lines for path in line.paths}

@@ -1,4 +1,5 @@
 """A-FRCNN and S-FRCNN."""
+
 from ..family import Family
 from .adapter import AFRCNNAdapter
 from .network import AFRCNN, SFRCNN

@@ -2,9 +2,10 @@
 
 Source: github JusperLee/AFRCNN-For-Speech-Separation; a plain state_dict, or a file that ``serialize`` wrote.
 """
+
 import re
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ class AFRCNNAdapter(Adapter):
 
     name, system, model = "afrcnn-authors", "afrcnn", AFRCNN
 
-    def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
+    def unwrap(self, content: Mapping[str, Any]) -> tuple[State, Mapping[str, Any]] | None:
         """State and arguments of a file that the authors' trainer wrote with Asteroid's ``serialize``."""
         state = content.get("state_dict")
         if "model_args" in content and isinstance(state, Mapping) and self.recognises(state):

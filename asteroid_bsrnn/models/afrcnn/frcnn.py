@@ -6,6 +6,7 @@ References
     [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
     NeurIPS 2021.
 """
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint

@@ -4,15 +4,16 @@ References
     [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
     NeurIPS 2021, and its supplementary material.
 """
+
 import math
 
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.checks import check_at_least, check_one_of
-from .frcnn import FRCNNBlock, RecurrentTrunk
-from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
 from ..base import SpeechModel, as_mixtures
+from ..layers.checks import check_at_least, check_one_of
+from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
+from .frcnn import FRCNNBlock, RecurrentTrunk
 
 
 class _FRCNN(SpeechModel):

@@ -1,4 +1,5 @@
 """Band-Split RNN with every variant of the replication paper, and its authors' weights."""
+
 from pathlib import Path
 
 from ..family import Family

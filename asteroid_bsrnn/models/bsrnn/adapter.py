@@ -1,4 +1,5 @@
 """State_dicts of the authors' BSRNN to ours and back: every key accounted for, nothing left to chance."""
+
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -8,8 +9,8 @@ import torch
 
 from ..family import Adapter, State
 from .network import BSRNN
-from .reference_shapes import infer_arguments
 from .reference_names import reference_views
+from .reference_shapes import infer_arguments
 
 _WINDOWS = ("stft.transf.window", "istft.transf.window")
 
@@ -64,7 +65,9 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
     try:
         return _convert(state_dict, hyper_parameters, sources)
     except ValueError as error:
-        own = next((match[0] for key in state_dict if (match := re.match(r"(masker\.)?mask\.", key))), "maskers.0.mask.")
+        own = next(
+            (match[0] for key in state_dict if (match := re.match(r"(masker\.)?mask\.", key))), "maskers.0.mask."
+        )
         raise ValueError(str(error).replace("maskers.0.mask.", own)) from None  # keys as they stand in the file
 
 

@@ -2,6 +2,7 @@
 
 Legend: K band, B batch, T frame, N feature, H head, E encoding, Q all projections.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

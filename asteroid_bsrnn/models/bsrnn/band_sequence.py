@@ -2,6 +2,7 @@
 
 Legend: K band, B batch (channels folded in), T frame, N feature, H head.
 """
+
 from torch import nn
 
 from .attention import FrameAttention

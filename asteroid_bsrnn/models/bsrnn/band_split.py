@@ -2,12 +2,13 @@
 
 Legend: B batch, C channel, F bin, T frame, K band, W bin of a band, N feature, G band of a group of equal width.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .bands import equal_width_groups
 from ..layers.norms import uniform
+from .bands import equal_width_groups
 
 
 class BandSplit(nn.Module):

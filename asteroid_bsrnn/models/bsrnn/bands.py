@@ -1,4 +1,5 @@
 """Band tables of BSRNN as data, and from them the widths of the sub-bands in STFT bins."""
+
 import math
 from difflib import get_close_matches
 from itertools import groupby
@@ -78,7 +79,9 @@ def band_widths(scheme, n_fft, sample_rate=44100):
     widths = [int(hz * n_bins * 2 // sample_rate) for count, hz in scheme for _ in range(count)]
     if 0 in widths and tuple(scheme) not in SCHEMES.values():
         narrow, bin_hz = min(hz for _, hz in scheme), sample_rate / 2 / n_bins
-        raise ValueError(f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz")
+        raise ValueError(
+            f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz"
+        )
     widths = [max(1, width) for width in widths]
     rest = n_bins - sum(widths)
     if rest < 0:

@@ -1,6 +1,8 @@
 """What a BSRNN is made of: its constructor arguments, checked before anything is built."""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Union
+from typing import Any
 
 from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import band_widths, choose_scheme
@@ -10,7 +12,7 @@ from .tac import ACTIVATIONS
 STEREO = ("naive", "tac")
 _COUNTS = ("sample_rate", "in_channels", "n_fft", "n_hop", "feature_dim", "n_repeats", "hid_ratio", "mask_ratio", "n_heads",
            "attn_dim", "tac_ratio")  # fmt: skip
-PerNet = Union[int, Sequence[int]]
+PerNet = int | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class BSRNNConfig:
     feature_dim: int = 64
     n_repeats: int = 8
     hid_ratio: int = 2
-    time_layer: Optional[str] = "lstm"
-    band_layer: Optional[str] = "lstm"
+    time_layer: str | None = "lstm"
+    band_layer: str | None = "lstm"
     bidirectional: bool = True
     mask_ratio: int = 4
     mask_context: int = 0
@@ -66,10 +68,10 @@ class BSRNNConfig:
     n_heads: int = 1
     n_attn_heads: int = 0
     attn_dim: int = 16
-    stereo: Optional[str] = None
+    stereo: str | None = None
     tac_ratio: int = 3
     tac_act: str = "prelu"
-    group_num: Optional[int] = 1
+    group_num: int | None = 1
     n_dilated: PerNet = 3
     dilated_kernel: PerNet = 3
     dilated_ratio: PerNet = 1

@@ -3,12 +3,13 @@
 Legend: K band, S source, Q mask network (band, source), B batch, C channel, T frame, L batch * frame, N feature, M hidden,
 G band of a group of equal width, W bin of a band, O outputs of a band (channel, value/gate, bin, real/imaginary), F bin.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .bands import equal_width_groups
 from ..layers.norms import uniform
+from .bands import equal_width_groups
 
 
 class MaskEstimation(nn.Module):

@@ -1,15 +1,16 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
+
 from dataclasses import fields
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from ...dsp.stft import STFT
+from ..base import MusicModel, as_batch, as_ranked
 from .band_sequence import build_block
 from .band_split import BandSplit
-from .mask_estimation import MaskEstimation
-from ..base import MusicModel, as_batch, as_ranked
 from .config import BSRNNConfig
+from .mask_estimation import MaskEstimation
 
 
 class BSRNN(MusicModel):

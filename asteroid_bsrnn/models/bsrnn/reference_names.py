@@ -3,6 +3,7 @@
 Every entry is a view into one of our parameters, with axes in the reference's order; importing copies into the view,
 exporting copies out of it, so that both ways are bitwise.
 """
+
 from .sequence import DilatedNet, Passage, ResidualNet
 
 

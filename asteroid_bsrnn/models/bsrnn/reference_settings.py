@@ -1,4 +1,5 @@
 """The reference's configuration in our words."""
+
 from collections.abc import Mapping, Sequence
 
 from ..layers.checks import plain, source_names

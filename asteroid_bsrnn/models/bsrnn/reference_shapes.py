@@ -1,4 +1,5 @@
 """Constructor arguments of a BSRNN from the keys and shapes of a reference state_dict, and from its configuration."""
+
 import re
 import warnings
 from statistics import mode
@@ -27,7 +28,9 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
     told = told_arguments(hyper_parameters or {})
     if not any(key.startswith("BN.") for key in shapes) or not any(key.startswith("maskers.") for key in shapes):
         first = ", ".join(list(shapes)[:3])
-        raise ValueError(f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}")
+        raise ValueError(
+            f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}"
+        )
     found, evidence = {}, {}
 
     def find(key, **values):
@@ -54,9 +57,14 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
     rate = args["sample_rate"]
     args["sources"], args["residual_source"] = _sources(_count(shapes, "maskers"), told, sources, widths, n_fft)
     args["bands"] = _bands(widths, args["sources"], n_fft, rate)
-    joint = (hyper_parameters or {}).get("joint_bandsplit") and "dilated" not in (args["time_layer"], args["band_layer"])
+    joint = (hyper_parameters or {}).get("joint_bandsplit") and "dilated" not in (
+        args["time_layer"],
+        args["band_layer"],
+    )
     if joint and widths != band_widths(SCHEMES["joint"], n_fft, rate):  # the reference's BSCNN ignores this setting
-        raise ValueError(f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands")
+        raise ValueError(
+            f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands"
+        )
     return args
 
 
@@ -106,7 +114,9 @@ def _nets(shapes, n_feat, told, found, find):
         first = next((key for key in shapes if key.startswith(prefix)), None)
         if first is None:
             find(prefix + "*", **{f"{name}_layer": "none"})
-        elif first.startswith((prefix + "in_layer", prefix + "dil_layers", prefix + "concat_layers", prefix + "out_layer")):
+        elif first.startswith(
+            (prefix + "in_layer", prefix + "dil_layers", prefix + "concat_layers", prefix + "out_layer")
+        ):
             find(prefix + "in_layer.1.weight", **{f"{name}_layer": "dilated"})
             dilated[axis] = _dilated(shapes, prefix)
         else:
@@ -156,12 +166,18 @@ def _extras(shapes, n_feat, find):
     tac = "separator.0.tac_module."
     if any(key.startswith(tac) for key in shapes):
         key = tac + "transform.0.weight"
-        act = "prelu" if any(tac + name + ".1.weight" in shapes for name in ("transform", "average", "concat")) else "tanh"
+        act = (
+            "prelu"
+            if any(tac + name + ".1.weight" in shapes for name in ("transform", "average", "concat"))
+            else "tanh"
+        )
         find(key, stereo="tac", tac_ratio=_ratio(shapes, key, 2, 0, n_feat))
         find(tac + "*.1.weight", tac_act=act)
     attn = "separator.0.attn_block."
     if any(key.startswith(attn) for key in shapes):
-        heads = {int(match[1]) for key in shapes if (match := re.match(re.escape(attn) + r"attn_conv_[QKV]_(\d+)\.", key))}
+        heads = {
+            int(match[1]) for key in shapes if (match := re.match(re.escape(attn) + r"attn_conv_[QKV]_(\d+)\.", key))
+        }
         key = attn + "attn_conv_Q_0.0.weight"
         find(key, n_attn_heads=max(heads, default=-1) + 1, attn_dim=_axes(shapes, key, 4)[0])
 

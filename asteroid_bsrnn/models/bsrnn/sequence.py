@@ -5,6 +5,7 @@ that each norm sees contiguous rows and each recurrent layer gets its time-major
 
 Legend: P positions on the other axis, B batch, S sequence, N feature, H hidden.
 """
+
 import torch
 from torch import nn
 

@@ -2,6 +2,7 @@
 
 Legend: K band, B batch, C channel, T frame, N feature, H hidden.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,4 +1,5 @@
 """Demucs: time-only, hybrid, and hybrid with transformers, by the package of their authors (extra ``demucs``)."""
+
 from pathlib import Path
 
 from ..family import Family

@@ -3,20 +3,21 @@
 Files of the hub hold class, ``args`` and ``kwargs`` as JSON text, old packages as a pickle. Classes are known by their
 names; nothing is imported for them.
 """
+
 import dataclasses
 import json
 import re
 import warnings
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar
 
 import torch
 
 from ...common.errors import UserError
 from ..family import State
 from ..renaming import RenamingAdapter
-from .network import RENAMED, Demucs, HDemucs, HTDemucs, WrappedDemucs
+from .network import RENAMED, Demucs, HDemucs, HTDemucs
 from .shapes import settings_of_hdemucs
 
 BAG = ("models", "weights", "segment")
@@ -44,7 +45,7 @@ class DemucsPackage(RenamingAdapter):
     klasses: ClassVar[tuple[str, ...]] = ("demucs.demucs.Demucs",)
     defaults: ClassVar[dict[str, Any]] = {"rewrite": True, "dconv_init": 1e-4}
 
-    def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
+    def unwrap(self, content: Mapping[str, Any]) -> tuple[State, Mapping[str, Any]] | None:
         """Weights and arguments of a package ``{klass, args, kwargs, state}``, or of a hub file's texts and tensors."""
         if "klass" not in content or class_name(content["klass"]) not in self.klasses:
             return None
@@ -198,5 +199,5 @@ def _quotient(above, below=1):
 
 def as_field(field: dataclasses.Field, value: Any) -> Any:
     """A whole number that a file holds as 2.0, as whole."""
-    whole = field.type in (int, Optional[int]) and isinstance(value, float) and value.is_integer()
+    whole = field.type in (int, int | None) and isinstance(value, float) and value.is_integer()
     return int(value) if whole else value

@@ -3,8 +3,10 @@
 Defaults are the published networks. Arguments of the package that only matter to its own training, its sparse attention
 (which needs a library of its own) and its lengths of training segments are left out.
 """
+
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Optional, Sequence
+from typing import Any
 
 from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole
 
@@ -27,7 +29,7 @@ def check_fields(config: Any) -> None:
             continue
         if field.type is bool:
             truth(config, field.name)
-        elif field.type in (int, Optional[int]):
+        elif field.type in (int, int | None):
             whole(field.name, value, least=-(10**9) if field.name in _ANY else int(field.name not in _FROM_ZERO))
         elif field.type is float:
             number(field.name, value, least=0)
@@ -102,7 +104,7 @@ class HDemucsConfig:
     sources: Sequence[str] = numbered(4)
     in_channels: int = 2
     channels: int = 48
-    channels_time: Optional[int] = None
+    channels_time: int | None = None
     growth: float = 2
     nfft: int = 4096
     wiener_iters: int = 0
@@ -113,7 +115,7 @@ class HDemucsConfig:
     rewrite: bool = True
     hybrid: bool = True
     hybrid_old: bool = False
-    multi_freqs: Optional[Sequence[float]] = None
+    multi_freqs: Sequence[float] | None = None
     multi_freqs_depth: int = 3
     freq_emb: float = 0.2
     emb_scale: float = 10
@@ -172,7 +174,7 @@ class HTDemucsConfig:
     sources: Sequence[str] = numbered(4)
     in_channels: int = 2
     channels: int = 48
-    channels_time: Optional[int] = None
+    channels_time: int | None = None
     growth: int = 2
     nfft: int = 4096
     wiener_iters: int = 0
@@ -181,7 +183,7 @@ class HTDemucsConfig:
     cac: bool = True
     depth: int = 4
     rewrite: bool = True
-    multi_freqs: Optional[Sequence[float]] = None
+    multi_freqs: Sequence[float] | None = None
     multi_freqs_depth: int = 3
     freq_emb: float = 0.2
     emb_scale: float = 10

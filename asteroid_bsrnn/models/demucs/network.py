@@ -2,6 +2,7 @@
 
 Letters of shapes: B batch, S source, C channel, L sample.
 """
+
 import dataclasses
 import importlib
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ...common.errors import UserError
 from ..base import MusicModel
-from ..layers.lstm_inputs import cast_inputs
 from ..layers.checks import source_names
+from ..layers.lstm_inputs import cast_inputs
 from .config import DemucsConfig, HDemucsConfig, HTDemucsConfig
 from .order import permute_sources
 

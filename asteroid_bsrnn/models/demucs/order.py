@@ -1,5 +1,7 @@
 """Sources in another order: the output channels of the last layers, permuted in blocks."""
-from typing import Any, Sequence
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 

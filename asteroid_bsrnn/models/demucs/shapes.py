@@ -1,4 +1,5 @@
 """How a Hybrid Demucs network is built, from the names and shapes of its weights."""
+
 import warnings
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,5 @@
 """A- and S-DualPathRNN, Sandglasset and A-Sandglasset."""
+
 from ..family import Family
 from .dprnn import ADPRNNTasNet, SDPRNNTasNet
 from .sandglasset import ASandglasset, Sandglasset

@@ -8,6 +8,7 @@ References
     [2] : supplementary material of "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural
     Network", Hu et al., NeurIPS 2021.
 """
+
 from torch import nn
 
 from ..layers.multi_scale import DepthwiseNorm, global_layer_norm

@@ -6,14 +6,15 @@ References
     [2] : "Dual-path RNN: efficient long sequence modeling for time-domain single-channel speech separation",
     Luo et al., ICASSP 2020.
 """
+
 from torch import nn
 
+from ..base import SpeechModel
 from ..layers.checks import check_at_least, check_one_of
 from ..layers.chunking import Chunks
 from ..layers.codec import LearnedCodec
-from .blocks import INTER, AlternatingPaths, MultiScaleIntra, RecurrentPath
 from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
-from ..base import SpeechModel
+from .blocks import INTER, AlternatingPaths, MultiScaleIntra, RecurrentPath
 
 PRESETS = {
     "paper_count": {"n_blocks": 7, "tie_intra": True, "tie_inter": False, "per_stage_proj": True},

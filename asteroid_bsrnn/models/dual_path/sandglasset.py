@@ -6,16 +6,17 @@ References
     [2] : supplementary material of "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural
     Network", Hu et al., NeurIPS 2021, section 3.
 """
+
 from torch import nn
 
+from ..base import SpeechModel
 from ..layers.checks import check_at_least, check_divides
 from ..layers.chunking import Chunks
 from ..layers.codec import LearnedCodec
-from .blocks import AlternatingPaths, MultiScaleIntra
 from ..layers.multi_scale import AsyncFusion, global_layer_norm
-from .self_attentive import AttentivePath, SandglassetBlock, SandglassetStack
+from .blocks import AlternatingPaths, MultiScaleIntra
 from .dprnn import resolve_preset
-from ..base import SpeechModel
+from .self_attentive import AttentivePath, SandglassetBlock, SandglassetStack
 
 
 class _SandglassetFrame(SpeechModel):

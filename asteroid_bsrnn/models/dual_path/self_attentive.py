@@ -6,6 +6,7 @@ References
     [1] : "Sandglasset: A light multi-granularity self-attentive network for time-domain speech separation",
     Lam et al., ICASSP 2021.
 """
+
 import math
 
 import torch
@@ -13,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.checks import check_divides, check_fraction, check_one_of
-from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 from ..layers.multi_scale import global_layer_norm
+from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 
 
 def sinusoidal_positions(length, chan, device=None):

@@ -1,11 +1,12 @@
 """Any number of channels for a model that reads a fixed number of them."""
-from typing import Callable, Optional
+
+from collections.abc import Callable
 
 import torch
 
 
 def in_groups(
-    run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, size: Optional[int], groups: Optional[list] = None
+    run: Callable[[torch.Tensor], torch.Tensor], wav: torch.Tensor, size: int | None, groups: list | None = None
 ) -> torch.Tensor:
     """Give a model its number of channels: groups of them, each filled up by repeating its own channels.
 

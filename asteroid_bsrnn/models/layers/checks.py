@@ -1,5 +1,7 @@
 """Checks of constructor arguments: one validator for all families. Each error names the argument, its value, what is allowed."""
-from typing import Any, Iterable, Optional
+
+from collections.abc import Iterable
+from typing import Any
 
 from ...common.registry import nearest
 
@@ -37,7 +39,7 @@ def numbered(count: int) -> tuple[str, ...]:
     return tuple(f"s{index + 1}" for index in range(count))
 
 
-def whole(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Refuse whatever is no whole number from ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         limit = f"at least {least}" if most is None else f"{least} to {most}"
@@ -50,7 +52,7 @@ def whole_numbers(config: Any, names: Iterable[str], least: int = 1) -> None:
         whole(name, getattr(config, name), least)
 
 
-def number(name: str, value: Any, above: Optional[float] = None, least: Optional[float] = None) -> None:
+def number(name: str, value: Any, above: float | None = None, least: float | None = None) -> None:
     """Refuse whatever is no number, or not above (at least) a bound."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
     if not fits or (above is not None and not value > above) or (least is not None and not value >= least):

@@ -2,6 +2,7 @@
 
 Legend: B batch, C channel, F frame, K position in a chunk, L chunk.
 """
+
 from torch import nn
 from torch.nn import functional as F
 

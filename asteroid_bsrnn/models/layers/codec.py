@@ -2,6 +2,7 @@
 
 Legend: B batch, S source, C channel, F frame.
 """
+
 from torch import nn
 from torch.nn import functional as F
 

@@ -5,6 +5,7 @@ Legend: B sequence, N position, C feature.
 A sequence (B, N, C) is in memory what a picture of one row is in PyTorch's ``channels_last`` format: two-dimensional
 convolutions read it as it lies. One-dimensional ones copy it, and on CPUs are up to a hundred times slower (depthwise).
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

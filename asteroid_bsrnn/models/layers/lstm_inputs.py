@@ -1,4 +1,5 @@
 """Recurrent layers under autocast."""
+
 import torch
 from torch import nn
 

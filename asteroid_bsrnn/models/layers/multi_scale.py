@@ -7,6 +7,7 @@ References
     [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
     NeurIPS 2021, and its supplementary material.
 """
+
 from torch import nn
 from torch.nn import functional as F
 

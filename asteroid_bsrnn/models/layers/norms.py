@@ -2,6 +2,7 @@
 
 Legend: P position, B batch, R position * batch, S sequence, N feature.
 """
+
 import math
 
 import torch

@@ -1,4 +1,5 @@
 """Activation checkpointing that leaves running statistics as one forward pass leaves them."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -25,7 +26,11 @@ def recomputed(module: nn.Module, *inputs: Any) -> Any:
 def _still(module: nn.Module) -> Iterator[None]:
     """Batch norms run as always, and their running statistics stay as they are."""
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    kept = [(part, part.momentum, part.num_batches_tracked.clone()) for part in norms if part.num_batches_tracked is not None]
+    kept = [
+        (part, part.momentum, part.num_batches_tracked.clone())
+        for part in norms
+        if part.num_batches_tracked is not None
+    ]
     for part, _, _ in kept:
         part.momentum = 0.0
     try:

@@ -1,4 +1,5 @@
 """TF-Locoformer, sizes S, M, L."""
+
 from pathlib import Path
 
 from ..family import Family

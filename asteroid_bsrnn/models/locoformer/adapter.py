@@ -3,6 +3,7 @@
 Source: github merlresearch/tf-locoformer (commit b76d38b), an ESPnet separator: ``valid.loss.ave_5best.pth`` and the
 ``config.yaml`` beside it. A map of renames; the frozen rotary numbers are checked and dropped.
 """
+
 import re
 from collections.abc import Mapping
 from typing import Any

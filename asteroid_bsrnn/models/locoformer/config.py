@@ -1,6 +1,8 @@
 """Constructor arguments of TF-Locoformer, and the published sizes."""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from ..layers.checks import choice, divides, number, plain, set_plain, whole, whole_numbers
 

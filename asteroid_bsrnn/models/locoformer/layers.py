@@ -6,6 +6,7 @@ References
     [1] : "TF-Locoformer: Transformer with Local Modeling by Convolution for Speech Separation and Enhancement",
     Saijo et al., IWAENC 2024.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

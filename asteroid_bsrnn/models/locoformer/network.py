@@ -6,14 +6,15 @@ References
     [1] : "TF-Locoformer: Transformer with Local Modeling by Convolution for Speech Separation and Enhancement",
     Saijo et al., IWAENC 2024.
 """
+
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.recompute import recomputed
 from ..base import SpeechModel
+from ..layers.recompute import recomputed
 from .config import Config
 from .layers import Block
 

@@ -1,4 +1,5 @@
 """CWS-PResUNet: sub-bands, residual units, phases (Liu et al., 2021)."""
+
 from pathlib import Path
 
 from ..family import Family

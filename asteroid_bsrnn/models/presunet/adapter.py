@@ -1,4 +1,5 @@
 """The authors' Lightning checkpoints of CWS-PResUNet. The shapes of the weights tell all but names and rate."""
+
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,7 @@
 """Constructor arguments of :class:`~asteroid_bsrnn.models.presunet.network.PResUNet`."""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from ..layers.checks import choice, plain, set_plain, source_names, whole, whole_numbers
 

@@ -3,6 +3,7 @@
 A cosine-modulated bank with a Kaiser prototype, near-perfect: white noise comes back with an error of -67, -64 and
 -55 dB for 2, 4 and 8 sub-bands. (The published bank of four sub-bands follows no formula; it comes with its weights.)
 """
+
 import math
 
 import numpy as np

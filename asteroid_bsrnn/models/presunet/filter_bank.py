@@ -2,6 +2,7 @@
 
 Letters of shapes: B batch, C channel, K sub-band, L sample, M sample of a sub-band.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

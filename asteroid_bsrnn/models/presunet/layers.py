@@ -1,4 +1,5 @@
 """Residual units of PResUNet, and its stages. Feature maps are (batch, channels, frames, bins)."""
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -2,6 +2,7 @@
 
 Letters of shapes: B batch, S source, C channel, M maps (channel and sub-band), F bin, T frame, L sample.
 """
+
 from typing import Any
 
 import torch

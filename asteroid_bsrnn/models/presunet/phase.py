@@ -1,4 +1,5 @@
 """Magnitudes and phases: what PResUNet reads of a spectrum, and how its maps change one, in single precision."""
+
 import torch
 
 LEAST_POWER = 1e-8  # of a mixture

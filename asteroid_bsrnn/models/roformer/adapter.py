@@ -1,6 +1,7 @@
 """Weights of the fork that all public RoFormers come from: its names are ours, its settings are translated here."""
 
-from typing import Any, ClassVar, Mapping
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 

@@ -5,8 +5,8 @@ References
     [2] J.-C. Wang, W.-T. Lu and M. Won, "Mel-Band RoFormer for Music Source Separation", arXiv 2310.01809.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
 
 from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import BANDS, mel_bands
@@ -47,7 +47,7 @@ class RoFormerConfig:
     in_channels: int = 2
     n_fft: int = 2048
     n_hop: int = 441
-    win_length: Optional[int] = None
+    win_length: int | None = None
     normalized: bool = False
     feature_dim: int = 384
     n_repeats: int = 6
@@ -103,7 +103,7 @@ class BSRoFormerConfig(RoFormerConfig):
         final_norm: before the mask estimation: ``"per_band"`` (the paper) or ``"shared"`` (the public weights).
     """
 
-    bands: Optional[Sequence[int]] = None
+    bands: Sequence[int] | None = None
     final_norm: str = "per_band"
 
     def __post_init__(self) -> None:

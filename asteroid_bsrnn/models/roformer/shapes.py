@@ -1,6 +1,7 @@
 """What the weights of the fork's RoFormers say about the network, in the words of its configuration files."""
 
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from ..family import State
 from .bands import mel_bands
@@ -88,7 +89,7 @@ def mel_split(state: State, told: Mapping[str, Any]) -> dict[str, Any]:
     return {"num_bands": len(widths)}
 
 
-def _values_per_bin(widths: list[int], n_fft: int, rate: float) -> Optional[int]:
+def _values_per_bin(widths: list[int], n_fft: int, rate: float) -> int | None:
     try:
         bins = [len(band) for band in mel_bands(len(widths), n_fft, rate)]
     except ValueError:

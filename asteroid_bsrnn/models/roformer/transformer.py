@@ -3,8 +3,6 @@
 Axes: R rows (batch), N tokens, D features, X queries and keys, H heads, E features of a head.
 """
 
-from typing import Optional
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -117,7 +115,7 @@ class LinearAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(n_heads, 1, 1))
         self.to_out = nn.Sequential(nn.Identity(), nn.Linear(n_heads * dim_head, dim, bias=False))
 
-    def forward(self, x_RND: torch.Tensor, phase_NE: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor | None = None) -> torch.Tensor:
         qkv = F.linear(self.norm.unit(x_RND), self.norm.fold(self.to_qkv[0])).unflatten(-1, (3, self.n_heads, -1))
         q_RHEN, k_RHEN, v_RHEN = qkv.permute(2, 0, 3, 4, 1)
         q_RHEN = (F.normalize(q_RHEN, dim=-1) * self.temperature.exp()).to(v_RHEN.dtype)
@@ -162,12 +160,12 @@ class Transformer(nn.Module):
         (rows, tokens, dim) -> (rows, tokens, dim)
     """
 
-    def __init__(self, layers: list[tuple[nn.Module, nn.Module]], norm: Optional[RMSNorm]) -> None:
+    def __init__(self, layers: list[tuple[nn.Module, nn.Module]], norm: RMSNorm | None) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in layers)
         self.norm = norm
 
-    def forward(self, x_RND: torch.Tensor, phase_NE: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor | None = None) -> torch.Tensor:
         for attention, feed_forward in self.layers:
             x_RND = x_RND + attention(x_RND, phase_NE)
             x_RND = x_RND + feed_forward(x_RND)

@@ -3,7 +3,8 @@
 Axes: B batch, T frames, K bands, D features, W values of all bands (bin, channel, real and imaginary part).
 """
 
-from typing import Any, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn

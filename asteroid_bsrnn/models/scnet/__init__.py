@@ -1,4 +1,5 @@
 """SCNet: sparse compression of the spectrum, dual-path recurrent layers (Tong et al., 2024)."""
+
 from pathlib import Path
 
 from ..family import Family

@@ -1,7 +1,8 @@
 """SCNet's public checkpoints: those of the Music-Source-Separation-Training fork, and the authors' training file."""
+
 import re
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from ...common.errors import UserError
 from ..family import State
@@ -48,7 +49,11 @@ class ForkSCNet(RenamingAdapter):
         target = training.get("target_instrument")
         sources = model.get("sources") or ([target] if target else training.get("instruments"))
         rate = (document.get("audio") or {}).get("sample_rate") or (document.get("data") or {}).get("samplerate")
-        return self.in_files | model | {key: value for key, value in (("sources", sources), ("sample_rate", rate)) if value}
+        return (
+            self.in_files
+            | model
+            | {key: value for key, value in (("sources", sources), ("sample_rate", rate)) if value}
+        )
 
     def recognises(self, state: State) -> bool:
         """By the first convolution and the dual-path layers."""
@@ -83,7 +88,7 @@ class AuthorsSCNet(ForkSCNet):
     name = "scnet-authors"
     in_files = {}
 
-    def unwrap(self, content: Mapping[str, Any]) -> Optional[tuple[State, Mapping[str, Any]]]:
+    def unwrap(self, content: Mapping[str, Any]) -> tuple[State, Mapping[str, Any]] | None:
         """``best_state`` of the trainer's file; the last weights and the averages beside it are left."""
         best = content.get("best_state")
         if not isinstance(best, Mapping) or "best_nsdr" not in content:

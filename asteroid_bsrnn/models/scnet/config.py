@@ -1,6 +1,7 @@
 """Constructor arguments of :class:`~asteroid_bsrnn.models.scnet.network.SCNet`, in the words of the original."""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
 
 from ..layers.checks import number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 
@@ -41,7 +42,7 @@ class SCNetConfig:
     dims: Sequence[int] = (4, 32, 64, 128)
     nfft: int = 4096
     hop_size: int = 1024
-    win_size: Optional[int] = None
+    win_size: int | None = None
     normalized: bool = True
     band_SR: Sequence[float] = (0.175, 0.392, 0.433)
     band_stride: Sequence[int] = (1, 4, 16)

@@ -2,6 +2,7 @@
 
 Letters of shapes: B batch, D channels, F bin, T frame.
 """
+
 import torch
 from torch import nn
 

@@ -2,8 +2,9 @@
 
 Letters of shapes: B batch, D channels, F bin, T frame.
 """
+
 import math
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn

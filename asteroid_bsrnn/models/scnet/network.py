@@ -2,7 +2,8 @@
 
 Letters of shapes: B batch, S source, C channel, D feature channels, F bin, T frame, L sample.
 """
-from typing import Any, Optional
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -91,7 +92,7 @@ class SCNet(MusicModel):
             x_BDFT = run(self.activation_checkpointing, stage, x_BDFT, *kept.pop())
         return x_BDFT if self.mask is None else run(self.activation_checkpointing, self.mask, x_BDFT)
 
-    def _finish(self, out, mix, undo: Optional[tuple[torch.Tensor, torch.Tensor]]):
+    def _finish(self, out, mix, undo: tuple[torch.Tensor, torch.Tensor] | None):
         if self.mask is not None:
             masks = as_complex(out).unflatten(1, (self.n_src, -1))
             return torch.view_as_real(masks * as_complex(mix)[:, None]).permute(0, 1, 2, 5, 3, 4).flatten(1, 3)

@@ -1,4 +1,5 @@
 """Spectra of SCNet: complex numbers as channels, an even number of frames, single precision under autocast too."""
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,4 +1,5 @@
 """SepReformer, sizes T, S, B, M, L."""
+
 from pathlib import Path
 
 from ..family import Family

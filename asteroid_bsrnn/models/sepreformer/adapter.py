@@ -3,6 +3,7 @@
 Source: github dmlguq456/SepReformer (commit 43cbad8): ``model_state_dict`` of its ``epoch.NNNN.pth``. A map of renames;
 1x1 convolutions are linear layers here.
 """
+
 import re
 from collections.abc import Mapping
 from typing import Any

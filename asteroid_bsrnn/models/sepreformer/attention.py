@@ -2,6 +2,7 @@
 
 Legend: B batch (speakers merged), S speaker, T frame, F feature, H head, E feature of a head, R relative position.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -5,6 +5,7 @@ Legend: B batch (speakers merged), T frame, P frame of the coarsest stage, F fea
 References
     [1] : "Separate and Reconstruct: Asymmetric Encoder-Decoder for Speech Separation", Shin et al., NeurIPS 2024.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,4 +1,5 @@
 """Constructor arguments of SepReformer, and the published sizes."""
+
 from dataclasses import dataclass
 from typing import Any
 

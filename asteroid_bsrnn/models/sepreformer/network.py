@@ -5,7 +5,8 @@ Legend: B batch, S speaker, L sample, N encoder channel, Q encoder frame, T fram
 References
     [1] : "Separate and Reconstruct: Asymmetric Encoder-Decoder for Speech Separation", Shin et al., NeurIPS 2024.
 """
-from typing import Any, Union
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -78,7 +79,7 @@ class SepReformer(SpeechModel):
         estimate = self._main(self._maps(encoded_BNQ)[-1], mixture_BL)
         return estimate.masked_fill(~mixture_BL.any(-1)[:, None, None], 0.0)
 
-    def estimates(self, wav: torch.Tensor) -> Union[torch.Tensor, tuple[torch.Tensor, list[torch.Tensor]]]:
+    def estimates(self, wav: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, list[torch.Tensor]]:
         """What the loss takes: in training, with auxiliary heads, the result of :meth:`stages`; else waveforms."""
         return self.stages(wav) if self.training and self.config.auxiliary else self(wav)
 

@@ -2,7 +2,9 @@
 
 Legend: B batch, S speaker, T frame, F feature, R relative position, E feature of a head.
 """
-from typing import Any, Callable
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """Speech separation on magnitude spectra: uPIT-BLSTM, deep clustering, Chimera."""
+
 from ..family import Family
 from .deep_clustering import DPCL, Chimera
 from .upit_blstm import UPITBLSTM

@@ -2,6 +2,7 @@
 
 Legend: B batch, F bin, T frame, H hidden.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

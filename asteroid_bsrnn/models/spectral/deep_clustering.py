@@ -4,6 +4,7 @@ References
     [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al., ICASSP 2016.
     [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -11,8 +12,8 @@ from torch.nn import functional as F
 from ...losses.clustering import ClusteringLoss, affinity_distance
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
 from ..layers.checks import check_at_least, check_one_of
-from .kmeans import kmeans
 from .blstm import BLSTM, MaskHead, SpectralFrontEnd
+from .kmeans import kmeans
 from .spectral_model import SpectralSpeechModel
 
 ACTIVE_DB = 40.0

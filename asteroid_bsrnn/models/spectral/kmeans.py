@@ -5,6 +5,7 @@ Legend: B batch, N point, D coordinate, R restart, K cluster.
 References
     [1] : "k-means++: the advantages of careful seeding", Arthur and Vassilvitskii, SODA 2007.
 """
+
 import torch
 
 from ..layers.checks import check_at_least

@@ -1,4 +1,5 @@
 """What the models on spectrograms share: features fitted to data, padded batches, masks applied to the mixture."""
+
 import torch
 
 from ..base import SpeechModel, as_mixtures

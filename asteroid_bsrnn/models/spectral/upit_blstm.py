@@ -4,6 +4,7 @@ References
     [1] : "Multi-talker Speech Separation with Utterance-level Permutation Invariant Training of Deep Recurrent
     Neural Networks", Kolbaek et al., TASLP 2017.
 """
+
 import torch
 from torch import nn
 

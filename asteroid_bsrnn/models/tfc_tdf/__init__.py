@@ -1,4 +1,5 @@
 """Time-frequency convolutions with linear layers over the bins: ConvTDFNet, DTTNet, TFC-TDF v3, and KUIELab's mixer."""
+
 from pathlib import Path
 
 from ..family import Family

@@ -1,4 +1,5 @@
 """Adapter of TFC-TDF v3: "mdx23c" of the MSST fork, MDX-C of UVR, weights and averages of sdx23. Names are ours."""
+
 import re
 from collections.abc import Mapping
 from typing import Any

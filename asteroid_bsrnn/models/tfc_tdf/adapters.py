@@ -1,8 +1,9 @@
 """Adapters of KUIELab's and DTTNet's networks: their names are ours, their settings and containers are not."""
+
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -157,7 +158,7 @@ class KUIELabMixer(Adapter):
         return {key: single(value) for key, value in state.items() if not key.startswith("separators.")}
 
 
-def named_sources(document: Mapping[str, Any], target: Optional[str] = None) -> dict[str, Any]:
+def named_sources(document: Mapping[str, Any], target: str | None = None) -> dict[str, Any]:
     """``sources`` of a configuration file, in its order and spelling; nothing where it names none."""
     training = document.get("training") or {}
     one = training.get("target_instrument") or target

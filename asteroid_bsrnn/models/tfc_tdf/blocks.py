@@ -3,7 +3,6 @@
 TFC, time-frequency convolutions, looks at neighbouring frames and bins; TDF, time-distributed fully-connected layers,
 looks at all bins of a frame. Names of the members are those of published weights.
 """
-from typing import Optional
 
 import torch
 from torch import nn
@@ -38,7 +37,7 @@ class TFC(nn.Module):
         return x_BCNF
 
 
-def tdf(n_chan: int, n_bins: int, bottleneck: Optional[int], bias: bool, norm_type: str) -> Optional[nn.Sequential]:
+def tdf(n_chan: int, n_bins: int, bottleneck: int | None, bias: bool, norm_type: str) -> nn.Sequential | None:
     """Linear layers over the bins, shared by channels and frames; None without a bottleneck."""
     if bottleneck is None:
         return None
@@ -98,6 +97,6 @@ class TFCTDFRes2(nn.Module):
 BLOCKS = {"TFC_TDF": TFCTDF, "TFC_TDF_Res1": TFCTDFRes1, "TFC_TDF_Res2": TFCTDFRes2}
 
 
-def plus(x: torch.Tensor, layer: Optional[nn.Module]) -> torch.Tensor:
+def plus(x: torch.Tensor, layer: nn.Module | None) -> torch.Tensor:
     """``x + layer(x)``, or ``x`` without a layer."""
     return x if layer is None else x + layer(x)

@@ -1,6 +1,7 @@
 """Constructor arguments of the networks, as plain values, and their checks."""
+
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 from .norms import check_norm
@@ -69,7 +70,7 @@ class ConvTDFNetConfig(SpectrogramConfig):
     n_convs: int = 3
     growth: int = 32
     kernel_size: int = 3
-    bottleneck: Optional[int] = 8
+    bottleneck: int | None = 8
     bias: bool = False
     norm_type: str = "BatchNorm"
 

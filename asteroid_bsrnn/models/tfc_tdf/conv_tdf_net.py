@@ -1,4 +1,5 @@
 """ConvTDFNet, the network of KUIELab-MDX-Net."""
+
 from typing import Any
 
 import torch

@@ -1,4 +1,5 @@
 """DTTNet: TFC-TDF U-Net with a dual-path bottleneck."""
+
 from typing import Any
 
 import torch

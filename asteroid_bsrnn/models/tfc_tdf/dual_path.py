@@ -1,4 +1,5 @@
 """Dual-path recurrent module of DTTNet. B batch, C channel, N frame, F bin."""
+
 import torch
 from torch import nn
 

@@ -1,4 +1,5 @@
 """The mixer of KUIELab-MDX-Net: one matrix on samples, applied to the estimates and the mixture together."""
+
 from dataclasses import dataclass
 from typing import Any
 

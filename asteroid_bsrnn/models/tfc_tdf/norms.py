@@ -1,4 +1,5 @@
 """Norms of this family by name."""
+
 from collections.abc import Iterable
 
 from torch import nn

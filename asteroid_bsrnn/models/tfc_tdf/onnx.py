@@ -3,6 +3,7 @@
 Conv and BatchNormalization pairs were fused on export; those of transposed convolutions were not. Linear layers are
 MatMul with the transposed weight. Initialisers are in no useful order, so each is found by the node that reads it.
 """
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -3,6 +3,7 @@
 A tensor's suffix names its axes: B batch, S sources, C audio channels, P real and imaginary parts of all channels, F
 bin, N frame, L sample.
 """
+
 from typing import Any
 
 import torch

@@ -3,6 +3,7 @@
 Nothing has a bias, and norms and activations stand before the layers. Names of the members are those of published
 weights.
 """
+
 from typing import Any
 
 import torch

@@ -1,5 +1,7 @@
 """U-Net of ConvTDFNet and DTTNet: multiplied by its skip connections. B batch, P part, C channel, N frame, F bin."""
-from typing import Any, Callable
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn

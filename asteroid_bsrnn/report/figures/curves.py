@@ -1,4 +1,5 @@
 """What history.csv tells: the epoch that was selected, its validation score, and the curves."""
+
 import numpy as np
 
 from . import style
@@ -45,7 +46,9 @@ def validation_scores(exp):
         if source:
             found[source] = float(row.get(MUSIC, np.nan))
         else:
-            found.update({name[len(MUSIC) + 1:]: float(value) for name, value in row.items() if name.startswith(MUSIC + "_")})
+            found.update(
+                {name[len(MUSIC) + 1 :]: float(value) for name, value in row.items() if name.startswith(MUSIC + "_")}
+            )
             if len(exp.info("conf", {}).get("task", {}).get("sources") or []) > 1 or not found:
                 found["average"] = float(row.get(MUSIC, np.nan))
     return {source: value for source, value in found.items() if np.isfinite(value)}
@@ -78,7 +81,9 @@ def draw_runs(exps, source, subtitle):
     if not ax.lines:
         return None
     name = "SI-SDR" if column == SPEECH else "uSDR"
-    ax.set(title=f"Validation {name}{', ' + source if source else ''}: {subtitle}", xlabel="epoch", ylabel=f"{name} (dB)")
+    ax.set(
+        title=f"Validation {name}{', ' + source if source else ''}: {subtitle}", xlabel="epoch", ylabel=f"{name} (dB)"
+    )
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower right")
     style.caption(fig, "Dashed: score of the epoch that was kept (dot).")
@@ -92,7 +97,11 @@ def draw_learning(exp):
     Returns:
         matplotlib.figure.Figure
     """
-    panels = [("loss", ("train_loss", "val_loss")), ("validation score (dB)", (monitored(exp),)), ("learning rate", ("lr",))]
+    panels = [
+        ("loss", ("train_loss", "val_loss")),
+        ("validation score (dB)", (monitored(exp),)),
+        ("learning rate", ("lr",)),
+    ]
     sources = list(exp.histories)
     fig = style.figure(9.6, 2.5 * len(sources) + 0.3)
     axes = fig.subplots(len(sources), 3, squeeze=False)

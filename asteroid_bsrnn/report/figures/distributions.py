@@ -1,8 +1,9 @@
 """Box plots over tracks, so that a mean is never all that is seen."""
+
 import numpy as np
 
-from . import style
 from ..tables.score_cells import MUSIC_METRICS, SPEECH_METRICS, by_track, sources_of
+from . import style
 
 
 @style.styled
@@ -34,7 +35,9 @@ def draw_boxes(group, subtitle):
         ax.axhline(0, color=style.GREY, linewidth=0.8)
     if len(group) > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    style.caption(fig, f"{subtitle}. Box: quartiles and median; whiskers: 1.5 times their distance; dots: single recordings.")
+    style.caption(
+        fig, f"{subtitle}. Box: quartiles and median; whiskers: 1.5 times their distance; dots: single recordings."
+    )
     return fig
 
 
@@ -42,10 +45,18 @@ def _box(ax, values, x, width, i):
     values = values[np.isfinite(values)]
     if not len(values):
         return
-    ax.boxplot([values], positions=[x], widths=width, showfliers=False, patch_artist=True, manage_ticks=False,
-               boxprops={"facecolor": style.color(i) + "33", "edgecolor": style.color(i)},
-               medianprops={"color": style.color(i), "linewidth": 2}, whiskerprops={"color": style.color(i)},
-               capprops={"color": style.color(i)})
+    ax.boxplot(
+        [values],
+        positions=[x],
+        widths=width,
+        showfliers=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"facecolor": style.color(i) + "33", "edgecolor": style.color(i)},
+        medianprops={"color": style.color(i), "linewidth": 2},
+        whiskerprops={"color": style.color(i)},
+        capprops={"color": style.color(i)},
+    )
     if len(values) <= 200:
         shift = np.random.default_rng(0).uniform(-0.25, 0.25, len(values)) * width
         ax.plot(x + shift, values, ".", color=style.color(i), markersize=4, alpha=0.7)

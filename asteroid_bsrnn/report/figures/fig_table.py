@@ -1,4 +1,5 @@
 """A table as a picture, each score shaded by how far it lies from the table's base row."""
+
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
 from . import style
@@ -29,7 +30,7 @@ def draw_table(table, shaded=(), base_row=0, text_width=3.2, cell_width=0.85):
     ax = fig.add_subplot(xlim=(0, edges[-1]), ylim=(len(lines) + 1, -0.3))
     ax.axis("off")
     ax.set_title(table.title, pad=8)
-    for i, column in enumerate(table.columns):
+    for i, _column in enumerate(table.columns):
         _put(ax, edges, i, 0, heads[i], table.is_text(i), weight="bold", color=style.MUTED)
     ax.axhline(1, color=style.INK, linewidth=1)
     for y, (heading, row) in enumerate(lines, start=1):

@@ -1,4 +1,5 @@
 """Score against a cost (Figure 3 of the paper: energy), and the points that nothing beats on both axes."""
+
 import numpy as np
 
 from . import style
@@ -25,7 +26,9 @@ def pareto_front(costs):
 
 
 @style.styled
-def draw_pareto(points, title, score_label, source, zoom=None, cost_label="energy of training (kWh)", logarithmic=False):
+def draw_pareto(
+    points, title, score_label, source, zoom=None, cost_label="energy of training (kWh)", logarithmic=False
+):
     """Draw score against cost, the front in blue and joined.
 
     Args:
@@ -44,7 +47,9 @@ def draw_pareto(points, title, score_label, source, zoom=None, cost_label="energ
     fig = style.figure(7.2, 4.8)
     ax = fig.add_subplot()
     front = pareto_front([(energy, -score) for _, energy, score in points])
-    inside = [bool(zoom) and zoom[0] <= energy <= zoom[1] and zoom[2] <= score <= zoom[3] for _, energy, score in points]
+    inside = [
+        bool(zoom) and zoom[0] <= energy <= zoom[1] and zoom[2] <= score <= zoom[3] for _, energy, score in points
+    ]
     _scatter(ax, points, front, [not hidden for hidden in inside])
     ax.margins(x=0.08, y=0.12)
     ax.set(title=title, xlabel=cost_label, ylabel=score_label)
@@ -79,6 +84,14 @@ def _scatter(ax, points, front, labelled):
     for i, (label, x, y) in enumerate(points):
         to_left = front[i] and (x > energy.min() or len(label) < 3)
         if labelled[i]:
-            ax.annotate(label, (x, y), xytext=(-4 if to_left else 4, 5 if front[i] else -11), textcoords="offset points",
-                        fontsize=8, ha="right" if to_left else "left", color=style.ACCENT if front[i] else style.MUTED,
-                        weight="bold" if front[i] else "normal", annotation_clip=False)
+            ax.annotate(
+                label,
+                (x, y),
+                xytext=(-4 if to_left else 4, 5 if front[i] else -11),
+                textcoords="offset points",
+                fontsize=8,
+                ha="right" if to_left else "left",
+                color=style.ACCENT if front[i] else style.MUTED,
+                weight="bold" if front[i] else "normal",
+                annotation_clip=False,
+            )

@@ -1,4 +1,5 @@
 """Spectrograms for reports and for the listening page."""
+
 import numpy as np
 import soundfile
 from scipy.signal import ShortTimeFFT
@@ -87,8 +88,16 @@ def draw_triptych(paths, title):
     top = max(level.max() for level in levels.values())
     for ax, (label, level) in zip(axes, levels.items()):
         wav, sample_rate = sounds[label]
-        image = ax.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=top - FLOOR_DB, vmax=top,
-                          extent=(0, len(wav) / sample_rate, 0, len(level)), interpolation="nearest")
+        image = ax.imshow(
+            level,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=top - FLOOR_DB,
+            vmax=top,
+            extent=(0, len(wav) / sample_rate, 0, len(level)),
+            interpolation="nearest",
+        )
         ax.set(title=label, xlabel="time (s)")
         ax.grid(False)
     _mel_ticks(axes[0], next(iter(sounds.values()))[1], len(level))
@@ -100,6 +109,8 @@ def draw_triptych(paths, title):
 def _mel_ticks(ax, sample_rate, n_mels):
     low, high = 2595 * np.log10(1 + 40 / 700), 2595 * np.log10(1 + sample_rate / 1400)
     ticks = [hz for hz in (100, 500, 1000, 2000, 5000, 10000, 20000) if hz < sample_rate / 2]
-    ax.set_yticks([(2595 * np.log10(1 + hz / 700) - low) / (high - low) * n_mels for hz in ticks],
-                  [f"{hz // 1000} k" if hz >= 1000 else str(hz) for hz in ticks])
+    ax.set_yticks(
+        [(2595 * np.log10(1 + hz / 700) - low) / (high - low) * n_mels for hz in ticks],
+        [f"{hz // 1000} k" if hz >= 1000 else str(hz) for hz in ticks],
+    )
     ax.set_ylabel("frequency (Hz), mel scale")

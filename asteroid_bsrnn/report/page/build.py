@@ -1,4 +1,5 @@
 """``build_page``: sounds, pictures and one HTML file, all relative, in one folder."""
+
 import json
 import re
 import shutil
@@ -44,14 +45,26 @@ def build_page(folders, out_dir, seed=0, info=None):
     same_sex = set().union(*(same_sex_pairs(path) for path in infos if info or scored[0].clip.kind == "speech"))
     chosen = choose(scored, seed, same_sex)
     partial = _empty_beside(out_dir)
-    clips = [_write_clip(item, reason, partial, f"clip{number}") for number, (item, reason) in enumerate(chosen, start=1)]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    clips = [
+        _write_clip(item, reason, partial, f"clip{number}") for number, (item, reason) in enumerate(chosen, start=1)
+    ]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     kinds = {item.clip.kind for item, _ in chosen}
     html = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8")).render(
-        title=TITLE, floor=FLOOR_DB, clips=clips, systems=_systems(folders, scored), seed=seed, total=len(scored),
-        rules=[loudness.RULES[kind] for kind in sorted(kinds)], common=loudness.COMMON,
-        style=(HERE / "page.css").read_text(encoding="utf-8"), script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        manifest=_json_for_html({"seed": seed, "clips": [clip["manifest"] for clip in clips]}))
+        title=TITLE,
+        floor=FLOOR_DB,
+        clips=clips,
+        systems=_systems(folders, scored),
+        seed=seed,
+        total=len(scored),
+        rules=[loudness.RULES[kind] for kind in sorted(kinds)],
+        common=loudness.COMMON,
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        manifest=_json_for_html({"seed": seed, "clips": [clip["manifest"] for clip in clips]}),
+    )
     write_text(partial / "index.html", html)
     if out_dir.exists():
         shutil.rmtree(out_dir)
@@ -82,12 +95,17 @@ def _write_clip(item, reason, out_dir, key):
     systems = list(item.estimates)
     if item.clip.kind == "speech":
         add_sdr(item)
-    matched = {(system, source): loudness.match(item.clip.kind, wav, item.references[source], item.sample_rate,
-                                                _si_sdr_for_level(item, system, source))
-               for system in systems for source, wav in item.estimates[system].items()}
+    matched = {
+        (system, source): loudness.match(
+            item.clip.kind, wav, item.references[source], item.sample_rate, _si_sdr_for_level(item, system, source)
+        )
+        for system in systems
+        for source, wav in item.estimates[system].items()
+    }
     gain = loudness.fit([item.mixture, *item.references.values(), *matched.values()])
-    top = max(mel_spectrogram(wav, item.sample_rate).max() for wav in (item.mixture, *item.references.values())) \
-        + 20 * np.log10(gain)
+    top = max(
+        mel_spectrogram(wav, item.sample_rate).max() for wav in (item.mixture, *item.references.values())
+    ) + 20 * np.log10(gain)
 
     def write(name, wav):
         stem = f"{key}_{_slug(name)}"
@@ -98,21 +116,49 @@ def _write_clip(item, reason, out_dir, key):
 
     mixture, groups = write("mixture", item.mixture), []
     for number, source in enumerate(item.references):
-        tracks = [{"label": "Mixture", "kind": "mixture", "copy_of": None, "id": f"{key}-{number}-mixture", **mixture},
-                  {"label": "Reference", "kind": "reference", "copy_of": None, "id": f"{key}-{number}-reference",
-                   **write(f"reference_{source}", item.references[source])}]
+        tracks = [
+            {"label": "Mixture", "kind": "mixture", "copy_of": None, "id": f"{key}-{number}-mixture", **mixture},
+            {
+                "label": "Reference",
+                "kind": "reference",
+                "copy_of": None,
+                "id": f"{key}-{number}-reference",
+                **write(f"reference_{source}", item.references[source]),
+            },
+        ]
         for place, system in enumerate(systems):
             if source in item.estimates[system]:
-                copy = next((copy for copy in item.copies if (copy["system"], copy["source"]) == (system, source)), None)
-                tracks.append({"label": system, "kind": "estimate", "id": f"{key}-{number}-{place}",
-                               "score": item.scores[system][source], "copy_of": copy,
-                               **write(f"{place}_{system}_{source}", matched[system, source])})
+                copy = next(
+                    (copy for copy in item.copies if (copy["system"], copy["source"]) == (system, source)), None
+                )
+                tracks.append(
+                    {
+                        "label": system,
+                        "kind": "estimate",
+                        "id": f"{key}-{number}-{place}",
+                        "score": item.scores[system][source],
+                        "copy_of": copy,
+                        **write(f"{place}_{system}_{source}", matched[system, source]),
+                    }
+                )
         groups.append({"source": source, "tracks": tracks})
-    return {"key": key, "name": item.clip.name, "reason": reason, "groups": groups, "copies": item.copies, "copied": {copy["system"] for copy in item.copies},
-            "swapped": item.swapped, "notes": item.notes, "means": item.means, "kind": item.clip.kind,
-            "metric": "SI-SNR" if item.clip.kind == "speech" else "uSDR", "gain_db": 20 * np.log10(gain),
-            "seconds": len(item.mixture) / item.sample_rate, "sample_rate": item.sample_rate,
-            "manifest": _manifest(key, item, groups)}
+    return {
+        "key": key,
+        "name": item.clip.name,
+        "reason": reason,
+        "groups": groups,
+        "copies": item.copies,
+        "copied": {copy["system"] for copy in item.copies},
+        "swapped": item.swapped,
+        "notes": item.notes,
+        "means": item.means,
+        "kind": item.clip.kind,
+        "metric": "SI-SNR" if item.clip.kind == "speech" else "uSDR",
+        "gain_db": 20 * np.log10(gain),
+        "seconds": len(item.mixture) / item.sample_rate,
+        "sample_rate": item.sample_rate,
+        "manifest": _manifest(key, item, groups),
+    }
 
 
 def _si_sdr_for_level(item, system, source):
@@ -121,10 +167,27 @@ def _si_sdr_for_level(item, system, source):
 
 
 def _manifest(key, item, groups):
-    return {"key": key, "name": item.clip.name, "seconds": len(item.mixture) / item.sample_rate,
-            "groups": [{"source": group["source"], "tracks": [
-                {"id": track["id"], "label": track["label"], "kind": track["kind"], "audio": track["audio"],
-                 "copy": bool(track["copy_of"])} for track in group["tracks"]]} for group in groups]}
+    return {
+        "key": key,
+        "name": item.clip.name,
+        "seconds": len(item.mixture) / item.sample_rate,
+        "groups": [
+            {
+                "source": group["source"],
+                "tracks": [
+                    {
+                        "id": track["id"],
+                        "label": track["label"],
+                        "kind": track["kind"],
+                        "audio": track["audio"],
+                        "copy": bool(track["copy_of"]),
+                    }
+                    for track in group["tracks"]
+                ],
+            }
+            for group in groups
+        ],
+    }
 
 
 def _draw(path, level, top):
@@ -147,8 +210,13 @@ def _systems(folders, scored):
         runs = [read_json(path) for path in runs if path.exists()]
         if runs:
             counts = [run["n_params"] for run in runs if isinstance(run.get("n_params"), int)]
-            known[home.resolve().name] = {"variant": runs[0].get("variant"), "corpus": runs[0].get("corpus"),
-                                          "commit": str(runs[0].get("commit") or "")[:10], "seed": runs[0].get("seed"), "demo": is_demo_corpus(runs[0].get("corpus")),
-                                          "parameters": sum(counts) if counts else None}
+            known[home.resolve().name] = {
+                "variant": runs[0].get("variant"),
+                "corpus": runs[0].get("corpus"),
+                "commit": str(runs[0].get("commit") or "")[:10],
+                "seed": runs[0].get("seed"),
+                "demo": is_demo_corpus(runs[0].get("corpus")),
+                "parameters": sum(counts) if counts else None,
+            }
     names = list(dict.fromkeys(system for item in scored for system in item.estimates))
     return [{"name": name, **known.get(name, {}), "known": name in known} for name in names]

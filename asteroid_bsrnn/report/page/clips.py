@@ -1,4 +1,5 @@
 """Finds the clips of a listening page in folders of sound examples, in either of the two layouts."""
+
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def _music(folder, system):
                 raise UserError(f"{track} has {source}_estimate.wav but no {source}.wav, its reference")
         if not found:
             raise UserError(f"{track} has no <source>_estimate.wav")
-        clips.append(Clip(track.name, "music", mixture, references, {system: {source: found[source] for source in references}}))
+        clips.append(
+            Clip(track.name, "music", mixture, references, {system: {source: found[source] for source in references}})
+        )
     return clips
 
 
@@ -86,8 +89,13 @@ def _speech(folder):
     if truth is None:
         raise UserError(f"{folder} has mix/ but none of {', '.join(REFERENCE_NAMES)}/")
     speakers = sorted(path.name for path in truth.iterdir() if path.is_dir())
-    systems = sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in ("mix", truth.name)
-                     and any((path / speaker).is_dir() for speaker in speakers))
+    systems = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir()
+        and path.name not in ("mix", truth.name)
+        and any((path / speaker).is_dir() for speaker in speakers)
+    )
     clips = []
     for mixture in sorted((folder / "mix").glob("*.wav")):
         clip = Clip(mixture.stem, "speech", mixture, _files(truth, speakers, mixture.name, "reference"))
@@ -103,8 +111,10 @@ def _files(folder, speakers, name, kind):
     files = {speaker: folder / speaker / name for speaker in speakers}
     missing = [str(path) for path in files.values() if not path.exists()]
     if missing:
-        raise UserError(f"{folder.name} has no {kind} of {Path(name).stem} for {len(missing)} of {len(speakers)} sources: "
-                        f"{', '.join(missing)}")
+        raise UserError(
+            f"{folder.name} has no {kind} of {Path(name).stem} for {len(missing)} of {len(speakers)} sources: "
+            f"{', '.join(missing)}"
+        )
     return files
 
 

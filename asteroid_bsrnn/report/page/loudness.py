@@ -1,11 +1,12 @@
 """Level matching, so that louder never sounds better: by the reference for speech, by loudness for music."""
+
 import numpy as np
 
 from ...dsp.k_weighting import loudness
 
 RULES = {
     "speech": "Each estimate is divided by α = ⟨ŝ, s⟩ / ‖s‖², so that what it holds of its reference has the reference's level; "
-              "where its SI-SDR is below 0 dB, it is given the RMS of the reference instead.",
+    "where its SI-SDR is below 0 dB, it is given the RMS of the reference instead.",
     "music": "Each estimate is given the loudness of its reference (K-weighting of ITU-R BS.1770, without gating).",
 }
 COMMON = " One common gain then keeps all sounds of a clip below full scale."

@@ -1,4 +1,5 @@
 """Loads a clip, checks it, puts estimates into the references' order, scores them and finds references in disguise."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,8 +57,11 @@ def load(clip):
 
     def read(path):
         wav, rate = read_wav(path)
-        for name, mine, wanted in (("Hz", rate, sample_rate), ("samples", len(wav), len(mixture)),
-                                   ("channels", wav.shape[1], mixture.shape[1])):
+        for name, mine, wanted in (
+            ("Hz", rate, sample_rate),
+            ("samples", len(wav), len(mixture)),
+            ("channels", wav.shape[1], mixture.shape[1]),
+        ):
             if mine != wanted:
                 raise UserError(f"{path} has {mine} {name}, but its mixture {clip.mixture} has {wanted}")
         return wav
@@ -81,10 +85,14 @@ def load(clip):
 def _check_merged(found, read):
     """The mixture and references of the same clip in another folder must be the same recordings."""
     for other in found.clip.others:
-        pairs = [(other.mixture, found.mixture)] + [(path, found.references[source]) for source, path in other.references.items()]
+        pairs = [(other.mixture, found.mixture)] + [
+            (path, found.references[source]) for source, path in other.references.items()
+        ]
         for path, wav in pairs:
             if np.abs(read(path) - wav).max() > 1e-4:
-                raise UserError(f"{path} is not the recording that {found.clip.mixture.parent} has for the clip {found.clip.name}")
+                raise UserError(
+                    f"{path} is not the recording that {found.clip.mixture.parent} has for the clip {found.clip.name}"
+                )
 
 
 def _stack(wavs):
@@ -107,8 +115,11 @@ def _score(found, system):
         before, after = (_db(wav, reference, speech) for wav in (found.mixture, estimate))
         found.scores[system][source] = {"in": before, "out": after, "gained": after - before}
     rows = found.scores[system].values()
-    found.means[system] = {"SI-SNR" if speech else "uSDR": tuple(float(np.mean([row[key] for row in rows]))
-                                                                for key in ("in", "out", "gained"))}
+    found.means[system] = {
+        "SI-SNR" if speech else "uSDR": tuple(
+            float(np.mean([row[key] for row in rows])) for key in ("in", "out", "gained")
+        )
+    }
 
 
 def add_sdr(found):

@@ -1,4 +1,5 @@
 """Which clips a page shows: drawn by a seed, the best, the worst, and a pair of one sex; never picked by hand."""
+
 import re
 
 import numpy as np
@@ -32,7 +33,9 @@ def choose(clips, seed=0, same_sex=(), n_each=N_EACH):
     order = np.random.default_rng(seed).permutation(len(clips))
     for i in order[:n_each]:
         reasons.setdefault(int(i), []).append(f"random (seed {seed})")
-    ranked = sorted((i for i in range(len(clips)) if np.isfinite(mean_gain(clips[i]))), key=lambda i: -mean_gain(clips[i]))
+    ranked = sorted(
+        (i for i in range(len(clips)) if np.isfinite(mean_gain(clips[i]))), key=lambda i: -mean_gain(clips[i])
+    )
     for rank, i in enumerate(ranked[:n_each], start=1):
         reasons.setdefault(i, []).append(_place(rank, "best"))
     for rank, i in enumerate(ranked[::-1][:n_each], start=1):
@@ -40,8 +43,10 @@ def choose(clips, seed=0, same_sex=(), n_each=N_EACH):
     pairs = [int(i) for i in order if clips[i].clip.name in same_sex]
     if pairs and not any(i in reasons for i in pairs):
         reasons.setdefault(pairs[0], []).append("speakers of one sex")
-    return [(clips[i], ", ".join(words) + (", speakers of one sex" if i in pairs and "one sex" not in words[-1] else ""))
-            for i, words in reasons.items()]
+    return [
+        (clips[i], ", ".join(words) + (", speakers of one sex" if i in pairs and "one sex" not in words[-1] else ""))
+        for i, words in reasons.items()
+    ]
 
 
 def _place(rank, word):
@@ -59,7 +64,9 @@ def same_sex_pairs(path):
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if {"mixture_ID", "speaker_1_sex", "speaker_2_sex"} <= set(table.columns):
-        return set(table["mixture_ID"][(table["speaker_1_sex"] == table["speaker_2_sex"]) & (table["speaker_1_sex"] != "")])
+        return set(
+            table["mixture_ID"][(table["speaker_1_sex"] == table["speaker_2_sex"]) & (table["speaker_1_sex"] != "")]
+        )
     if {"mixture_id", "sexes"} <= set(table.columns):
         return set(table["mixture_id"][table["sexes"].map(_of_one_sex)])
     raise UserError(f"{path} has neither the columns mixture_ID, speaker_1_sex, speaker_2_sex nor mixture_id, sexes")

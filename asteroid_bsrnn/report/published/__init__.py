@@ -4,6 +4,7 @@ Every file has the keys ``title source corpus subset metric unit caveats rows``.
 ``variant`` is the name of our configuration of that row, or null where we have none. A number that the source does
 not state is absent.
 """
+
 from pathlib import Path
 
 import yaml

@@ -1,14 +1,15 @@
 """Tables II and III of the paper with ours beside the published numbers; trainings with other seeds give the spread."""
+
 import numpy as np
 
 from .. import published
 from ..changes import said, variant_words
+from ..figures.curves import validation_scores
+from ..published import SOURCES
+from .cells import Cell, Table
 from .comparison import ours, recordings, same_settings
 from .costs import energy_of, parameters_of
-from ..published import SOURCES
 from .score_cells import aggregate_of, by_track, score_cell
-from .cells import Cell, Table
-from ..figures.curves import validation_scores
 
 SCORES = SOURCES + ("average",)
 CORPUS = "musdb18hq"
@@ -25,9 +26,11 @@ def table_2(exps):
         was not run.
     """
     data = published.load("bsrnn_table_2")
-    known = data["rows"] + [row for row in published.load("bsrnn_analysis")["rows"]
-                            if row.get("variant") and "run" not in row and not row.get("spread")
-                            and row["variant"] != "silent_target"]
+    known = data["rows"] + [
+        row
+        for row in published.load("bsrnn_analysis")["rows"]
+        if row.get("variant") and "run" not in row and not row.get("spread") and row["variant"] != "silent_target"
+    ]
     rows, groups = [], []
     faithful = [exp for exp in exps if not said(exp)]
     for row in known:
@@ -42,18 +45,25 @@ def table_2(exps):
     for alike in same_settings([exp for exp in exps if exp not in faithful]):
         rows.append(_our_row({"name": variant_words(alike[0])}, alike))
         groups.append("Changed from the configuration of a row")
-    notes = [f"Published: {data['source']}; github.com/magronp/bsrnn, docs/analysis.md.",
-             "Ours: validation uSDR of the epoch that was kept; ± is the standard deviation over seeds; "
-             "no interval over tracks, since training records the mean alone.",
-             "Energy: published, extrapolated from three epochs; ours, training and validation of the ledger, mean of the seeds."]
-    columns = ["Line", "Variant", "From"] + [score.capitalize() for score in SCORES] + ["Parameters (M)", "Energy (kWh)"]
+    notes = [
+        f"Published: {data['source']}; github.com/magronp/bsrnn, docs/analysis.md.",
+        "Ours: validation uSDR of the epoch that was kept; ± is the standard deviation over seeds; "
+        "no interval over tracks, since training records the mean alone.",
+        "Energy: published, extrapolated from three epochs; ours, training and validation of the ledger, mean of the seeds.",
+    ]
+    columns = (
+        ["Line", "Variant", "From"] + [score.capitalize() for score in SCORES] + ["Parameters (M)", "Energy (kWh)"]
+    )
     return Table("table_2", "Table II: validation uSDR (dB), published and ours", columns, rows, notes, groups)
 
 
 def _published_row(row):
     cells = [Cell(row.get(score), why="not published") for score in SCORES]
-    return [row.get("line", ""), row["name"], "published"] + cells \
+    return (
+        [row.get("line", ""), row["name"], "published"]
+        + cells
         + [Cell(row.get("params_m"), why="not published"), Cell(row.get("energy_kwh"), digits=0, why="not published")]
+    )
 
 
 def _our_row(row, mine):
@@ -65,9 +75,14 @@ def _our_row(row, mine):
     cells = [spread_cell([found.get(score) for found in scores], _why(mine, score)) for score in SCORES]
     params = next((value for exp in mine if (value := parameters_of(exp)) is not None), None)
     energies = [value for exp in whole if (value := energy_of(exp, ("training", "validation"))) is not None]
-    return [row.get("line", ""), row["name"], ours(mine)] + cells + [
-        Cell(None if params is None else params / 1e6, why="not recorded" if mine else "not run"),
-        Cell(float(np.mean(energies)) if energies else None, digits=1, why="not measured" if mine else "not run")]
+    return (
+        [row.get("line", ""), row["name"], ours(mine)]
+        + cells
+        + [
+            Cell(None if params is None else params / 1e6, why="not recorded" if mine else "not run"),
+            Cell(float(np.mean(energies)) if energies else None, digits=1, why="not measured" if mine else "not run"),
+        ]
+    )
 
 
 def _why(mine, score):
@@ -109,23 +124,45 @@ def table_3(exps, seed=0):
         Table
     """
     data = published.load("bsrnn_table_3")
-    later = {row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"}
+    later = {
+        row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"
+    }
     columns = ["System", "From"] + [f"{score.capitalize()} {label}" for score in SCORES for label in ("uSDR", "cSDR")]
     rows, used = [], []
     for row in data["rows"]:
-        rows.append([row["name"], "published"] + [Cell((row[metric] or {}).get(score), why="not published")
-                                                  for score in SCORES for metric in ("usdr", "csdr")])
-        mine = [exp for exp in exps if exp.variant == row["variant"] and _same_inference(exp, row["inference"]) and not said(exp)]
+        rows.append(
+            [row["name"], "published"]
+            + [
+                Cell((row[metric] or {}).get(score), why="not published")
+                for score in SCORES
+                for metric in ("usdr", "csdr")
+            ]
+        )
+        mine = [
+            exp
+            for exp in exps
+            if exp.variant == row["variant"] and _same_inference(exp, row["inference"]) and not said(exp)
+        ]
         used += mine
         if row["variant"]:
-            rows += [_test_row(row["name"], exp, seed) for exp in mine] or [[row["name"], "ours"] + [Cell(why="not run")] * 10]
+            rows += [_test_row(row["name"], exp, seed) for exp in mine] or [
+                [row["name"], "ours"] + [Cell(why="not run")] * 10
+            ]
     for row in later.values():
-        rows.append([row["name"], "published (README)"] + [Cell(row[score] if metric == "csdr" else None, why="not published")
-                                                          for score in SCORES for metric in ("usdr", "csdr")])
+        rows.append(
+            [row["name"], "published (README)"]
+            + [
+                Cell(row[score] if metric == "csdr" else None, why="not published")
+                for score in SCORES
+                for metric in ("usdr", "csdr")
+            ]
+        )
     rows += [_test_row(variant_words(exp), exp, seed) for exp in exps if exp not in used]
     rule = exps[0].evaluation.get("median_rule") if exps else None
-    notes = [f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
-             f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower)."]
+    notes = [
+        f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
+        f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower).",
+    ]
     return Table("table_3", "Table III: MUSDB18-HQ test set (dB), published and ours", columns, rows, notes)
 
 
@@ -141,8 +178,12 @@ def _test_row(name, exp, seed):
         aggregate = aggregate_of(metric)
         for source in SOURCES:
             scored = source in table and table[source].notna().any()
-            cells[source, metric] = score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")
+            cells[source, metric] = (
+                score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")
+            )
         whole = all(cells[source, metric].value is not None for source in SOURCES)
-        cells["average", metric] = score_cell(table.to_numpy(), aggregate, seed) if whole else Cell(why="not all sources")
+        cells["average", metric] = (
+            score_cell(table.to_numpy(), aggregate, seed) if whole else Cell(why="not all sources")
+        )
     label = f"ours ({exp.tag}, seed {exp.seed}, {inference_label(exp)}, {recordings([exp])})"
     return [name, label] + [cells[score, metric] for score in SCORES for metric in ("usdr", "csdr")]

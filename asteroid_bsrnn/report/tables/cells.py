@@ -1,4 +1,5 @@
 """A table that knows how to become Markdown and CSV, and whose empty cells say why they are empty."""
+
 import csv
 import io
 from dataclasses import dataclass, field
@@ -80,24 +81,37 @@ class Table:
         """
         reasons = {cell.why for row in self.rows for cell in row if cell.value is None and cell.why}
         shared = reasons.pop() if len(reasons) == 1 else None
-        lines = ["| " + " | ".join(_escape(column) for column in self.columns) + " |",
-                 "|" + "|".join(" --- " if self.is_text(i) else " ---: " for i in range(len(self.columns))) + "|"]
+        lines = [
+            "| " + " | ".join(_escape(column) for column in self.columns) + " |",
+            "|" + "|".join(" --- " if self.is_text(i) else " ---: " for i in range(len(self.columns))) + "|",
+        ]
         previous = None
         for i, row in enumerate(self.rows):
             if self.groups and self.groups[i] != previous:
                 previous = self.groups[i]
                 if previous:
                     lines.append(f"| **{_escape(previous)}** |" + " |" * (len(self.columns) - 1))
-            told = [shared] + [cell.why if cell.value is None else None for cell in row]  # what the cell to the left said
-            texts = ["–" if cell.value is None and cell.why in (shared, told[i]) else cell.text() for i, cell in enumerate(row)]
+            told = [shared] + [
+                cell.why if cell.value is None else None for cell in row
+            ]  # what the cell to the left said
+            texts = [
+                "–" if cell.value is None and cell.why in (shared, told[i]) else cell.text()
+                for i, cell in enumerate(row)
+            ]
             lines.append("| " + " | ".join(map(_escape, texts)) + " |")
         notes = ([f"–: {shared}."] if shared else []) + self.notes
         return "\n".join(lines + [""] + [f"* {plain_html(note)}" for note in notes]) + "\n"
 
     def csv(self):
         """Plain numbers, intervals in columns of their own, reasons of empty cells in the last column."""
-        wide = {i: [extra for extra in ("low", "high", "spread") if any(getattr(row[i], extra) is not None for row in self.rows)]
-                for i in range(len(self.columns))}
+        wide = {
+            i: [
+                extra
+                for extra in ("low", "high", "spread")
+                if any(getattr(row[i], extra) is not None for row in self.rows)
+            ]
+            for i in range(len(self.columns))
+        }
         head = ["group"] if self.groups else []
         for i, column in enumerate(self.columns):
             head += [column] + [f"{column} {extra}" for extra in wide[i]]
@@ -108,8 +122,9 @@ class Table:
             line = [self.groups[r]] if self.groups else []
             for i, cell in enumerate(row):
                 line += [_plain(cell.value)] + [_plain(getattr(cell, extra)) for extra in wide[i]]
-            why = "; ".join(f"{column}: {cell.why}" for column, cell in zip(self.columns, row)
-                            if cell.value is None and cell.why)
+            why = "; ".join(
+                f"{column}: {cell.why}" for column, cell in zip(self.columns, row) if cell.value is None and cell.why
+            )
             writer.writerow(line + [why])
         return buffer.getvalue()
 

@@ -1,4 +1,5 @@
 """Which experiments may stand in one table: those scored on the same recordings by the same definition."""
+
 import json
 
 from ..experiments import corpus_key
@@ -20,8 +21,15 @@ def definition(exp):
     """
     told, data = exp.evaluation, exp.info("conf", {}).get("data") or {}
     mixtures = ", ".join(str(told.get(key, data.get(key))) for key in ("stream", "mode") if key in {**data, **told})
-    return (corpus_key(exp.corpus), str(told.get("subset")), mixtures, told.get("sample_rate"), str(told.get("median_rule")),
-            ", ".join(told.get("sources") or []), repr(told.get("metric_definition")))
+    return (
+        corpus_key(exp.corpus),
+        str(told.get("subset")),
+        mixtures,
+        told.get("sample_rate"),
+        str(told.get("median_rule")),
+        ", ".join(told.get("sources") or []),
+        repr(told.get("metric_definition")),
+    )
 
 
 def comparable_groups(experiments):
@@ -47,9 +55,15 @@ def why_apart(groups):
     sentences = []
     for other in groups[1:]:
         one, two = groups[0][0], other[0]
-        found = [(name, mine, theirs) for name, mine, theirs in zip(FIELDS, definition(one), definition(two)) if mine != theirs]
+        found = [
+            (name, mine, theirs)
+            for name, mine, theirs in zip(FIELDS, definition(one), definition(two))
+            if mine != theirs
+        ]
         found = found[:1] if found and found[0][0] == "corpus" else found  # another corpus says it all
-        differences = [name if name == FIELDS[-1] else f"{name} ({mine} against {theirs})" for name, mine, theirs in found]
+        differences = [
+            name if name == FIELDS[-1] else f"{name} ({mine} against {theirs})" for name, mine, theirs in found
+        ]
         names = " and ".join(", ".join(exp.tag for exp in group) for group in (groups[0], other))
         reasons = [f"the training of {exp.tag} is {exp.status}" for exp in (one, two) if exp.is_unfinished]
         reasons += [f"{exp.tag} has no evaluation.json" for exp in (one, two) if not exp.evaluation]
@@ -70,8 +84,12 @@ def same_settings(experiments):
     groups = {}
     for exp in experiments:
         settings = {section: values for section, values in exp.info("conf", {}).items() if section not in FREE_SECTIONS}
-        settings = {section: {key: value for key, value in values.items() if key not in FREE_KEYS} if isinstance(values, dict)
-                    else values for section, values in settings.items()}
+        settings = {
+            section: {key: value for key, value in values.items() if key not in FREE_KEYS}
+            if isinstance(values, dict)
+            else values
+            for section, values in settings.items()
+        }
         groups.setdefault((exp.info("protocol"), json.dumps(settings, sort_keys=True, default=str)), []).append(exp)
     return list(groups.values())
 
@@ -87,7 +105,13 @@ def ours(group):
 
 def recordings(exps):
     """How many test recordings the scores of some experiments are means of: ``"3000 mixtures"``, empty without scores."""
-    counts = sorted({len(exp.scores) if exp.task == "speech" else exp.scores["track"].nunique() for exp in exps if exp.scores is not None})
+    counts = sorted(
+        {
+            len(exp.scores) if exp.task == "speech" else exp.scores["track"].nunique()
+            for exp in exps
+            if exp.scores is not None
+        }
+    )
     what = "mixtures" if exps and exps[0].task == "speech" else "tracks"
     return f"{' or '.join(map(str, counts))} {what}" if counts else ""
 

@@ -1,4 +1,5 @@
 """What experiments cost: parameters, compute, energy, hours, speed, memory; and the energy of everything in ``exp/``."""
+
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,13 @@ def ledgers(folder):
             problems.append(f"{path} cannot be read ({error})")
             continue
         for entry in found:
-            key = (entry.get("run_id"), entry.get("phase"), str(entry.get("source")), entry.get("kwh"), entry.get("hours"))
+            key = (
+                entry.get("run_id"),
+                entry.get("phase"),
+                str(entry.get("source")),
+                entry.get("kwh"),
+                entry.get("hours"),
+            )
             if key not in seen:
                 seen.add(key)
                 entries.append(entry)
@@ -37,7 +44,9 @@ def ledgers(folder):
 
 def energy_of(exp, phases=PHASES):
     """kWh of an experiment in some phases, None when nothing was measured."""
-    measured = [entry["kwh"] for entry in ledgers(exp.path)[0] if entry.get("phase") in phases and entry.get("kwh") is not None]
+    measured = [
+        entry["kwh"] for entry in ledgers(exp.path)[0] if entry.get("phase") in phases and entry.get("kwh") is not None
+    ]
     return float(sum(measured)) if measured else None
 
 
@@ -53,19 +62,43 @@ def parameters_of(exp):
 
 def cost_table(exps):
     """Cost of each experiment, as far as it was recorded."""
-    columns = ["Experiment", "Variant", "Parameters (M)", "GMAC per s", "Training (kWh)", "Training (h)", "Test (kWh)",
-               "RTF", "Peak memory (GiB)"]
+    columns = [
+        "Experiment",
+        "Variant",
+        "Parameters (M)",
+        "GMAC per s",
+        "Training (kWh)",
+        "Training (h)",
+        "Test (kWh)",
+        "RTF",
+        "Peak memory (GiB)",
+    ]
     rows = []
     for exp in exps:
         params = parameters_of(exp)
-        hours = [entry.get("hours") or 0.0 for entry in ledgers(exp.path)[0] if entry.get("phase") in ("training", "validation")]
-        rows.append([exp.tag, exp.variant, Cell(None if params is None else params / 1e6, digits=2, why="not recorded"),
-                     _recorded(exp, ("gmac_per_second", "gmac"), 2), _kwh(exp, ("training", "validation")),
-                     Cell(float(sum(hours)) if hours else None, digits=2, why="not recorded"), _kwh(exp, ("test",)),
-                     _rtf(exp), _memory(exp)])
-    notes = ["Parameters are those of all source models together. Energy as in the ledger, with its PUE. Training includes its "
-             "validation. RTF: seconds of computing per second of sound, mean over the evaluated recordings, on the machine of "
-             "that evaluation."]
+        hours = [
+            entry.get("hours") or 0.0
+            for entry in ledgers(exp.path)[0]
+            if entry.get("phase") in ("training", "validation")
+        ]
+        rows.append(
+            [
+                exp.tag,
+                exp.variant,
+                Cell(None if params is None else params / 1e6, digits=2, why="not recorded"),
+                _recorded(exp, ("gmac_per_second", "gmac"), 2),
+                _kwh(exp, ("training", "validation")),
+                Cell(float(sum(hours)) if hours else None, digits=2, why="not recorded"),
+                _kwh(exp, ("test",)),
+                _rtf(exp),
+                _memory(exp),
+            ]
+        )
+    notes = [
+        "Parameters are those of all source models together. Energy as in the ledger, with its PUE. Training includes its "
+        "validation. RTF: seconds of computing per second of sound, mean over the evaluated recordings, on the machine of "
+        "that evaluation."
+    ]
     return Table("costs", "Costs", columns, rows, notes)
 
 
@@ -96,8 +129,12 @@ def _rtf(exp):
 
 
 def _memory(exp):
-    values = [run[key] for run in exp.runs.values() for key in ("peak_memory_bytes", "peak_memory")
-              if isinstance(run.get(key), (int, float))]
+    values = [
+        run[key]
+        for run in exp.runs.values()
+        for key in ("peak_memory_bytes", "peak_memory")
+        if isinstance(run.get(key), (int, float))
+    ]
     return Cell(max(values) / 2**30 if values else None, digits=2, why="not recorded")
 
 
@@ -119,11 +156,22 @@ def total_energy(folders):
     for phase in PHASES + ("all",):
         mine = [entry for entry in entries if phase in ("all", entry.get("phase"))]
         broken = [entry for entry in mine if entry.get("interrupted")]
-        rows.append([phase, len(mine), Cell(_sum(mine, "kwh"), digits=4), Cell(_sum(mine, "hours"), digits=3), len(broken),
-                     Cell(_sum(broken, "kwh"), digits=4)])
+        rows.append(
+            [
+                phase,
+                len(mine),
+                Cell(_sum(mine, "kwh"), digits=4),
+                Cell(_sum(mine, "hours"), digits=3),
+                len(broken),
+                Cell(_sum(broken, "kwh"), digits=4),
+            ]
+        )
     unmeasured = sum(entry.get("kwh") is None for entry in entries)
-    notes = [f"All {tags} experiments with a ledger in {', '.join(parent.name for parent in parents)}/, whether or not they are in "
-             "this report.", "Entries that stand in two ledgers, that of a source and that of its experiment, count once."]
+    notes = [
+        f"All {tags} experiments with a ledger in {', '.join(parent.name for parent in parents)}/, whether or not they are in "
+        "this report.",
+        "Entries that stand in two ledgers, that of a source and that of its experiment, count once.",
+    ]
     notes += [f"{unmeasured} entries have no measured energy and count as 0."] if unmeasured else []
     columns = ["Phase", "Entries", "Energy (kWh)", "Hours", "Interrupted", "of that (kWh)"]
     return Table("total_energy", "Energy of everything that was run", columns, rows, notes), problems

@@ -1,10 +1,11 @@
 """Per-track scores of experiments as arrays, and the tables made of them: scores, gains, differences to the base row."""
+
 import numpy as np
 
 from .. import statistics
+from ..changes import said, variant_words
 from ..published import SOURCES
 from .cells import Cell, Table
-from ..changes import said, variant_words
 from .comparison import recordings
 
 MUSIC_METRICS = {"usdr": "uSDR", "csdr": "cSDR"}
@@ -76,12 +77,17 @@ def _music_scores(group, name, seed):
                 continue
             aggregate = aggregate_of(metric)
             cells = [score_cell(table[source], aggregate, seed) for source in sources]
-            average = score_cell(table.to_numpy(), aggregate, seed) if all(cell.value is not None for cell in cells) \
+            average = (
+                score_cell(table.to_numpy(), aggregate, seed)
+                if all(cell.value is not None for cell in cells)
                 else Cell(why="not all sources")
+            )
             rows.append([exp.tag, variant_words(exp), exp.seed, label] + cells + [average])
             notes += _nan_notes(exp, label, table)
-    notes.append("uSDR: mean over tracks. cSDR: median over tracks of the median over 1 s frames "
-                 f"(median rule over frames: {group[0].evaluation.get('median_rule', 'unknown')}). The two are not comparable with each other.")
+    notes.append(
+        "uSDR: mean over tracks. cSDR: median over tracks of the median over 1 s frames "
+        f"(median rule over frames: {group[0].evaluation.get('median_rule', 'unknown')}). The two are not comparable with each other."
+    )
     return Table(name, "Scores (dB)", columns, rows, notes)
 
 
@@ -93,21 +99,28 @@ def _speech_scores(group, name, seed):
         cells = []
         for metric in metrics:
             table = by_track(exp, metric)
-            cells.append(score_cell(table.to_numpy()[:, 0], statistics.mean, seed) if table.size else Cell(why="not recorded"))
+            cells.append(
+                score_cell(table.to_numpy()[:, 0], statistics.mean, seed) if table.size else Cell(why="not recorded")
+            )
             notes += _nan_notes(exp, SPEECH_METRICS[metric], table)
         rows.append([exp.tag, variant_words(exp), exp.seed, len(exp.scores)] + cells)
     return Table(name, "Scores (dB)", columns, rows, notes)
 
 
 def _interval_note(group, seed):
-    return (f"In brackets: 95 % interval of a bootstrap over {recordings(group)} "
-            f"({statistics.N_RESAMPLES} draws, seed {seed}); it says nothing about other seeds of training.")
+    return (
+        f"In brackets: 95 % interval of a bootstrap over {recordings(group)} "
+        f"({statistics.N_RESAMPLES} draws, seed {seed}); it says nothing about other seeds of training."
+    )
 
 
 def _nan_notes(exp, label, table):
     missing = table.isna().sum()
-    return [f"{exp.tag}: {label} of {column} has no value for {count} of {len(table)} tracks; they are left out."
-            for column, count in missing.items() if count]
+    return [
+        f"{exp.tag}: {label} of {column} has no value for {count} of {len(table)} tracks; they are left out."
+        for column, count in missing.items()
+        if count
+    ]
 
 
 def difference_table(group, name, seed=0):
@@ -125,16 +138,26 @@ def difference_table(group, name, seed=0):
     sources = None if speech else sources_of(group)
     metrics = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"} if speech else MUSIC_METRICS
     heads = list(metrics.values()) if speech else [source.capitalize() for source in sources] + ["Average"]
-    rows, notes = [], [f"Base row: {base.tag}. Positive is better than it; an interval without 0 is a clear difference."]
+    rows, notes = (
+        [],
+        [f"Base row: {base.tag}. Positive is better than it; an interval without 0 is a clear difference."],
+    )
     for exp in others:
         if speech:
             cells = [_paired(exp, base, metric, None, seed, notes)[0] for metric in metrics]
             rows.append([exp.tag, exp.variant, "all"] + cells)
         else:
-            rows += [[exp.tag, exp.variant, label] + _paired(exp, base, metric, sources, seed, notes)
-                     for metric, label in metrics.items()]
-    return Table(name, "Paired differences to the base row (dB)", ["Experiment", "Variant", "Metric"] + heads, rows,
-                 list(dict.fromkeys(notes)))
+            rows += [
+                [exp.tag, exp.variant, label] + _paired(exp, base, metric, sources, seed, notes)
+                for metric, label in metrics.items()
+            ]
+    return Table(
+        name,
+        "Paired differences to the base row (dB)",
+        ["Experiment", "Variant", "Metric"] + heads,
+        rows,
+        list(dict.fromkeys(notes)),
+    )
 
 
 def _paired(exp, base, metric, sources, seed, notes):

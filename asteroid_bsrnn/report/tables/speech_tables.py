@@ -1,13 +1,14 @@
 """Table S1, the A-FRCNN tables and the strongest systems of today with ours beside the published numbers."""
+
 import numpy as np
 
 from .. import published, statistics
 from ..changes import said, variant_words
+from ..experiments import corpus_key
+from .cells import Cell, Table
 from .comparison import ours, recordings, same_settings
 from .costs import parameters_of
-from ..experiments import corpus_key
 from .score_cells import by_track, score_cell
-from .cells import Cell, Table
 
 CORPORA = {"wsj0-2mix": "WSJ0-2mix", "libri2mix": "Libri2Mix"}
 
@@ -27,8 +28,11 @@ def table_s1(exps, seed=0):
     for row in data["rows"]:
         rows.append([row["name"], "published"] + [Cell(row[corpus]) for corpus in CORPORA] + [Cell(row["params_m"])])
         for mine in _alike(exps, row["variant"]):
-            rows.append([row["name"], ours(mine)] + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
-                        + [_parameters(mine)])
+            rows.append(
+                [row["name"], ours(mine)]
+                + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
+                + [_parameters(mine)]
+            )
     notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed, exps)]
     columns = ["Model", "From"] + list(CORPORA.values()) + ["Parameters (M)"]
     return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
@@ -42,29 +46,49 @@ def afrcnn_table(exps, seed=0):
     elsewhere = {name for table in tables for name in published.by_variant(table)}
     changed, exps = [exp for exp in exps if said(exp)], [exp for exp in exps if not said(exp)]
     extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
-    columns = ["Model", "From"] + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")] \
+    columns = (
+        ["Model", "From"]
+        + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")]
         + ["Parameters (M)"]
+    )
     keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
     rows = []
     for variant in list(libri) + list(dict.fromkeys(extra)):
         printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
         name = libri.get(variant, {}).get("name", variant)
         if variant in libri:
-            rows.append([name, "published"] + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
-                        + [Cell(libri[variant]["params_m"])])
-        rows += [[name, ours(mine)] + [our_score(mine, corpus, metric, seed) for corpus, metric in keys] + [_parameters(mine)]
-                 for mine in _alike(exps, variant)]
+            rows.append(
+                [name, "published"]
+                + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
+                + [Cell(libri[variant]["params_m"])]
+            )
+        rows += [
+            [name, ours(mine)]
+            + [our_score(mine, corpus, metric, seed) for corpus, metric in keys]
+            + [_parameters(mine)]
+            for mine in _alike(exps, variant)
+        ]
     for exp in changed:
-        rows.append([variant_words(exp), ours([exp])]
-                    + [our_score([exp], corpus, metric, seed) for corpus, metric in keys] + [_parameters([exp])])
-    notes = ["Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
-             "WSJ0-2mix.", _ours_note(seed, exps + changed)]
+        rows.append(
+            [variant_words(exp), ours([exp])]
+            + [our_score([exp], corpus, metric, seed) for corpus, metric in keys]
+            + [_parameters([exp])]
+        )
+    notes = [
+        "Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
+        "WSJ0-2mix.",
+        _ours_note(seed, exps + changed),
+    ]
     return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
 
 
 KEYS = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
-TODAY = [f"{CORPORA[corpus]} {'SI-SNRi' if metric == 'si_sdr_imp' else 'SDRi'}" for corpus, metric in KEYS] \
-    + ["Parameters (M)", "GMAC per s", "GMAC as printed", "Source"]
+TODAY = [f"{CORPORA[corpus]} {'SI-SNRi' if metric == 'si_sdr_imp' else 'SDRi'}" for corpus, metric in KEYS] + [
+    "Parameters (M)",
+    "GMAC per s",
+    "GMAC as printed",
+    "Source",
+]
 
 
 def today_table(exps, seed=0):
@@ -74,7 +98,9 @@ def today_table(exps, seed=0):
         rows.append([row["name"], "published", *today_cells(row)])
         for mine in _alike(exps, row["variant"]) if row["variant"] else []:
             scores = [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
-            rows.append([row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""])
+            rows.append(
+                [row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""]
+            )
     title, notes = f"{data['title']} (dB), published and ours", data["caveats"] + [_ours_note(seed, exps)]
     return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
 
@@ -82,7 +108,10 @@ def today_table(exps, seed=0):
 def today_cells(row):
     """Cells of one published system, in the order of :data:`TODAY`."""
     scores = [Cell(row.get(corpus, {}).get(metric), why="not published") for corpus, metric in KEYS]
-    costs = [Cell(row.get("gmac_per_s"), digits=2, why="not counted"), Cell(row.get("gmac_printed"), why="not published")]
+    costs = [
+        Cell(row.get("gmac_per_s"), digits=2, why="not counted"),
+        Cell(row.get("gmac_printed"), why="not published"),
+    ]
     return [*scores, Cell(row["params_m"]), *costs, row["row_source"]]
 
 
@@ -120,5 +149,7 @@ def _parameters(exps):
 
 def _ours_note(seed, exps):
     counts = "; ".join(f"{exp.tag}: {recordings([exp])}" for exp in exps if exp.scores is not None)
-    return ("Ours: in brackets the 95 % bootstrap interval over mixtures "
-            f"(seed {seed}), or ± the standard deviation over seeds. Test sets: {counts or 'none'}.")
+    return (
+        "Ours: in brackets the 95 % bootstrap interval over mixtures "
+        f"(seed {seed}), or ± the standard deviation over seeds. Test sets: {counts or 'none'}."
+    )

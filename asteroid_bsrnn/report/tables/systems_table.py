@@ -1,4 +1,5 @@
 """Table I: every music separation system with its costs, ours in its row by protocol; and score against operations."""
+
 from matplotlib.figure import Figure
 
 from .. import published
@@ -44,7 +45,9 @@ def table_1(exps: list[Experiment] = (), seed: int = 0) -> Table:
         rows.append(_our_row({"name": variant_words(exp)}, exp, seed))
         groups.append("Ours, changed from their variants")
     columns = ["System", "From"] + [score.capitalize() for score in SCORES] + [head for head, _ in COSTS.values()]
-    ours = [f"Ours: 95 % bootstrap interval over tracks (seed {seed}); CPU: seconds per second on the machine of the evaluation."]
+    ours = [
+        f"Ours: 95 % bootstrap interval over tracks (seed {seed}); CPU: seconds per second on the machine of the evaluation."
+    ]
     return Table("table_1" if exps else "table_1_published", f"{data['title']} (cSDR, dB)", columns, rows,
                  _notes(data) + (ours if exps else []), groups)  # fmt: skip
 
@@ -62,7 +65,10 @@ def _by_protocol(exp):
 
 def _published_row(row):
     typos = row.get("printed", {})
-    scores = [Cell(_float(row.get(score)), digits=1, mark=MARK if score in typos else "", why="not published") for score in SCORES]
+    scores = [
+        Cell(_float(row.get(score)), digits=1, mark=MARK if score in typos else "", why="not published")
+        for score in SCORES
+    ]
     costs = [Cell(_float(row.get(key)), digits=digits, why="not counted here") for key, (_, digits) in COSTS.items()]
     members = f" ({row['ensemble']})" if "ensemble" in row else ""
     return [row["name"] + members, "published"] + scores + costs
@@ -71,13 +77,27 @@ def _published_row(row):
 def _our_row(row, exp, seed):
     table, aggregate = by_track(exp, "csdr", list(SOURCES)), aggregate_of("csdr")
     scored = {source: source in table and table[source].notna().any() for source in SOURCES}
-    scores = [score_cell(table[source], aggregate, seed) if scored[source] else Cell(why="source not scored") for source in SOURCES]
-    scores.append(score_cell(table.to_numpy(), aggregate, seed) if all(scored.values()) else Cell(why="not all sources"))
+    scores = [
+        score_cell(table[source], aggregate, seed) if scored[source] else Cell(why="source not scored")
+        for source in SOURCES
+    ]
+    scores.append(
+        score_cell(table.to_numpy(), aggregate, seed) if all(scored.values()) else Cell(why="not all sources")
+    )
     params, gmac = parameters_of(exp), total_recorded(exp, "gmac_per_second")
-    values = {"params_m": params and params / 1e6, "gmac": gmac, "activations": row.get("activations"), "cpu": rtf_of(exp)}
+    values = {
+        "params_m": params and params / 1e6,
+        "gmac": gmac,
+        "activations": row.get("activations"),
+        "cpu": rtf_of(exp),
+    }
     costs = [Cell(_float(values[key]), digits=digits, why="not recorded") for key, (_, digits) in COSTS.items()]
     protocol = exp.info("protocol") or "published"
-    return [row["name"], f"ours ({exp.tag}, protocol {protocol}, seed {exp.seed}, {inference_label(exp)})"] + scores + costs
+    return (
+        [row["name"], f"ours ({exp.tag}, protocol {protocol}, seed {exp.seed}, {inference_label(exp)})"]
+        + scores
+        + costs
+    )
 
 
 def _float(value):
@@ -102,7 +122,11 @@ def draw_systems(exps: list[Experiment] = ()) -> Figure:
               for row in systems()["rows"] if "gmac" in row and "average" in row]  # fmt: skip
     for exp in exps:
         table, gmac = by_track(exp, "csdr", list(SOURCES)), total_recorded(exp, "gmac_per_second")
-        cell = score_cell(table.to_numpy(), aggregate_of("csdr"), 0) if len(table) and not table.isna().all().any() else Cell()
+        cell = (
+            score_cell(table.to_numpy(), aggregate_of("csdr"), 0)
+            if len(table) and not table.isna().all().any()
+            else Cell()
+        )
         if gmac and cell.value is not None:
             points.append((f"ours: {exp.tag}", gmac, cell.value))
     return draw_pareto(points, "Table I. Test cSDR against operations", "average test cSDR (dB)",

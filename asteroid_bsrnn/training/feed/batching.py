@@ -1,4 +1,5 @@
 """How one effective batch is cut: per-device batch x devices x accumulation."""
+
 from dataclasses import dataclass
 
 import torch

@@ -7,6 +7,7 @@ slots in memory that it has shared with the main process since it was forked; on
 No batch changes after it was received: what is in a slot is copied before it is handed out (for a GPU into page-locked
 memory, by the loader's thread), and until then its worker was asked for at most ``PREFETCH`` others.
 """
+
 import itertools
 import mmap
 from math import prod
@@ -132,7 +133,9 @@ class RingLoader(DataLoader):
         if num_workers:
             options.update(prefetch_factor=PREFETCH, persistent_workers=True)
         collate_fn = RingCollate(ring)
-        super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers, collate_fn=collate_fn, **options)
+        super().__init__(
+            dataset, batch_sampler=batch_sampler, num_workers=num_workers, collate_fn=collate_fn, **options
+        )
 
     def __iter__(self):
         for batch in super().__iter__():

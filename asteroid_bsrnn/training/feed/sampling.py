@@ -3,8 +3,9 @@
 One optimizer step takes ``effective_batch`` consecutive items of the epoch's order. They are cut into micro-batches,
 dealt out to the ranks in turn; every rank runs ``accumulation`` of them.
 """
+
 import signal
-from typing import Iterator, Sized
+from collections.abc import Iterator, Sized
 
 import numpy as np
 import torch

@@ -1,4 +1,5 @@
 """Checkpoints that survive a kill at any moment, and the lock that keeps two runs out of one folder."""
+
 import fcntl
 import os
 import re

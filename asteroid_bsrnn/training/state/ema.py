@@ -1,4 +1,5 @@
 """Exponential moving average of the weights."""
+
 from contextlib import contextmanager
 
 import torch

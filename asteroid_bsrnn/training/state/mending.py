@@ -1,13 +1,14 @@
 """What a folder holds when training is asked for: nothing, a run to continue, a finished or a damaged one."""
+
 import csv
 from collections.abc import Callable
 from pathlib import Path
 
 from ...common.errors import UserError
 from ...common.files import atomic_path
-from .progress import Progress
 from ...experiment.run import CHANGEABLE, RunRecord
 from .checkpoints import Checkpoints, damage, weights_epoch, weights_files
+from .progress import Progress
 
 BEGUN = ("run.json", "best_model.pth", "best_k_models.json", "history.csv")  # a run writes them after a checkpoint
 OUTCOME = ("status", "epochs", "best_epoch", "best", "monitor", "skipped_steps", "unreadable")

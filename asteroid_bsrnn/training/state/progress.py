@@ -1,4 +1,5 @@
 """Counters of a run, early stopping, and the best models so far: all that a checkpoint must hold besides tensors."""
+
 import math
 from dataclasses import asdict, dataclass, field
 

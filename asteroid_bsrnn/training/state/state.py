@@ -1,4 +1,5 @@
 """All that a run must remember: weights, optimizer, averages, counters; how it is saved, restored and exported."""
+
 from ...common.errors import UserError
 from ...common.files import read_json, write_json
 from ...experiment.run import write_history

@@ -18,13 +18,13 @@ from .in_package import packaged, packaged_file
 __all__ = ["Entry", "download", "entries", "find", "load", "load_conf", "manifest", "names"]
 
 
-def manifest(name: str) -> Optional[Manifest]:
+def manifest(name: str) -> Manifest | None:
     """What :func:`download` returned, when the model is in the cache and complete; None otherwise."""
     entry = find(name)
     return packaged(entry) if entry.file else remembered(entry)
 
 
-def download(name: str, api: Optional[str] = None, progress: bool = True) -> Manifest:
+def download(name: str, api: str | None = None, progress: bool = True) -> Manifest:
     """Fetch a published model into the cache, unless it is there. Nothing in its files is executed.
 
     Args:

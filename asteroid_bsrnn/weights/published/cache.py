@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ...common.files import read_json, write_json
 from ..catalogue import Entry
@@ -22,7 +22,7 @@ def converted(digest: str) -> Path:
     return cache_dir() / "checkpoints" / f"{digest}.safetensors"
 
 
-def remembered(entry: Entry) -> Optional[Manifest]:
+def remembered(entry: Entry) -> Manifest | None:
     """What :func:`remember` wrote, when all of it is in the cache and the entry is as it was then; None otherwise."""
     path = _path(entry)
     if not path.exists():

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from ...common.download import checksum as checksums
@@ -55,7 +55,7 @@ def _converted(entry: Entry, path: Path, parts: tuple[str, ...], progress: bool)
     return {"title": entry.description or entry.system, "url": url, "licence": entry.licence, "checkpoints": [part]}
 
 
-def _settings(entry: Entry, progress: bool) -> tuple[Optional[dict], Optional[dict[str, Any]]]:
+def _settings(entry: Entry, progress: bool) -> tuple[dict | None, dict[str, Any] | None]:
     """(configuration file, settings): what the entry says itself; else what its configuration file does."""
     if entry.settings is not None:
         return None, {**({"sources": list(entry.sources)} if entry.sources else {}), **entry.settings}

@@ -1,7 +1,7 @@
 """Models in Zenodo records of which nobody wrote down which file is which: recognised by what is inside."""
 
 import re
-from typing import Any, Optional
+from typing import Any
 
 from ...common.download import fetch, zenodo_record
 from ...common.errors import UserError
@@ -13,7 +13,7 @@ from .contents import convert_all, may_hold_weights
 _WORDS = {"feature_dim": "features", "n_repeats": "repeats", "stereo": "stereo", "n_attn_heads": "n_attn_heads"}
 
 
-def from_records(entry: Entry, api: Optional[str] = None, progress: bool = True) -> Manifest:
+def from_records(entry: Entry, api: str | None = None, progress: bool = True) -> Manifest:
     """Look into the files of an entry's records, one after the other, until every part of the model is found.
 
     Those whose names look promising come first. Which checkpoint is which is decided by its weights and settings, never
@@ -67,7 +67,7 @@ def _look_into(record: dict[str, Any], file: dict[str, Any], system: str, progre
     return report
 
 
-def _choose(entry: Entry, candidates: list[dict[str, Any]]) -> Optional[list[dict[str, Any]]]:
+def _choose(entry: Entry, candidates: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """One checkpoint for each part of the model, or None while one is missing.
 
     Raises:

@@ -1,4 +1,5 @@
 """Models whose weights come with the package: nothing is fetched, and nothing is written into the cache."""
+
 from pathlib import Path
 
 from ...common.download import checksum as checksums

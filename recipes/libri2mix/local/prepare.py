@@ -1,4 +1,5 @@
 """Stages 0 and 1: provide speech and lists, then mix."""
+
 import sys
 from pathlib import Path
 

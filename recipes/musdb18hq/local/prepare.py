@@ -1,4 +1,5 @@
 """Stages 0 and 1: provide the corpus, write the segment lists."""
+
 import sys
 from pathlib import Path
 
