@@ -129,6 +129,7 @@ def assert_published(family):
     """Entries are complete; bags name entries and give each of them a share of each source. Returns the entries."""
     entries = yaml.safe_load(family.published.read_text())
     for name, entry in entries.items():
+        assert entry.pop("preset", "best") in ("best", "fast", "vocals"), name
         system = {"members", "weights", "less", "mixer", "residual", "parameters"}  # of several networks
         fits = KEYS | {"members"} <= set(entry) <= KEYS | system if "members" in entry else set(entry) == KEYS | OWN
         assert fits, name

@@ -22,8 +22,10 @@ CHOSEN = {  # published name -> recipe and variant (or file) of the same network
     "bsrnn-base": ("musdb18hq", "base"),
     "bs_roformer_musdb": None,
     "scnet-xl-ihf": None,
+    "scnet-small": ("musdb18hq", "scnet"),
+    "mel_band_roformer_kj_vocals": None,
     "mdx23c-musdb": None,
-    "htdemucs": None,
+    "htdemucs": ("musdb18hq", "htdemucs"),
     "sepreformer-b-wsj0-2mix": ("wsj0-2mix", "sepreformer_b"),
     "tf-locoformer-m-wsj0-2mix": ("wsj0-2mix", "locoformer_m"),
     "convtasnet-libri2mix-sepclean-16k": None,
@@ -49,7 +51,7 @@ def table() -> str:
 def _row(entry, place):
     sources = ", ".join(entry.sources) if entry.sources else f"{_speakers(entry)} voices"
     cells = [
-        f"`{entry.name}`",
+        f"`{entry.name}`" + (f" (`{entry.preset}`)" if entry.preset else ""),
         sources,
         _score(entry),
         _size(entry),

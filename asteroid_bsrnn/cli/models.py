@@ -31,6 +31,7 @@ def _row(entry: Any, manifest: dict[str, Any] | None) -> dict[str, Any]:
     size = entry.size if entry.size else 4 * entry.parameters if entry.parameters else None
     return {
         "name": entry.name,
+        "preset": entry.preset,
         "description": entry.description or entry.note,
         "system": entry.system,
         "model": entry.model,
@@ -67,6 +68,7 @@ def _lines(row: dict[str, Any]) -> list[str]:
     sizes = [f"{row['parameters'] / 1e6:.1f} M parameters"] if row["parameters"] else []
     sizes += [f"{row['megabytes']} MB"] if row["megabytes"] is not None else []
     lines = [f"{row['name']}: {row['description'] or row['system']}"]
+    lines += [f"    preset     --model {row['preset']}"] if row["preset"] else []
     lines.append(f"    sources    {', '.join(row['sources']) or 'not stated'}")
     lines.append(f"    size       {', '.join(sizes) or 'not stated'}")
     lines.append(f"    data       {row['data']}")

@@ -54,17 +54,26 @@ def add_parser(subparsers):
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
     add("--batch", type=int, default=1, help="segments per pass (default: 1)")
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
-    schemes = ("fader", "fader_reference", "ola", "ola_reference", "whole")
-    add("--scheme", choices=schemes, default="fader", help="how segments are joined (default: %(default)s)")
-    add("--segment", type=float, default=10.0, metavar="S", help="length of a segment in seconds (default: 10)")
-    add("--overlap", type=float, default=0.1, help="of segments, as a fraction (default: 0.1)")
+    schemes = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
+    add(
+        "--scheme",
+        choices=schemes,
+        help="how segments are joined (default: as a published model's scores were, else fader)",
+    )
+    add("--segment", type=float, metavar="S", help="length of a segment in seconds (default: likewise, else 10)")
+    add("--overlap", type=float, help="of segments, as a fraction (default: likewise, else 0.1)")
     add(
         "--hop",
         type=float,
         metavar="S",
         help="from segment to segment in seconds, instead of --overlap (ola and ola_reference)",
     )
-    add("--window", default="rect", help="rect, hann, ... (ola only)")
+    add("--window", help="rect, tenths, hann, ... (ola only)")
+    add(
+        "--standardise",
+        action=argparse.BooleanOptionalAction,
+        help="level the whole recording before the network and undo it after (default: as its publishers do)",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace stems that exist")
     existing.add_argument("--skip-existing", action="store_true", help="leave songs out whose stems all exist")
@@ -172,8 +181,10 @@ def run(args):
     from ..weights import load_model
     from ..weights.conversion import one_each
 
-    inference = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
+    asked = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
+    inference = {name: value for name, value in asked.items() if value is not None}
     make_plan(44100, **inference)
+    inference["standardise"] = args.standardise
     check_format(args.format, args.bits)
     if args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")

@@ -12,7 +12,7 @@ from ..audio.resample import resample_blocks
 from ..common.errors import UserError
 from ..common.precision import PRECISIONS, choose_precision
 from ..models.base import as_model, run_batch
-from ..weights import load_model
+from ..weights import catalogue, load_model
 from .channels import explain
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
@@ -46,6 +46,8 @@ class Separator:
         sample_rate (int): of the models, in Hz.
         precision (str): what is computed in; never ``"auto"``.
         ordered (bool): whether the order of the sources means something.
+        inference (dict): how its publishers separate recordings, where all models are published ones that are run alike;
+            what a call leaves open.
 
     Raises:
         UserError: if a model does not separate, the models do not fit each other, the device is not there or
@@ -63,6 +65,7 @@ class Separator:
         self.device, self.shifts = choose_device(device), shifts
         self.precision = choose_precision(precision, self.device)
         self.dtype = PRECISIONS[self.precision]
+        self.inference = _published_inference(models)
         models = [model if isinstance(model, torch.nn.Module) else load_model(model) for model in models]
         self.models = [model.to(self.device).eval() for model in models]
         self.weights = _shares(weights, len(models))
@@ -103,6 +106,21 @@ class Separator:
         if len(names) != n_src or len(set(names)) != n_src:
             raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
         return tuple(names)
+
+    def how(self, **inference):
+        """How a recording is separated: as asked for, or as the publishers do where nothing was asked for.
+
+        Args:
+            **inference: ``standardise`` and keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`; None is the
+                same as not given. One of the plan's keywords replaces all that the publishers chose for it.
+
+        Returns:
+            Whether the recording is standardised first, and keywords for the plan.
+        """
+        given = {name: value for name, value in inference.items() if value is not None}
+        own = dict(self.inference)
+        standardise = own.pop("standardise", False)
+        return bool(given.pop("standardise", standardise)), given or own
 
     def stream(self, blocks, sample_rate, batch=1, layout=0, **inference):
         """Separate a stream in constant memory.
@@ -214,6 +232,15 @@ def choose_device(name):
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
+
+
+def _published_inference(models: list) -> dict:
+    """The inference of published models, where all are named and alike."""
+    found = [
+        dict(catalogue.find(model).inference) if isinstance(model, str) and catalogue.is_known(model) else {}
+        for model in models
+    ]
+    return found[0] if all(each == found[0] for each in found) else {}
 
 
 def _rate(model):

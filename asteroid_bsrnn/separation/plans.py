@@ -35,7 +35,8 @@ def make_plan(
         segment (float): seconds.
         overlap (float): fraction of ``segment``, in [0, 1).
         hop (float, optional): seconds from segment to segment, of the two overlap-adds; (1 - overlap) * segment if None.
-        window (str): ``"rect"`` or a name that ``scipy.signal.get_window`` knows, ``"ola"`` only.
+        window (str): ``"rect"``, ``"tenths"`` (linear fades over a tenth of the segment at both ends, the rest 1) or a name
+            that ``scipy.signal.get_window`` knows, ``"ola"`` only.
 
     Raises:
         ValueError: for a value out of range, or one that the scheme does not use.
@@ -87,6 +88,8 @@ def linear_fades(length, fade):
 
 
 def _window(name, length):
+    if name == "tenths":
+        return linear_fades(length, length // 10)
     try:
         weights = torch.as_tensor(get_window("boxcar" if name == "rect" else name, length, fftbins=True)).float()
     except ValueError as error:

@@ -13,6 +13,7 @@ from ..common.errors import AudioError, UserError
 from .ensemble import Separator
 from .stem_files import StemFormat, write_stems
 from .values import as_mixture, as_names, as_part, as_rate
+from .whole_song import mono_mix_level_of
 
 __all__ = ["Separator", "separate", "separate_file", "stem_paths"]
 
@@ -43,7 +44,7 @@ def separate(
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         device, precision, shifts: see :class:`Separator` (which has its own when it is given as ``model``).
         layout (int): see :meth:`Separator.stream`.
-        **inference: scheme, segment, overlap, hop, window: see :func:`asteroid_bsrnn.separation.segments.make_plan`.
+        **inference: scheme, segment, overlap, hop, window, standardise: see :meth:`Separator.how`.
 
     Shape:
         (channels, time) -> (n_src, channels, time), or (time,) -> (n_src, time); kind and device are ``wav``'s
@@ -59,7 +60,9 @@ def separate(
         separator = Separator(model, None, device, precision, shifts, None if consistent else sources)
     wanted = check_stems(separator, sources, consistent=consistent)
     parts, total = [], mixture.shape[-1]
-    for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, layout, **inference):
+    standardise, plan = separator.how(**inference)
+    level = mono_mix_level_of([mixture]) if standardise else None
+    for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, layout, level, **plan):
         parts.append(part)
     stems = torch.cat(parts, dim=-1)
     if consistent:
@@ -69,21 +72,27 @@ def separate(
     return stems.to(wav) if isinstance(wav, torch.Tensor) else stems.numpy().astype(wav.dtype)
 
 
-def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, total=0, layout=0, **inference):
+def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, total=0, layout=0, level=None, **plan):
     """Separate a stream, beside the mixture.
+
+    Args:
+        level (tuple of float, optional): mean and deviation that are taken out of the recording and put back into each
+            estimate.
 
     Yields:
         tuple: consecutive parts of the mixture (channels, time) and of its estimates (n_src, channels, time), of equal
         length, together exactly as long as the recording.
     """
     waiting, n_done = [], 0
+    mean, std = level or (0.0, 1.0)
 
     def passing():
         for block in blocks:
             waiting.append(block)
-            yield block
+            yield (block - mean) / std if level else block
 
-    for estimates in separator.stream(passing(), sample_rate, batch, layout, **inference):
+    for estimates in separator.stream(passing(), sample_rate, batch, layout, **plan):
+        estimates = estimates * std + mean if level else estimates
         mixture = torch.cat(waiting, dim=-1)
         length = min(mixture.shape[-1], estimates.shape[-1])
         waiting[:] = [mixture[:, length:].clone()]
@@ -166,7 +175,9 @@ def separate_file(
     _refuse_own_input(path, paths)
     columns = [*separator.sources, *(f"no_{name}" for name in separator.sources if complement)]
     layout = info.layout or DEFAULT_LAYOUT.get(info.channels, 0)
-    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, layout, **inference)
+    standardise, plan = separator.how(**inference)
+    level = mono_mix_level_of(_open(path, offset, duration, tolerant)[1]) if standardise else None
+    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, layout, level, **plan)
     target_folder = next(iter(paths.values())).parent
     made = _missing_folders(target_folder)
     try:

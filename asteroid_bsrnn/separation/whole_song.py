@@ -1,6 +1,7 @@
 """What is done to a recording as a whole around its separation: standardised, shifted at random."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -12,6 +13,18 @@ def mono_mix_level(wav_CL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mono_L = wav_CL.mean(0)
     std = mono_L.std() if len(mono_L) > 1 else mono_L.new_zeros(())
     return mono_L.mean(), torch.where(std > 0, std, torch.ones_like(std))
+
+
+def mono_mix_level_of(blocks: Iterable[torch.Tensor]) -> tuple[float, float]:
+    """:func:`mono_mix_level` of a recording that comes in blocks, (channels, time) each, in constant memory."""
+    n, mean, squares = 0, 0.0, 0.0
+    for block_CL in blocks:
+        mono_L = block_CL.double().mean(0)
+        n_here, delta = mono_L.numel(), float(mono_L.mean()) - mean
+        squares += float((mono_L - mono_L.mean()).square().sum()) + delta**2 * n * n_here / (n + n_here)
+        n, mean = n + n_here, mean + delta * n_here / (n + n_here)
+    std = math.sqrt(squares / (n - 1)) if n > 1 else 0.0
+    return mean, std or 1.0
 
 
 def standardised(run: Run, wav_CL: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,9 @@ class Entry:
         data: what it was trained on.
         licence: as stated.
         scores: each with ``metric``, ``values`` and ``source``.
-        inference: how it is run for its scores.
+        inference: how a recording is separated for its scores: keywords of
+            :func:`asteroid_bsrnn.separation.segments.make_plan`, and ``standardise``.
+        preset: a word for people, which means this one until a better one is known: ``best``, ``fast``, ``vocals``.
         note: what else one should know.
         members: names of other entries, where it is a bag of them.
         weights: of a bag: a row for each member, a column for each source.
@@ -78,6 +80,7 @@ class Entry:
     less: tuple[Sequence[str] | None, ...] | None = None
     mixer: str | None = None
     residual: Mapping[str, float] | None = None
+    preset: str | None = None
 
     @property
     def checksum(self) -> str | None:
@@ -117,13 +120,23 @@ def names() -> list[str]:
     return list(entries())
 
 
+def presets() -> dict[str, Entry]:
+    """The models that words for people mean, by word."""
+    return {entry.preset: entry for entry in entries().values() if entry.preset}
+
+
+def is_known(name: str) -> bool:
+    """Whether it is the name of a published model, or a preset."""
+    return name in entries() or name in presets()
+
+
 def find(name: str) -> Entry:
-    """The entry called ``name``.
+    """The entry called ``name``, or that a preset means.
 
     Raises:
         UserError: for an unknown name, with the nearest known one.
     """
-    known = entries()
+    known = entries() | presets()
     if name not in known:
         raise UserError(f"there is no published model {name!r}: {nearest(name, known)}known are {', '.join(known)}")
     return known[name]

@@ -78,7 +78,7 @@ def read_conf(source: str | os.PathLike, config: Any = None) -> dict[str, Any]:
 
 def _find(source: str | os.PathLike, config: Any) -> Found:
     name = os.fspath(source)
-    if not os.path.exists(name) and name in catalogue.entries():
+    if not os.path.exists(name) and catalogue.is_known(name):
         if config is not None:
             raise UserError(f"{name} is a published model, whose settings are known: leave the configuration out")
         return published.load_conf(name)
