@@ -30,7 +30,7 @@ def test_metadata_stand_in_one_place():
     assert (ROOT / "setup.py").read_text().count("\n") < 6
     extras = metadata["project"]["optional-dependencies"]
     everything = extras["all"][0].partition("[")[2].rstrip("]").split(",")
-    assert set(everything) == set(extras) - {"all", "docs", "test"}
+    assert set(everything) == set(extras) - {"all", "docs", "test", "dev"}
     assert metadata["tool"]["ruff"]["target-version"] == "py" + metadata["project"]["requires-python"].strip(
         ">="
     ).replace(".", "")
