@@ -8,8 +8,8 @@ parse the arguments, and only a command that will really run lets the package lo
 import importlib.util
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from functools import partial
 
 PACKAGE = "asteroid_bsrnn"
 
@@ -20,24 +20,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code.
     """
-    package = None if PACKAGE in sys.modules else _in_place()
+    load = None if PACKAGE in sys.modules else _in_place()
     from asteroid_bsrnn.cli.main import guarded, parse
 
-    return guarded(_run, package, parse(argv))
+    return guarded(_run, load, parse(argv))
 
 
-def _run(package: ModuleType | None, args: Namespace) -> int:
+def _run(load: Callable[[], None] | None, args: Namespace) -> int:
     """Let the package load, then the subcommand run."""
-    if package is not None:
-        package.__spec__.loader.exec_module(package)
+    if load is not None:
+        load()
     return args.run(args)
 
 
-def _in_place() -> ModuleType:
-    """The package, known to Python as a place to import from, its ``__init__`` not yet run."""
+def _in_place() -> Callable[[], None]:
+    """Make the package known to Python as a place to import from, its ``__init__`` not yet run; returns what runs it."""
     spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"the package {PACKAGE} is not beside its command")
     package = sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
-    return package
+    return partial(spec.loader.exec_module, package)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ that users have named (:mod:`asteroid_bsrnn.common.plugins`); nothing else. ``da
 """
 
 import importlib
+from types import ModuleType
 
 from . import host
 from .common.version import __version__
@@ -21,11 +22,11 @@ load_installed()
 __all__ = ["__version__", "data", "host", "losses", "models", "weights"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name == "data":
         return importlib.import_module(f"{__name__}.data")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

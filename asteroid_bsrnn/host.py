@@ -13,32 +13,36 @@ import importlib.util
 import sys
 import types
 import warnings
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, NoReturn
 
 _HOST_FAILED = "asteroid"
 REPAIRED: list[str] = []
 """Names of the repairs whose fault was found in this process."""
 
 
-def repair():
+def repair() -> list[str]:
     """Apply every repair whose fault is present.
 
     Returns:
-        list of str: names of the repairs that were applied.
+        Names of the repairs that were applied.
     """
-    repairs = (torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals)
-    repairs += (system_configuration, infer_window, silent_separate)
+    repairs = [torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals]
+    repairs += [system_configuration, infer_window, silent_separate]
     made = [step.__name__ for step in repairs if step()]
     REPAIRED.extend(name for name in made if name not in REPAIRED)
     return made
 
 
-def _forget(package):
+def _forget(package: str) -> None:
     """Drop a half-imported package, so that the next import starts afresh."""
     for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
         del sys.modules[name]
 
 
-def torchaudio_extension():
+def torchaudio_extension() -> bool:
     """Let torchaudio load without its compiled extension when that extension cannot be loaded.
 
     Fault: PyPI's torchaudio 2.11 is built for CUDA 13; beside a CPU build of torch its ``_torchaudio.abi3.so`` does
@@ -61,12 +65,12 @@ def torchaudio_extension():
     return True
 
 
-def _stub_extension(reason):
+def _stub_extension(reason: str) -> ModuleType:
     """A module with the two names that torchaudio reads from its extension."""
 
-    def fail_if_no_align(function):
+    def fail_if_no_align(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def unavailable(*args, **kwargs):
+        def unavailable(*args: Any, **kwargs: Any) -> NoReturn:
             raise RuntimeError(
                 f"{function.__name__} needs torchaudio's compiled extension, which did not load: {reason}"
             )
@@ -74,11 +78,11 @@ def _stub_extension(reason):
         return unavailable
 
     stub = types.ModuleType("torchaudio._extension")
-    stub._IS_TORCHAUDIO_EXT_AVAILABLE, stub.fail_if_no_align = False, fail_if_no_align
+    vars(stub).update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, fail_if_no_align=fail_if_no_align)
     return stub
 
 
-def pkg_resources_for_torchmetrics():
+def pkg_resources_for_torchmetrics() -> bool:
     """Import torchmetrics with a stand-in for pkg_resources where setuptools no longer has it.
 
     Fault: Asteroid pins torchmetrics <= 0.11.4, which imports pkg_resources; setuptools 82 removed it. Can go when
@@ -89,8 +93,8 @@ def pkg_resources_for_torchmetrics():
     if "torchmetrics" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         return False
     stub = types.ModuleType("pkg_resources")
-    stub.DistributionNotFound = importlib.metadata.PackageNotFoundError
-    stub.get_distribution = importlib.metadata.distribution
+    known = {"DistributionNotFound": importlib.metadata.PackageNotFoundError}
+    vars(stub).update(known, get_distribution=importlib.metadata.distribution)
     sys.modules["pkg_resources"] = stub
     try:
         importlib.import_module("torchmetrics")
@@ -102,7 +106,7 @@ def pkg_resources_for_torchmetrics():
     return True
 
 
-def safe_globals():
+def safe_globals() -> bool:
     """Let ``torch.load(weights_only=True)`` read the plain values in Asteroid's published files.
 
     Fault: since torch 2.6 it refuses ``TorchVersion`` (every file that ``serialize`` of the host wrote) and numpy
@@ -113,15 +117,17 @@ def safe_globals():
     import torch
 
     known = torch.serialization.get_safe_globals()
-    scalar = np.core.multiarray.scalar if np.__version__ < "2" else np._core.multiarray.scalar
-    wanted = [torch.torch_version.TorchVersion, np.dtype, type(np.dtype("float64"))]
+    scalar = importlib.import_module(
+        "numpy.core.multiarray" if np.__version__ < "2" else "numpy._core.multiarray"
+    ).scalar
+    wanted: list[Any] = [torch.torch_version.TorchVersion, np.dtype, type(np.dtype("float64"))]
     wanted += [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     missing = [entry for entry in wanted if entry not in known]
     torch.serialization.add_safe_globals(missing)
     return bool(missing)
 
 
-def system_configuration():
+def system_configuration() -> bool:
     """Let ``System`` take lists of names in its configuration, and a trainer without a logger.
 
     Faults: ``config_to_hparams`` makes a tensor of every list and fails on strings (``sources: [vocals, drums]``);
@@ -132,17 +138,17 @@ def system_configuration():
     return _when_imported("asteroid.engine.system", _mend_system)
 
 
-def _mend_system(module):
+def _mend_system(module: ModuleType) -> None:
     system = module.System
     if getattr(system, "mended", False):
         return
     to_hparams, validation_end = system.config_to_hparams, system.on_validation_epoch_end
 
-    def config_to_hparams(dic):
+    def config_to_hparams(dic: dict[str, Any]) -> Any:
         return to_hparams(_without_name_lists(dic))
 
     @functools.wraps(validation_end)
-    def on_validation_epoch_end(self):
+    def on_validation_epoch_end(self: Any) -> Any:
         return validation_end(self) if self.trainer.logger is not None else None
 
     system.config_to_hparams = staticmethod(config_to_hparams)
@@ -150,7 +156,7 @@ def _mend_system(module):
     system.mended = True
 
 
-def _without_name_lists(value):
+def _without_name_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_name_lists(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)) and not all(isinstance(entry, (int, float)) for entry in value):
@@ -158,7 +164,7 @@ def _without_name_lists(value):
     return value
 
 
-def infer_window():
+def infer_window() -> bool:
     """Let ``asteroid-infer --ola-window`` work with its own default.
 
     Fault: the default window of the host's command line is "hanning", a name that scipy dropped. It is translated
@@ -167,20 +173,28 @@ def infer_window():
     return _when_imported("asteroid.dsp.overlap_add", _mend_window)
 
 
-def _mend_window(module):
+def _mend_window(module: ModuleType) -> None:
     original = module.LambdaOverlapAdd.__init__
     if getattr(original, "mended", False):
         return
 
     @functools.wraps(original)
-    def __init__(self, nnet, n_src, window_size, hop_size=None, window="hann", **kwargs):
+    def __init__(
+        self: Any,
+        nnet: Any,
+        n_src: int | None,
+        window_size: int,
+        hop_size: int | None = None,
+        window: str = "hann",
+        **kwargs: Any,
+    ) -> None:
         original(self, nnet, n_src, window_size, hop_size, "hann" if window == "hanning" else window, **kwargs)
 
-    __init__.mended = True
+    vars(__init__)["mended"] = True
     module.LambdaOverlapAdd.__init__ = __init__
 
 
-def silent_separate():
+def silent_separate() -> bool:
     """Let ``separate`` of the host answer silence with silence.
 
     Fault: it scales the estimates by the level of the mixture over theirs, which is 0/0 = NaN for silence. Can go
@@ -189,42 +203,47 @@ def silent_separate():
     return _when_imported("asteroid.separate", _mend_separate)
 
 
-def _mend_separate(module):
+def _mend_separate(module: ModuleType) -> None:
     original = module.torch_separate
     if getattr(original, "mended", False):
         return
 
     @functools.wraps(original)
-    def torch_separate(model, wav, **kwargs):
+    def torch_separate(model: Any, wav: Any, **kwargs: Any) -> Any:
         estimates = original(model, wav, **kwargs)
         return estimates if wav.any() else estimates.nan_to_num(nan=0.0)
 
-    torch_separate.mended = True
-    module.torch_separate = torch_separate
+    vars(torch_separate)["mended"] = True
+    vars(module)["torch_separate"] = torch_separate
 
 
 class _PatchOnImport(importlib.abc.MetaPathFinder):
     """Runs ``patch(module)`` right after the module ``name`` is imported for the first time."""
 
-    def __init__(self, name, patch):
+    def __init__(self, name: str, patch: Callable[[ModuleType], None]) -> None:
         self.name, self.patch = name, patch
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != self.name:
             return None
         sys.meta_path.remove(self)  # so that the search below finds the real one, and we are asked only once
         spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
+        if spec is None or spec.loader is None:
+            return None
+        loader: Any = spec.loader
+        execute = loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             execute(module)
             self.patch(module)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module
         return spec
 
 
-def _when_imported(name, patch):
+def _when_imported(name: str, patch: Callable[[ModuleType], None]) -> bool:
     """Patch the module ``name`` now if it is there, else when it is imported."""
     if name in sys.modules:
         patch(sys.modules[name])

@@ -268,6 +268,17 @@ def test_links_and_devices_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tar_that_names_a_file_and_then_a_folder_of_that_name_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "odd.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("a"), io.BytesIO(b""))
+        folder = tarfile.TarInfo("a")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    with pytest.raises(UserError, match="is refused: its member 'a' is a file and then something else"):
+        unpack(tmp_path / "odd.tar", tmp_path / "out")
+    assert names(tmp_path) == ["odd.tar"]
+
+
 @pytest.mark.parametrize("cut", [10, 200, -30])
 def test_truncated_archives_leave_nothing(tmp_path, cut):
     for make in (make_zip, make_tar):

@@ -1,5 +1,6 @@
 """Each repair: the fault is there without it, gone with it; healthy installations and second calls are left alone."""
 
+import importlib
 import subprocess
 import sys
 
@@ -133,6 +134,13 @@ def test_silence_through_the_hosts_separate():
     assert torch.isfinite(silent).all() and not silent.any()
     loud = torch.full((1, 1, 800), float("nan"))
     assert model.separate(loud).isnan().any(), "NaN in a recording must not be hidden"
+
+
+def test_a_module_that_the_host_lacks_is_reported_as_missing():
+    host._when_imported("asteroid_bsrnn.no_such_module", lambda module: None)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        importlib.import_module("asteroid_bsrnn.no_such_module")
+    assert not any(getattr(finder, "name", "") == "asteroid_bsrnn.no_such_module" for finder in sys.meta_path)
 
 
 def test_repairs_report_what_they_did():

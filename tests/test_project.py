@@ -1,6 +1,7 @@
 """Files by which others find, cite and build the project."""
 
 import subprocess
+from importlib import resources
 
 import pytest
 import yaml
@@ -34,6 +35,12 @@ def test_metadata_stand_in_one_place():
     assert metadata["tool"]["ruff"]["target-version"] == "py" + metadata["project"]["requires-python"].strip(
         ">="
     ).replace(".", "")
+
+
+def test_type_checkers_of_users_read_our_annotations():
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "py.typed" in metadata["tool"]["setuptools"]["package-data"]["asteroid_bsrnn"]
+    assert (resources.files("asteroid_bsrnn") / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("path", FORGE, ids=lambda path: path.name)

@@ -1,5 +1,8 @@
 """Errors that are meant for the user: one sentence, naming the culprit and what is allowed."""
 
+from pathlib import Path
+from typing import Any
+
 
 class UserError(ValueError):
     """Something the user gave cannot be used; the console command prints it and exits with 2."""
@@ -9,13 +12,13 @@ class AudioError(UserError):
     """An audio file cannot be used.
 
     Args:
-        path (str or Path): the file, kept as ``error.path``.
-        reason (str): what is wrong with it and what was expected.
+        path: the file, kept as ``error.path``.
+        reason: what is wrong with it and what was expected.
     """
 
-    def __init__(self, path, reason):
+    def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = str(path), reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.reason)

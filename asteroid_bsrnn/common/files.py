@@ -8,29 +8,31 @@ import re
 import secrets
 import shutil
 import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from .errors import UserError
 
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked, and leftovers stay
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
 
 
 @contextmanager
-def atomic_path(path):
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; rename it onto ``path`` when the block succeeds.
 
     The temporary name keeps the suffix, so that writers that choose a format by suffix work. What the block
     left behind is removed when it fails, and the old file, if there was one, stays as it was.
 
     Args:
-        path (str or Path): where the file shall appear. Its folder is created when missing.
+        path: where the file shall appear. Its folder is created when missing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def atomic_path(path):
 
 
 @contextmanager
-def _held(partial):
+def _held(partial: Path) -> Iterator[None]:
     """Hold a lock on the file that is being written, so that nobody takes it for a leftover."""
     if fcntl is None:
         yield
@@ -59,7 +61,7 @@ def _held(partial):
         yield
 
 
-def remove_leftovers(folder):
+def remove_leftovers(folder: str | Path) -> None:
     """Remove what killed processes left half written in ``folder``; what somebody is writing stays.
 
     A file that is being written is locked by its writer, however that ends. Where the file system knows no locks, all
@@ -72,7 +74,7 @@ def remove_leftovers(folder):
                     path.unlink(missing_ok=True)
 
 
-def _lock(file):
+def _lock(file: IO[bytes]) -> bool:
     """Whether this process holds ``file`` now."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,14 +89,14 @@ def nfc(name: str) -> str:
 
 
 @contextmanager
-def atomic_paths(paths):
+def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield temporary paths for several files that appear together when the block succeeds, or not at all.
 
     The temporary names end in ``.partial``: no search for files of a kind finds them. If one of the files cannot appear,
     those that did are taken away and the old ones put back.
 
     Args:
-        paths (list of Path): where the files shall appear. Their folders are created when missing.
+        paths: where the files shall appear. Their folders are created when missing.
     """
     partials = [_beside(path, ".partial") for path in paths]
     for path in paths:
@@ -109,7 +111,7 @@ def atomic_paths(paths):
             partial.unlink(missing_ok=True)
 
 
-def _replace_all(partials, paths):
+def _replace_all(partials: Sequence[Path], paths: Sequence[Path]) -> None:
     olds, placed = [_beside(path, ".old") for path in paths], []
     try:
         for partial, path, old in zip(partials, paths, olds):
@@ -119,15 +121,15 @@ def _replace_all(partials, paths):
             placed.append((path, old if kept else None))
             os.replace(partial, path)
     except BaseException:
-        for path, old in placed:
-            os.replace(old, path) if old else path.unlink(missing_ok=True)
+        for path, saved in placed:
+            os.replace(saved, path) if saved else path.unlink(missing_ok=True)
         raise
     finally:
         for old in olds:
             old.unlink(missing_ok=True)
 
 
-def _keep(path, old):
+def _keep(path: Path, old: Path) -> bool:
     """Give a file a second name, or copy it where a disk has no such thing."""
     try:
         os.link(path, old)
@@ -136,29 +138,29 @@ def _keep(path, old):
     return True
 
 
-def _beside(path, ending):
+def _beside(path: Path, ending: str) -> Path:
     """A hidden name in the folder of a path that is not taken."""
     stem = os.fsdecode(os.fsencode(path.stem)[:80])
     return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
 
 
-def _to_disk(path):
+def _to_disk(path: Path) -> None:
     with open(path, "r+b") as written:  # Windows flushes no file that is open for reading
         os.fsync(written.fileno())
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` in UTF-8, whole or not at all."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(path, value):
+def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as readable JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def strict(value):
+def strict(value: Any) -> Any:
     """``value`` with null for every number that JSON does not have: NaN and infinity."""
     if isinstance(value, dict):
         return {key: strict(entry) for key, entry in value.items()}
@@ -167,7 +169,7 @@ def strict(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     """Read a JSON file; a broken one is a :class:`UserError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -176,11 +178,11 @@ def read_json(path):
 
 
 @contextmanager
-def full_disk_explained(folder):
+def full_disk_explained(folder: str | Path) -> Iterator[None]:
     """Turn "no room" from the block, whatever file it was for, into a :class:`UserError` with the way on.
 
     Args:
-        folder (str or Path): where the block writes; named if the error itself names no file.
+        folder: where the block writes; named if the error itself names no file.
     """
     try:
         yield
@@ -190,7 +192,7 @@ def full_disk_explained(folder):
         raise UserError(no_room(error.filename or folder, error.strerror)) from error
 
 
-def no_room(path, reason):
+def no_room(path: str | Path, reason: str | None) -> str:
     """Sentence for a file of an experiment that could not be written: which, why, how full its disk is, the way on."""
     folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
     free = shutil.disk_usage(folder).free / 1e6

@@ -11,14 +11,14 @@ import sys
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for the next tensor of that size. Changes no result; twice is harmless.
 
     For processes that do the same work again and again (training, separation of songs), as nothing is given back to
     the system until they end. Only glibc (Linux) is changed.
 
     Returns:
-        bool: whether the setting was made.
+        Whether the setting was made.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -2,7 +2,9 @@
 
 import time
 import warnings
+from collections.abc import Iterator
 from functools import cache
+from typing import Any, overload
 
 import torch
 
@@ -21,7 +23,7 @@ def supports(precision: str, device: str | torch.device) -> bool:
     counts as long as it works: see :func:`choose_precision` for what is worth the while.
 
     Args:
-        precision (str): a key of :data:`PRECISIONS`.
+        precision: a key of :data:`PRECISIONS`.
         device (str or torch.device): such as ``"cpu"`` or ``"cuda:1"``; it must be there.
     """
     dtype, device = PRECISIONS[precision], torch.device(device)
@@ -35,9 +37,9 @@ def supports(precision: str, device: str | torch.device) -> bool:
         return False
 
 
-def _small_layers():
+def _small_layers() -> Iterator[tuple[torch.nn.Module, torch.Tensor]]:
     """(layer, input) of each kind in which models spend their time, in fp32 on the CPU."""
-    real = {"dtype": torch.float32, "device": "cpu"}
+    real: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
     with torch.random.fork_rng(devices=[]):
         yield torch.nn.LSTM(8, 8, bidirectional=True, **real), torch.ones(4, 2, 8, **real)
         yield torch.nn.Linear(8, 8, **real), torch.ones(2, 8, **real)
@@ -45,14 +47,14 @@ def _small_layers():
         yield torch.nn.Conv2d(8, 8, 3, **real), torch.ones(2, 8, 9, 9, **real)
 
 
-def _runs(layer, x, dtype):
+def _runs(layer: torch.nn.Module, x: torch.Tensor, dtype: torch.dtype) -> bool:
     """Whether the layer computes in ``dtype`` and gives finite gradients."""
     with torch.inference_mode(False), torch.enable_grad():
         with torch.autocast(x.device.type, dtype):
             y = layer(x.clone())  # a clone is no tensor of inference mode
         y = y[0] if isinstance(y, tuple) else y
         y.float().sum().backward()
-    return y.dtype == dtype and all(bool(p.grad.isfinite().all()) for p in layer.parameters())
+    return y.dtype == dtype and all(p.grad is not None and bool(p.grad.isfinite().all()) for p in layer.parameters())
 
 
 def full_precision(device: str | torch.device) -> torch.autocast:
@@ -60,7 +62,15 @@ def full_precision(device: str | torch.device) -> torch.autocast:
     return torch.autocast(torch.device(device).type, enabled=False)
 
 
-def widened(value):
+@overload
+def widened(value: torch.Tensor) -> torch.Tensor: ...
+
+
+@overload
+def widened(value: tuple[Any, ...] | list[Any]) -> tuple[Any, ...]: ...
+
+
+def widened(value: torch.Tensor | tuple[Any, ...] | list[Any]) -> torch.Tensor | tuple[Any, ...]:
     """A tensor, or a tuple of them, with 16-bit numbers as 32-bit ones; others as they are."""
     if isinstance(value, (tuple, list)):
         return tuple(map(widened, value))
@@ -93,7 +103,7 @@ def choose_precision(wanted: str, device: str | torch.device, what: str = "preci
 
 
 @cache
-def _is_faster(precision, device):
+def _is_faster(precision: str, device: str | torch.device) -> bool:
     """Whether a linear layer gains by 16 bits; the best of a few turns each, so that a busy machine changes nothing."""
     size = 512 if torch.device(device).type == "cpu" else 2048
     x = torch.ones(size, size, dtype=torch.float32, device=device)
@@ -104,7 +114,7 @@ def _is_faster(precision, device):
     return best[None] > _GAIN * best[PRECISIONS[precision]]
 
 
-def _seconds(x, dtype):
+def _seconds(x: torch.Tensor, dtype: torch.dtype | None) -> float:
     """Duration of a product in ``dtype`` (None: as given), until its result is there."""
     start = time.perf_counter()
     with torch.no_grad(), torch.autocast(x.device.type, dtype, enabled=dtype is not None):

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
+
+Entry = TypeVar("Entry")
 
 
 def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
@@ -20,9 +22,10 @@ class Registry:
     """
 
     def __init__(self, kind: str, fallback: Callable[[str], Any] | None = None) -> None:
-        self.kind, self.fallback, self.entries = kind, fallback, {}
+        self.kind, self.fallback = kind, fallback
+        self.entries: dict[str, Any] = {}
 
-    def register(self, entry: Any) -> Any:
+    def register(self, entry: Entry) -> Entry:
         """Add ``entry`` under its name and return it (so it serves as a decorator). Twice is harmless.
 
         The name is ``entry.__name__`` of a class or function, ``entry.name`` of any other value.

@@ -62,7 +62,8 @@ def _memory() -> tuple[float | None, float | None]:
     except OSError:
         return None, None
     kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
-    return tuple(round(kib[name] * 1024 / GIB, 1) for name in ("MemAvailable", "MemTotal"))
+    free, total = (round(kib[name] * 1024 / GIB, 1) for name in ("MemAvailable", "MemTotal"))
+    return free, total
 
 
 def _devices() -> list[str]:

@@ -38,21 +38,21 @@ def check_counts(values: Mapping[str, Any], keys: Sequence[str], section: str) -
             raise UserError(f"{section}.{key} must be 1 or more, or null for all, not {values[key]!r}")
 
 
-def _hint(value):
+def _hint(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
         return f" (plain YAML reads {value} as text: write {value[0]}.0{value[1:]})"
     return ""
 
 
-def _members(hint):
+def _members(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
 
 
-def _fits(value, hint):
+def _fits(value: Any, hint: Any) -> bool:
     return any(_is(value, member) for member in _members(hint))
 
 
-def _is(value, member):
+def _is(value: Any, member: Any) -> bool:
     origin = typing.get_origin(member) or member
     if member is Any or not isinstance(origin, type):
         return True
@@ -66,11 +66,11 @@ def _is(value, member):
     return isinstance(value, origin)
 
 
-def _entries(member):
+def _entries(member: Any) -> list[Any]:
     """What the entries of a list may be; of the first kind where a tuple names several alike."""
     return [kind for kind in typing.get_args(member)[:1] if kind is not ...]
 
 
-def _words(hint):
+def _words(hint: Any) -> str:
     found = [_WORDS.get(typing.get_origin(member) or member, "a list") for member in _members(hint)]
     return " or ".join(dict.fromkeys(found))

@@ -1,5 +1,7 @@
 """Loudness of ITU-R BS.1770-4: K-weighted power, over everything or over the blocks that its gates let pass."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.signal import lfilter
 
@@ -12,11 +14,11 @@ def loudness(wav: np.ndarray, sample_rate: float) -> float:
     """K-weighted loudness without gating.
 
     Args:
-        wav (array): (time, channels).
-        sample_rate (int): Hz.
+        wav: (time, channels).
+        sample_rate: Hz.
 
     Returns:
-        float: LUFS; ``-inf`` for silence.
+        LUFS; ``-inf`` for silence.
 
     References:
         ITU-R BS.1770-4, with the filters designed for any sample rate.
@@ -28,11 +30,11 @@ def gated_loudness(wav: np.ndarray, sample_rate: float) -> float:
     """Integrated loudness: of blocks of 400 ms, without silence and without what lies 10 LU below the rest.
 
     Args:
-        wav (array): (time, channels), at least 400 ms.
-        sample_rate (float): Hz.
+        wav: (time, channels), at least 400 ms.
+        sample_rate: Hz.
 
     Returns:
-        float: LUFS; ``-inf`` where no block passes.
+        LUFS; ``-inf`` where no block passes.
     """
     power = (_weighted(wav, sample_rate) ** 2).sum(axis=0)
     total, block, step = (
@@ -48,15 +50,15 @@ def gated_loudness(wav: np.ndarray, sample_rate: float) -> float:
     return _lufs(heard[heard > heard.mean() * 10 ** (_BELOW / 10)].mean())
 
 
-def _lufs(power):
+def _lufs(power: float) -> float:
     return float(_OFFSET + 10 * np.log10(power)) if power > 0 else -np.inf
 
 
-def _power(lufs):
+def _power(lufs: float) -> float:
     return 10 ** ((lufs - _OFFSET) / 10)
 
 
-def _weighted(wav, sample_rate):
+def _weighted(wav: np.ndarray, sample_rate: float) -> np.ndarray:
     """(time, channels) -> K-weighted (channels, time)."""
     weighted = wav.T
     for numerator, denominator in _k_filters(sample_rate):
@@ -64,7 +66,7 @@ def _weighted(wav, sample_rate):
     return weighted
 
 
-def _k_filters(sample_rate):
+def _k_filters(sample_rate: float) -> Iterator[tuple[list[float], list[float]]]:
     """The two biquads of K-weighting: a high shelf of 4 dB above 1.7 kHz and a high pass at 38 Hz."""
     gain, quality = 3.999843853973347, 0.7071752369554196
     k = np.tan(np.pi * 1681.974450955533 / sample_rate)

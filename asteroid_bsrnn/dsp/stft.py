@@ -12,13 +12,17 @@ class STFT(nn.Module):
     ``n_fft // 2 + 1`` samples. The window is no parameter and is not saved.
 
     Args:
-        n_fft (int): window length in samples, even.
-        n_hop (int): hop in samples, at most half the window.
-        win_length (int, optional): samples of a window that is shorter than ``n_fft``; it lies in the middle.
-        normalized (bool): divide by the root of ``n_fft``.
+        n_fft: window length in samples, even.
+        n_hop: hop in samples, at most half the window.
+        win_length: samples of a window that is shorter than ``n_fft``; it lies in the middle.
+        normalized: divide by the root of ``n_fft``.
     """
 
-    def __init__(self, n_fft=2048, n_hop=512, win_length=None, normalized=False):
+    window: torch.Tensor
+
+    def __init__(
+        self, n_fft: int = 2048, n_hop: int = 512, win_length: int | None = None, normalized: bool = False
+    ) -> None:
         super().__init__()
         if n_fft < 4 or n_fft % 2:
             raise ValueError(f"n_fft must be an even number of at least 4, got {n_fft}")
@@ -31,7 +35,7 @@ class STFT(nn.Module):
             raise ValueError(f"n_hop must lie between 1 and {name} / 2 = {self.win_length // 2}, got {n_hop}")
         self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """Waveform to spectrum.
 
         Shape:
@@ -48,7 +52,7 @@ class STFT(nn.Module):
         spec = torch.stft(wav, *sizes, normalized=self.normalized, return_complex=True)
         return spec.view(*shape[:-1], *spec.shape[-2:])
 
-    def inverse(self, spec, length):
+    def inverse(self, spec: torch.Tensor, length: int) -> torch.Tensor:
         """Spectrum to waveform of ``length`` samples.
 
         Shape:
@@ -62,11 +66,11 @@ class STFT(nn.Module):
         wav = torch.istft(spec, *sizes, normalized=self.normalized, length=full)
         return wav[..., :length].reshape(*shape[:-2], length)
 
-    def _wide_window(self):
+    def _wide_window(self) -> torch.Tensor:
         """The window in float32 at least: where the model was made half precision, its transforms are not."""
         if self.window.dtype in (torch.float32, torch.float64):
             return self.window
         return torch.hann_window(self.win_length, device=self.window.device)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"n_fft={self.n_fft}, n_hop={self.n_hop}"

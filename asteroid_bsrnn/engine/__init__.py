@@ -1,6 +1,7 @@
 """Training, where version 0.1.0 had it: ``fit`` and what goes with it. Loaded on first use; Lightning takes seconds."""
 
 import importlib
+from typing import Any
 
 _HOME = {
     "fit": "training.fit",
@@ -15,7 +16,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"asteroid_bsrnn.{_HOME[name]}"), name)

@@ -15,8 +15,8 @@ class ClampedSISNR(PITLossWrapper):
     loses its digits in 32 bits from 40 dB on. The gradient of a source beyond a limit is zero.
 
     Args:
-        n_src (int): number of targets.
-        clamp_db (float): largest magnitude, dB.
+        n_src: number of targets.
+        clamp_db: largest magnitude, dB.
 
     Shape: ``loss(est_targets, targets)``, both (batch, n_src, time) -> scalar.
 

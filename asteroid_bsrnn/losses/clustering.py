@@ -14,19 +14,21 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def affinity_distance(embeddings_BND, labels_BN, n_src, weights_BN=None):
+def affinity_distance(
+    embeddings_BND: torch.Tensor, labels_BN: torch.Tensor, n_src: int, weights_BN: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean squared difference of the affinities of all pairs of bins: |W^.5 (VV' - YY') W^.5|^2 / (sum W)^2.
 
     Computed as |V'WV|^2 - 2 |V'WY|^2 + |Y'WY|^2, without any N x N matrix.
 
     Args:
-        embeddings_BND (torch.Tensor): V, unit vectors.
-        labels_BN (torch.Tensor): index of the loudest source in each bin, in [0, n_src).
-        n_src (int): width of the indicators Y.
-        weights_BN (torch.Tensor, optional): W, 0 for bins that do not count; all 1 if None.
+        embeddings_BND: V, unit vectors.
+        labels_BN: index of the loudest source in each bin, in [0, n_src).
+        n_src: width of the indicators Y.
+        weights_BN: W, 0 for bins that do not count; all 1 if None.
 
     Returns:
-        torch.Tensor, torch.Tensor: the distance (B,) and the sum of the weights (B,).
+        The distance (B,) and the sum of the weights (B,).
 
     Raises:
         ValueError: for a label outside [0, n_src).
@@ -44,7 +46,7 @@ def affinity_distance(embeddings_BND, labels_BN, n_src, weights_BN=None):
     return distance, total
 
 
-def _square_norm(matrix):
+def _square_norm(matrix: torch.Tensor) -> torch.Tensor:
     return matrix.square().sum((-2, -1))
 
 
@@ -52,15 +54,17 @@ class ClusteringLoss(nn.Module):
     """Deep clustering loss [1] divided by the number of bins that count, mean over the batch.
 
     Args:
-        n_src (int): number of classes.
+        n_src: number of classes.
 
     Shape: ``loss(est_targets, targets, weights=None)``: embeddings (B, N, D), labels (B, N), weights (B, N) -> scalar.
     """
 
-    def __init__(self, n_src=2):
+    def __init__(self, n_src: int = 2) -> None:
         super().__init__()
         self.n_src = n_src
 
-    def forward(self, est_targets, targets, weights=None):
+    def forward(
+        self, est_targets: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         distance, total = affinity_distance(est_targets, targets, self.n_src, weights)
         return (distance * total).mean()

@@ -1,7 +1,5 @@
 """Loss of the joint CWS-PResUNet: error of the waveform and of the magnitude of its spectrum."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -33,7 +31,7 @@ class WaveMagnitudeLoss(nn.Module):
             raise ValueError(f"wave must lie between 0 and 1, got {wave}")
         self.wave, self.n_fft, self.hop, self.of_sum = wave, n_fft, hop, of_sum
 
-    def forward(self, est_targets: Any, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
         estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
         if estimates.shape != targets.shape:
             raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")

@@ -1,7 +1,6 @@
 """Loss of the RoFormers: error of the waveform plus errors of complex spectra at several resolutions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +43,7 @@ class MultiResolutionSTFTLoss(nn.Module):
             raise ValueError(f"hop must be at least 1, n_fft 2 and weight 0, got {hop}, {n_fft} and {weight}")
         self.windows, self.hop, self.weight, self.n_fft = tuple(windows), hop, weight, n_fft
 
-    def forward(self, est_targets: Any, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
         estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
         if estimates.shape != targets.shape:
             raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")

@@ -7,6 +7,7 @@ References
 """
 
 import math
+from collections.abc import Sequence
 from itertools import permutations
 
 import torch
@@ -25,12 +26,12 @@ class MultiStageLoss(nn.Module):
     validation, have the first loss alone.
 
     Args:
-        n_src (int): number of targets.
-        floor_db (float): dB.
-        auxiliary_weight (float): share of the inner stages, in [0, 1].
-        constant_epochs (int): epochs with that share; then it decays:
-        decay (float): by this factor at once, and again after every
-        decay_every (int): epochs.
+        n_src: number of targets.
+        floor_db: dB.
+        auxiliary_weight: share of the inner stages, in [0, 1].
+        constant_epochs: epochs with that share; then it decays:
+        decay: by this factor at once, and again after every
+        decay_every: epochs.
 
     Shape: ``loss(est_targets, targets)``: (batch, n_src, time), or the pair of that and a list of the same shape, and
     (batch, n_src, time) -> scalar.
@@ -60,7 +61,9 @@ class MultiStageLoss(nn.Module):
         late = epoch - self.constant_epochs - 1
         self.share = self.auxiliary_weight * (self.decay ** (1 + late // self.decay_every) if late >= 0 else 1.0)
 
-    def forward(self, est_targets: torch.Tensor | tuple, targets: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, est_targets: torch.Tensor | tuple[torch.Tensor, Sequence[torch.Tensor]], targets: torch.Tensor
+    ) -> torch.Tensor:
         with torch.autocast(targets.device.type, enabled=False):
             estimates, inner = est_targets if isinstance(est_targets, (tuple, list)) else (est_targets, [])
             loss = self.main(estimates, targets)

@@ -18,8 +18,8 @@ class PITNegSISDR(PITLossWrapper):
     see :meth:`totals`, which the training loop uses.
 
     Args:
-        n_src (int): number of targets.
-        floor_db (float, optional): an example counts only while its loss is above this, dB; None counts all.
+        n_src: number of targets.
+        floor_db: an example counts only while its loss is above this, dB; None counts all.
 
     Shape: ``loss(est_targets, targets)``, both (batch, n_src, time) -> scalar.
 
@@ -34,11 +34,13 @@ class PITNegSISDR(PITLossWrapper):
         True
     """
 
-    def __init__(self, n_src=2, floor_db=-30.0):
+    def __init__(self, n_src: int = 2, floor_db: float | None = -30.0) -> None:
         super().__init__(pairwise_neg_sisdr, pit_from="pw_mtx")
         self.n_src, self.floor_db = n_src, floor_db
 
-    def forward(self, est_targets, targets, return_est=False):
+    def forward(
+        self, est_targets: torch.Tensor, targets: torch.Tensor, return_est: bool = False
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """The loss, dB; with ``return_est`` also the estimates in the order of the targets."""
         per_example, has_speech, order = self._best(est_targets.float(), targets.float())
         total, count = self._totals(per_example, has_speech)
@@ -58,7 +60,9 @@ class PITNegSISDR(PITLossWrapper):
         """
         return self._totals(*self._best(est_targets.float(), targets.float())[:2], keep_all)
 
-    def _best(self, est_targets, targets):
+    def _best(
+        self, est_targets: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if targets.ndim != 3 or targets.shape[1] != self.n_src or est_targets.shape != targets.shape:
             raise ValueError(
                 f"expected estimates and targets of shape (batch, {self.n_src}, time), "
@@ -71,7 +75,9 @@ class PITNegSISDR(PITLossWrapper):
         n_heard = heard.sum(-1)
         return mean_over_all * self.n_src / n_heard.clamp(min=1), n_heard > 0, order
 
-    def _totals(self, per_example, has_speech, keep_all=False):
+    def _totals(
+        self, per_example: torch.Tensor, has_speech: torch.Tensor, keep_all: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         counted = has_speech
         if self.floor_db is not None and not keep_all:
             counted = has_speech & (per_example.detach() > self.floor_db)

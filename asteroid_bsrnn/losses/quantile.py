@@ -1,7 +1,6 @@
 """Loss masking: the worst of a batch does not count, since it is likely to be mislabelled."""
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +43,7 @@ class QuantileMSELoss(nn.Module):
             raise ValueError(f"unknown unit {unit!r}: known are {', '.join(UNITS)}")
         self.quantile, self.unit = quantile, unit
 
-    def forward(self, est_targets: Any, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
         estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
         if estimates.shape != targets.shape:
             raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")

@@ -30,7 +30,7 @@ class SpectralRMSELoss(nn.Module):
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
 
-    def forward(self, est_targets: Any, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
         estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
         if estimates.shape != targets.shape:
             raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
@@ -44,5 +44,5 @@ class SpectralRMSELoss(nn.Module):
         mode = "reflect" if wav.shape[-1] > self.n_fft // 2 else "constant"  # a reflection needs that many samples
         with torch.autocast(wav.device.type, enabled=False):
             window = torch.ones(self.n_fft, dtype=wav.dtype, device=wav.device)
-            settings = {"window": window, "normalized": True, "pad_mode": mode, "return_complex": True}
+            settings: dict[str, Any] = {"window": window, "normalized": True, "pad_mode": mode, "return_complex": True}
             return torch.stft(wav, self.n_fft, self.hop, **settings)

@@ -15,10 +15,10 @@ class TimeTFLoss(nn.Module):
     the estimate is the network's own, before any inverse transform; that of the target is the STFT of the waveform.
 
     Args:
-        domain (str): ``"t"`` (waveform only), ``"tf"`` (spectrum only) or ``"t+tf"``.
-        norm (str): ``"l1"`` or ``"mse"``.
-        n_fft (int, optional): window of the targets' STFT, samples. None: the model's (:meth:`match_stft`), else 2048.
-        n_hop (int, optional): its hop, samples. None: the model's, else 512.
+        domain: ``"t"`` (waveform only), ``"tf"`` (spectrum only) or ``"t+tf"``.
+        norm: ``"l1"`` or ``"mse"``.
+        n_fft: window of the targets' STFT, samples. None: the model's (:meth:`match_stft`), else 2048.
+        n_hop: its hop, samples. None: the model's, else 512.
 
     Shape:
         - est_targets: waveforms ``(batch, n_src, channels, time)``, or the pair of these and their complex spectra
@@ -33,7 +33,9 @@ class TimeTFLoss(nn.Module):
         Replication of Band-Split RNN", arXiv 2603.09187.
     """
 
-    def __init__(self, domain="t+tf", norm="l1", n_fft=None, n_hop=None):
+    def __init__(
+        self, domain: str = "t+tf", norm: str = "l1", n_fft: int | None = None, n_hop: int | None = None
+    ) -> None:
         super().__init__()
         if domain not in DOMAINS:
             raise ValueError(f"loss domain {domain!r} is unknown; allowed are {', '.join(DOMAINS)}")
@@ -41,13 +43,13 @@ class TimeTFLoss(nn.Module):
             raise ValueError(f"loss norm {norm!r} is unknown; allowed are {', '.join(NORMS)}")
         self.domain, self.norm, self.n_fft, self.n_hop = domain, norm, n_fft, n_hop
 
-    def match_stft(self, model):
+    def match_stft(self, model: nn.Module) -> "TimeTFLoss":
         """Take ``n_fft`` and ``n_hop`` of ``model`` where it has them and they were left open; returns the loss itself."""
         self.n_fft = self.n_fft or getattr(model, "n_fft", None)
         self.n_hop = self.n_hop or getattr(model, "n_hop", None)
         return self
 
-    def stft(self, wav):
+    def stft(self, wav: torch.Tensor) -> torch.Tensor:
         """Centred, one-sided, not normalised STFT with a periodic Hann window over the last axis, as the model's."""
         n_fft, n_hop = self.n_fft or 2048, self.n_hop or 512
         window = torch.hann_window(n_fft, dtype=wav.dtype, device=wav.device)
@@ -56,12 +58,14 @@ class TimeTFLoss(nn.Module):
         spectra = torch.stft(flat, n_fft, n_hop, window=window, pad_mode=mode, return_complex=True)
         return spectra.reshape(*wav.shape[:-1], *spectra.shape[-2:])
 
-    def error(self, estimate, target):
+    def error(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean over all elements of the absolute or squared difference of two real tensors."""
         difference = estimate - target
         return (difference.abs() if self.norm == "l1" else difference.square()).mean()
 
-    def forward(self, est_targets, targets):
+    def forward(
+        self, est_targets: torch.Tensor | tuple[torch.Tensor, torch.Tensor], targets: torch.Tensor
+    ) -> torch.Tensor:
         waveforms, spectra = est_targets if isinstance(est_targets, (tuple, list)) else (est_targets, None)
         if waveforms.shape != targets.shape:
             raise ValueError(f"estimates {tuple(waveforms.shape)} and targets {tuple(targets.shape)} differ in shape")

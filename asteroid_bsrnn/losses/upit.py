@@ -7,36 +7,40 @@ References
     Neural Networks", Kolbaek et al., TASLP 2017.
 """
 
+from typing import Any
+
 import torch
 from asteroid.losses import PITLossWrapper
 
 from ..common.precision import full_precision, widened
 
 
-def phase_sensitive_targets(mixture_BFT, sources_BSFT):
+def phase_sensitive_targets(mixture_BFT: torch.Tensor, sources_BSFT: torch.Tensor) -> torch.Tensor:
     """Magnitude of each source projected on the mixture's phase, not below zero: |X| max(0, cos(y - x)) of [1].
 
     Args:
-        mixture_BFT (torch.Tensor): complex spectra of the mixtures.
-        sources_BSFT (torch.Tensor): complex spectra of the sources.
+        mixture_BFT: complex spectra of the mixtures.
+        sources_BSFT: complex spectra of the sources.
 
     Returns:
-        torch.Tensor: (B, S, F, T), real.
+        (B, S, F, T), real.
     """
     mixture = mixture_BFT.unsqueeze(1)
     projected = (sources_BSFT * mixture.conj()).real / mixture.abs().clamp(min=1e-8)
     return projected.clamp(min=0)
 
 
-def pairwise_masked_mse(est_targets, targets, n_frames=None):
+def pairwise_masked_mse(
+    est_targets: torch.Tensor, targets: torch.Tensor, n_frames: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mean squared difference of every estimate and every target over bins and valid frames.
 
     Args:
-        est_targets, targets (torch.Tensor): (B, S, F, T).
-        n_frames (torch.Tensor, optional): (B,) valid frames of each example, all if None.
+        est_targets, targets: (B, S, F, T).
+        n_frames: (B,) valid frames of each example, all if None.
 
     Returns:
-        torch.Tensor: (B, S, S), estimates along axis 1 and targets along axis 2, as Asteroid's pairwise losses.
+        (B, S, S), estimates along axis 1 and targets along axis 2, as Asteroid's pairwise losses.
     """
     n_bins, length = targets.shape[-2:]
     if n_frames is None:
@@ -55,10 +59,16 @@ class PhaseSensitiveUPIT(PITLossWrapper):
     count.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(pairwise_masked_mse, pit_from="pw_mtx")
 
-    def forward(self, est_targets, targets, return_est=False, **keywords):
+    def forward(
+        self,
+        est_targets: torch.Tensor,
+        targets: torch.Tensor,
+        return_est: bool = False,
+        **keywords: Any,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """The loss, outside autocast: in 16 bits the sums over a long utterance overflow."""
         with full_precision(targets.device):
             return super().forward(widened(est_targets), widened(targets), return_est=return_est, **keywords)

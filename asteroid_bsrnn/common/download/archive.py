@@ -5,8 +5,10 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tqdm import tqdm
 
@@ -15,7 +17,7 @@ from ..errors import UserError
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, RuntimeError)
 
 
-def is_archive(path):
+def is_archive(path: str | Path) -> bool:
     """Whether the file is a zip or tar archive to unpack; torch's own zip files are weights, not archives."""
     path = Path(path)
     if zipfile.is_zipfile(path):
@@ -24,23 +26,23 @@ def is_archive(path):
     return tarfile.is_tarfile(path)
 
 
-def unzip(path, folder):
+def unzip(path: str | Path, folder: str | Path) -> list[Path]:
     """Unpack a zip archive into ``folder``; see :func:`unpack`."""
     return unpack(path, folder)
 
 
-def unpack(path, folder):
+def unpack(path: str | Path, folder: str | Path) -> list[Path]:
     """Unpack a zip or tar archive into ``folder``.
 
     Everything is unpacked into a hidden folder beside ``folder`` first (zip members against their checksums) and
     moved when it is complete; whatever fails leaves nothing behind. Only plain files and folders are written.
 
     Args:
-        path (str or Path): the archive.
-        folder (str or Path): created when missing; an entry of the archive's top level must not be in it yet.
+        path: the archive.
+        folder: created when missing; an entry of the archive's top level must not be in it yet.
 
     Returns:
-        list of Path: the files that were written, sorted.
+        The files that were written, sorted.
 
     Raises:
         UserError: not an archive, broken, encrypted, too large for the disk, a member that leads outside or is a
@@ -69,10 +71,10 @@ def unpack(path, folder):
 
 
 class _Zip:
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path, self.file = path, zipfile.ZipFile(path)
 
-    def plain_names(self):
+    def plain_names(self) -> list[str]:
         """Names of all plain files; anything but files and folders is refused."""
         files = [info for info in self.file.infolist() if not info.is_dir()]
         for info in files:
@@ -83,38 +85,41 @@ class _Zip:
                 raise UserError(f"{self.path} is refused: its member {info.filename!r} is encrypted")
         return [info.filename for info in files]
 
-    def total(self):
+    def total(self) -> int:
         return sum(info.file_size for info in self.file.infolist())
 
-    def open(self, name):
+    def open(self, name: str) -> IO[bytes]:
         return self.file.open(name)
 
-    def close(self):
+    def close(self) -> None:
         self.file.close()
 
 
 class _Tar:
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path, self.file = path, tarfile.open(path)
 
-    def plain_names(self):
+    def plain_names(self) -> list[str]:
         files = [info for info in self.file.getmembers() if not info.isdir()]
         for info in files:
             if not info.isreg():
                 raise UserError(f"{self.path} is refused: its member {info.name!r} is a link or device")
         return [info.name for info in files]
 
-    def total(self):
+    def total(self) -> int:
         return sum(info.size for info in self.file.getmembers())
 
-    def open(self, name):
-        return self.file.extractfile(name)
+    def open(self, name: str) -> IO[bytes]:
+        content = self.file.extractfile(name)
+        if content is None:  # of the members of one name, tar gives the last
+            raise UserError(f"{self.path} is refused: its member {name!r} is a file and then something else")
+        return content
 
-    def close(self):
+    def close(self) -> None:
         self.file.close()
 
 
-def _open(path):
+def _open(path: Path) -> _Zip | _Tar:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     if zipfile.is_zipfile(path):
@@ -124,7 +129,7 @@ def _open(path):
     raise UserError(f"{path} is no zip or tar archive, or it is truncated")
 
 
-def _check_names(path, names, folder):
+def _check_names(path: Path, names: Sequence[str], folder: Path) -> None:
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts or ".." in parts or parts[0] == "/" or ":" in parts[0] or "\0" in name:
@@ -136,20 +141,20 @@ def _check_names(path, names, folder):
         raise UserError(f"{folder} already holds {taken[0]!r}; remove it or choose another folder")
 
 
-def _check_room(path, needed, folder):
+def _check_room(path: Path, needed: int, folder: Path) -> None:
     place = next(parent for parent in [folder, *folder.parents] if parent.exists())
     free = shutil.disk_usage(place).free
     if needed > free:
         raise UserError(f"no room to unpack {path}: it needs {needed} bytes, {free} are free on the disk of {place}")
 
 
-def _write_member(members, name, target):
+def _write_member(members: _Zip | _Tar, name: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with members.open(name) as source, open(target, "wb") as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
-def _move(staging, folder, names):
+def _move(staging: Path, folder: Path, names: Sequence[str]) -> list[Path]:
     if folder.exists():
         for entry in sorted(staging.iterdir()):
             os.replace(entry, folder / entry.name)

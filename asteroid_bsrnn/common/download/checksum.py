@@ -2,17 +2,18 @@
 
 import hashlib
 import re
+from pathlib import Path
 
 from ..errors import UserError
 
 _LENGTHS = {"md5": 32, "sha256": 64}
 
 
-def parse(checksum):
+def parse(checksum: str) -> tuple[str, str]:
     """Split ``"md5:..."`` or ``"sha256:..."``.
 
     Returns:
-        tuple of str: algorithm, lower-case hexadecimal digest.
+        Algorithm, lower-case hexadecimal digest.
 
     Raises:
         UserError: for another algorithm, or a digest of the wrong length.
@@ -23,7 +24,7 @@ def parse(checksum):
     return algorithm, digest
 
 
-def of_file(path, algorithm="sha256"):
+def of_file(path: str | Path, algorithm: str = "sha256") -> str:
     """Checksum of a file, ``"algorithm:hexadecimal"``, in constant memory."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as content:
@@ -32,7 +33,7 @@ def of_file(path, algorithm="sha256"):
     return f"{algorithm}:{digest.hexdigest()}"
 
 
-def matches(path, checksum):
+def matches(path: str | Path, checksum: str) -> bool:
     """Whether the file at ``path`` has this checksum."""
     algorithm, digest = parse(checksum)
     return of_file(path, algorithm) == f"{algorithm}:{digest}"

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -26,7 +28,15 @@ class _BrokenOff(Exception):
     """This attempt failed in a way that another may not."""
 
 
-def fetch(url, path, checksum=None, size=None, progress=True, attempts=5, pause=1.0):
+def fetch(
+    url: str,
+    path: str | Path,
+    checksum: str | None = None,
+    size: int | None = None,
+    progress: bool = True,
+    attempts: int = 5,
+    pause: float = 1.0,
+) -> Path:
     """Download ``url`` to ``path``; an earlier attempt that broke off is continued.
 
     What has arrived lies in ``<path>.part`` until it is complete and verified, so that a later call resumes it
@@ -34,16 +44,16 @@ def fetch(url, path, checksum=None, size=None, progress=True, attempts=5, pause=
     without one, its size) is the expected one, and replaced otherwise.
 
     Args:
-        url (str): http or https address.
-        path (str or Path): the file to write; its folder is created.
-        checksum (str, optional): ``"md5:..."`` or ``"sha256:..."``.
-        size (int, optional): expected size in bytes.
-        progress (bool): show a progress bar on the terminal.
-        attempts (int): how often in a row the transfer may fail without progress before we give up.
-        pause (float): seconds before the second attempt; doubled for each further one.
+        url: http or https address.
+        path: the file to write; its folder is created.
+        checksum: ``"md5:..."`` or ``"sha256:..."``.
+        size: expected size in bytes.
+        progress: show a progress bar on the terminal.
+        attempts: how often in a row the transfer may fail without progress before we give up.
+        pause: seconds before the second attempt; doubled for each further one.
 
     Returns:
-        Path: ``path``.
+        ``path``.
 
     Raises:
         UserError: no network, a refusal by the server, a transfer that keeps breaking off (the partial file stays
@@ -69,12 +79,13 @@ def fetch(url, path, checksum=None, size=None, progress=True, attempts=5, pause=
     return path
 
 
-def get_json(url, attempts=3, pause=1.0):
+def get_json(url: str, attempts: int = 3, pause: float = 1.0) -> Any:
     """Fetch a JSON document.
 
     Raises:
         UserError: no network, a refusal, or an answer that is not JSON.
     """
+    failure: Exception
     for attempt in range(attempts):
         if attempt:
             time.sleep(pause * 2 ** (attempt - 1))
@@ -98,7 +109,7 @@ class _Transfer:
     part of the same version is continued.
     """
 
-    def __init__(self, url, path, size, resumable):
+    def __init__(self, url: str, path: Path, size: int | None, resumable: bool) -> None:
         self.url, self.path, self.size, self.resumable = url, path, size, resumable
         self.part = path.with_name(path.name + ".part")
         self.notes = path.with_name(path.name + ".part.json")
@@ -107,17 +118,17 @@ class _Transfer:
             self.discard()  # nothing could tell whether the rest belongs to this part
 
     @property
-    def done(self):
+    def done(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _remembered(self):
+    def _remembered(self) -> str | None:
         try:
             notes = json.loads(self.notes.read_text(encoding="utf-8"))
             return notes["validator"] if notes["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def headers(self):
+    def headers(self) -> dict[str, str]:
         wanted = {"Accept-Encoding": "identity"}
         if self.done:
             wanted["Range"] = f"bytes={self.done}-"
@@ -125,15 +136,15 @@ class _Transfer:
                 wanted["If-Range"] = self.validator
         return wanted
 
-    def accept(self, response):
+    def accept(self, response: requests.Response) -> bool:
         """Learn size and version from the headers; start afresh where the server does not continue the part.
 
         Returns:
-            bool: whether a body is to be read.
+            Whether a body is to be read.
         """
         if response.status_code == 416:
-            total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if total.isdigit() and int(total) == self.done and self.size in (None, self.done):
+            stated = response.headers.get("Content-Range", "").rpartition("/")[2]
+            if stated.isdigit() and int(stated) == self.done and self.size in (None, self.done):
                 return False  # we have it all already
             self.discard()
             raise _BrokenOff("the part on disk is longer than the file")
@@ -153,24 +164,25 @@ class _Transfer:
         self.notes.write_text(json.dumps({"url": self.url, "validator": self.validator}), encoding="utf-8")
         return True
 
-    def _check_room(self):
+    def _check_room(self) -> None:
         free = shutil.disk_usage(self.path.parent).free
         if self.total is not None and self.total - self.done > free:
             raise OSError(errno.ENOSPC, f"{self.total - self.done} bytes are missing, {free} are free")
 
-    def discard(self):
+    def discard(self) -> None:
         self.part.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
         self.validator = None
 
-    def finish(self):
+    def finish(self) -> None:
         os.replace(self.part, self.path)
         self.notes.unlink(missing_ok=True)
 
 
-def _persist(transfer, attempts, pause, progress):
+def _persist(transfer: _Transfer, attempts: int, pause: float, progress: bool) -> None:
     """Try until everything is there, or until ``attempts`` in a row brought nothing worth naming."""
     failures, reached = 0, False
+    failure: Exception
     while True:
         before = transfer.done
         try:
@@ -190,7 +202,7 @@ def _persist(transfer, attempts, pause, progress):
         time.sleep(pause * 2 ** (failures - 1))
 
 
-def _attempt(transfer, progress):
+def _attempt(transfer: _Transfer, progress: bool) -> None:
     with requests.get(transfer.url, headers=transfer.headers(), stream=True, timeout=TIMEOUT) as response:
         if response.status_code != 416:
             _check_status(response, transfer.url)
@@ -206,7 +218,7 @@ def _attempt(transfer, progress):
         raise _BrokenOff(f"it broke off after {transfer.done} of {transfer.total} bytes")
 
 
-def _check_status(response, url):
+def _check_status(response: requests.Response, url: str) -> None:
     status = response.status_code
     if status in _PASSING:
         raise _BrokenOff(f"the server answered {status} {response.reason}")
@@ -214,7 +226,7 @@ def _check_status(response, url):
         raise UserError(f"cannot download {url}: {_REASONS.get(status, 'the server refuses')} (HTTP {status})")
 
 
-def _extent(response):
+def _extent(response: requests.Response) -> tuple[int | None, int]:
     """Size of the whole file (None when unknown) and the offset at which this answer starts."""
     length = response.headers.get("Content-Length")
     if response.status_code != 206:
@@ -224,7 +236,7 @@ def _extent(response):
     return (int(total) if total.isdigit() else None), (int(start) if start.isdigit() else -1)
 
 
-def _verify(transfer, checksum):
+def _verify(transfer: _Transfer, checksum: str | None) -> None:
     size = transfer.done
     if transfer.size not in (None, size):
         transfer.discard()
@@ -239,13 +251,13 @@ def _verify(transfer, checksum):
         )
 
 
-def _is_there(path, checksum, size):
+def _is_there(path: Path, checksum: str | None, size: int | None) -> bool:
     if not path.is_file() or (checksum is None and size is None):
         return False
     return size in (None, path.stat().st_size) and (checksum is None or checksums.matches(path, checksum))
 
 
-def _gave_up(url, failure, attempts):
+def _gave_up(url: str, failure: Exception, attempts: int) -> str:
     host = urlsplit(url).netloc
     if isinstance(failure, (requests.ConnectionError, requests.Timeout)) and not isinstance(
         failure, requests.exceptions.ReadTimeout
@@ -254,7 +266,7 @@ def _gave_up(url, failure, attempts):
     return f"cannot download {url}: {host} broke off {attempts} times, last: {failure}"
 
 
-def _disk_trouble(url, path, error):
+def _disk_trouble(url: str, path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"no room for {path}: the disk is full ({error.strerror}); free some and call again, the download continues"
@@ -262,19 +274,20 @@ def _disk_trouble(url, path, error):
     return f"cannot write {path} (from {url}): {error.strerror or error}"
 
 
-def _bar(transfer, progress):
+def _bar(transfer: _Transfer, progress: bool) -> tqdm:
+    hidden: Any = None if progress else True  # None: where there is no terminal
     return tqdm(
         desc=transfer.path.name,
         total=transfer.total,
         initial=transfer.done,
         unit="B",
         unit_scale=True,
-        disable=None if progress else True,
+        disable=hidden,
     )
 
 
 @contextmanager
-def _only_one(path):
+def _only_one(path: Path) -> Iterator[None]:
     """Keep a second process from writing the same part; it waits, then finds the file."""
     try:
         import fcntl
@@ -287,7 +300,8 @@ def _only_one(path):
         handle = open(lock, "w")
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not lock.exists() or not os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
-            handle = handle.close()  # the one before us removed this lock: take the new one
+            handle.close()
+            handle = None  # the one before us removed this lock: take the new one
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """What a public Zenodo record holds, from its records API: names, sizes, checksums, addresses and the licence."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from ..errors import UserError
 from .http import get_json
@@ -8,20 +10,20 @@ from .http import get_json
 API = "https://zenodo.org/api"
 
 
-def zenodo_files(record, api=None):
+def zenodo_files(record: int | str, api: str | None = None) -> list[dict[str, Any]]:
     """Files of a Zenodo record.
 
     Args:
-        record (int or str): number of the record.
-        api (str, optional): base address; default: environment variable ASTEROID_BSRNN_ZENODO_API, else Zenodo's own.
+        record: number of the record.
+        api: base address; default: environment variable ASTEROID_BSRNN_ZENODO_API, else Zenodo's own.
 
     Returns:
-        list of dict: ``name``, ``size`` (bytes), ``checksum`` (``"md5:..."``), ``url``; what :func:`fetch` takes.
+        ``name``, ``size`` (bytes), ``checksum`` (``"md5:..."``), ``url``; what :func:`fetch` takes.
     """
     return zenodo_record(record, api)["files"]
 
 
-def zenodo_record(record, api=None):
+def zenodo_record(record: int | str, api: str | None = None) -> dict[str, Any]:
     """Title, licence and files of a Zenodo record.
 
     Both forms of the API's answer are read: ``files`` as a list (``key`` or ``filename``, ``checksum``, ``size`` or
@@ -29,7 +31,7 @@ def zenodo_record(record, api=None):
     behind its link ``files``.
 
     Returns:
-        dict: ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files`` (as
+        ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files`` (as
         :func:`zenodo_files`).
 
     Raises:
@@ -53,7 +55,7 @@ def zenodo_record(record, api=None):
         raise UserError(f"{url} answered in a form that is not known here: {type(error).__name__} {error}") from None
 
 
-def _entries(answer, url):
+def _entries(answer: Any, url: str) -> list[Any]:
     """The list of file descriptions, wherever this version of the API keeps it."""
     files = answer.get("files")
     if isinstance(files, dict):
@@ -67,7 +69,7 @@ def _entries(answer, url):
     return files
 
 
-def _file(entry, url):
+def _file(entry: Mapping[str, Any], url: str) -> dict[str, Any]:
     links = entry.get("links", {})
     name = entry.get("key") or entry["filename"]
     address = links.get("content") or links.get("download") or links.get("self")
@@ -83,7 +85,7 @@ def _file(entry, url):
     }
 
 
-def _licence(metadata):
+def _licence(metadata: Mapping[str, Any]) -> str:
     """The licence in the record's own words."""
     licence = metadata.get("license") or metadata.get("rights")
     if isinstance(licence, list):
