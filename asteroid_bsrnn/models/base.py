@@ -21,20 +21,20 @@ class SeparationModel(BaseModel):
     ``SeparationModel`` gets the defaults of this class through :func:`as_model`.
 
     Args:
-        sample_rate (float): in Hz.
-        in_channels (int, optional): channels of the waveforms that it was made for.
+        sample_rate: in Hz.
+        in_channels: channels of the waveforms that it was made for.
 
     Attributes:
-        Config (type, optional): frozen dataclass of the constructor arguments, which checks them; plain values.
-        sources (tuple of str or None): names of what is estimated, in order; None where the order means nothing.
-        n_src (int): number of estimates.
-        channels (int or None): how many channels it reads at once; None takes any number, each by itself or all.
-        segment (int or None): samples of the segments that it was made for.
-        multiple (int or None): lengths are best a multiple of this many samples.
-        level_equivariant (bool): whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
-        activation_checkpointing (bool or None): recompute inner parts in the backward pass instead of keeping them; None
+        Config: frozen dataclass of the constructor arguments, which checks them; plain values.
+        sources: names of what is estimated, in order; None where the order means nothing.
+        n_src: number of estimates.
+        channels: how many channels it reads at once; None takes any number, each by itself or all.
+        segment: samples of the segments that it was made for.
+        multiple: lengths are best a multiple of this many samples.
+        level_equivariant: whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
+        activation_checkpointing: recompute inner parts in the backward pass instead of keeping them; None
             where a model cannot.
-        auxiliary_modules (tuple of str): names of parts that only the training loss needs; they are not counted.
+        auxiliary_modules: names of parts that only the training loss needs; they are not counted.
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
@@ -92,7 +92,7 @@ class MusicModel(SeparationModel):
     """Model of named stems. A subclass writes :meth:`separate`; ranks and channel counts are handled here.
 
     Args:
-        config (dataclass): with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
+        config: with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
     """
 
     activation_checkpointing = False
@@ -221,23 +221,23 @@ class SpeechModel(SeparationModel):
     A subclass sets ``n_src`` and writes ``estimate``: (batch, time) -> (batch, n_src, time).
     """
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """Separate.
 
         Args:
-            wav (torch.Tensor): (time,), (batch, time) or (batch, 1, time), floating point.
+            wav: (time,), (batch, time) or (batch, 1, time), floating point.
 
         Returns:
-            torch.Tensor: (n_src, time) for 1-D input, else (batch, n_src, time).
+            (n_src, time) for 1-D input, else (batch, n_src, time).
         """
         return self._as_given(wav, self.estimate(as_mixtures(wav)))
 
     @staticmethod
-    def _as_given(wav, estimates):
+    def _as_given(wav: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
         return estimates[0] if wav.ndim == 1 else estimates
 
 
-def as_mixtures(wav):
+def as_mixtures(wav: torch.Tensor) -> torch.Tensor:
     """(time,), (batch, time) or (batch, 1, time) -> (batch, time).
 
     Raises:

@@ -1,9 +1,10 @@
 """Several models as one by data: bags with weights, models that read what others leave, a mixer, a shared residual."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from .base import as_batch, as_model, as_ranked, run_batch
 from .layers.checks import number, plain
@@ -59,7 +60,7 @@ class SeparationSystem(StemSeparator):
         """Constructor arguments of the mixer, in plain values."""
         return None if self.mixing is None else member_entry(self.mixing)
 
-    def _checked_less(self, less):
+    def _checked_less(self, less: Sequence[Sequence[str] | None]) -> list[list[str] | None]:
         if len(less) != len(self.networks):
             raise ValueError(f"less needs an entry for each of {len(self.networks)} members, got {len(less)}")
         known = set()
@@ -70,7 +71,7 @@ class SeparationSystem(StemSeparator):
             known |= set(as_model(member).sources)
         return [None if not names else list(names) for names in less]
 
-    def _checked_weights(self, weights):
+    def _checked_weights(self, weights: Sequence[Sequence[float]]) -> list[list[float]]:
         rows = [list(row) for row in weights]
         if len(rows) != len(self.networks) or any(len(row) != self.n_src for row in rows):
             raise ValueError(f"weights must be {len(self.networks)} rows of {self.n_src} numbers, got {rows}")
@@ -82,13 +83,13 @@ class SeparationSystem(StemSeparator):
                 raise ValueError(f"weights: {name} has none")
         return rows
 
-    def _checked_shares(self, residual):
+    def _checked_shares(self, residual: Mapping[str, float]) -> dict[str, float]:
         for name, share in residual.items():
             self._chosen(name)
             number(f"residual: {name}", share, least=0)
         return dict(residual)
 
-    def _checked_mixer(self, mixer):
+    def _checked_mixer(self, mixer: nn.Module) -> nn.Module:
         if sorted(mixer.sources) != sorted(self.sources):
             raise ValueError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
         return mixer.float()
@@ -116,7 +117,7 @@ class SeparationSystem(StemSeparator):
             stems = {name: stem + self.residual.get(name, 0) * rest_BCL for name, stem in stems.items()}
         return as_ranked(wav, torch.stack([stems[name] for name in chosen], dim=1))
 
-    def _averages(self, wav_BCL, wanted):
+    def _averages(self, wav_BCL: torch.Tensor, wanted: Sequence[str]) -> dict[str, torch.Tensor]:
         """Weighted mean over members of each wanted source."""
         sums, totals = {}, {}
         for index in self._needed(wanted):
@@ -130,12 +131,12 @@ class SeparationSystem(StemSeparator):
                     totals[name] = totals.get(name, 0) + weight
         return {name: sums[name] / totals[name] for name in wanted}
 
-    def _weight(self, index, name):
+    def _weight(self, index: int, name: str) -> float:
         if name not in self.sources:
             return 0
         return self.weights[index][self.sources.index(name)] if self.weights else 1
 
-    def _needed(self, wanted):
+    def _needed(self, wanted: Iterable[str]) -> list[int]:
         """Members that the wanted sources need, themselves or for what is taken off before; in order."""
         wanted, needed = set(wanted), []
         for index in reversed(range(len(self.networks))):

@@ -24,7 +24,7 @@ def bsrnn_params(**model_args):
     """Trainable parameters of ``BSRNN(**model_args)``.
 
     Returns:
-        dict: ``band_split``, ``separator``, ``masks`` and ``total``.
+        ``band_split``, ``separator``, ``masks`` and ``total``.
     """
     args = BSRNNConfig(**model_args)
     n_feat, hid, chan = args.feature_dim, args.mask_ratio * args.feature_dim, args.mask_channels
@@ -50,12 +50,12 @@ def bsrnn_macs(seconds=3.0, channels=2, **model_args):
     Counted as the architecture is published; our TAC does less (what is common to the channels is multiplied once).
 
     Args:
-        seconds (float): length of the audio.
-        channels (int): its channels (naive models read them in groups of ``in_channels``).
+        seconds: length of the audio.
+        channels: its channels (naive models read them in groups of ``in_channels``).
         **model_args: constructor arguments of BSRNN.
 
     Returns:
-        dict: ``band_split``, ``separator``, ``masks`` and ``total``, in operations.
+        ``band_split``, ``separator``, ``masks`` and ``total``, in operations.
     """
     args = BSRNNConfig(**model_args)
     n_frames = 1 + int(seconds * args.sample_rate) // args.n_hop
@@ -152,12 +152,12 @@ def recipe_cost(conf, with_macs=False, channels=2):
     """Parameters, and operations per second of audio, of all models of a configuration.
 
     Args:
-        conf (dict): from :func:`~asteroid_bsrnn.recipe.configuration.load_conf`.
-        with_macs (bool): whether to give the operations as well.
-        channels (int): channels of the music that is separated; speech is mono.
+        conf: from :func:`~asteroid_bsrnn.recipe.configuration.load_conf`.
+        with_macs: whether to give the operations as well.
+        channels: channels of the music that is separated; speech is mono.
 
     Returns:
-        tuple: parameters by source with their ``total`` (only ``total`` where one model does all), and giga
+        Parameters by source with their ``total`` (only ``total`` where one model does all), and giga
         operations per second likewise, None without ``with_macs``.
     """
     params, macs, known = {}, {}, {}

@@ -17,14 +17,14 @@ FILES = (
 SUFFIXES = (".ckpt", ".pth", ".pt", ".th", ".bin", ".safetensors")  # of weights under other names
 
 
-def hub_file(hub_id):
+def hub_file(hub_id: str) -> Path:
     """Fetch a model's file from the hub, or take it from the client's cache: ours, or the only weights that are there.
 
     Args:
-        hub_id (str): ``org/name``, or ``org/name@revision`` for a branch, tag or commit.
+        hub_id: ``org/name``, or ``org/name@revision`` for a branch, tag or commit.
 
     Returns:
-        Path: the file in the cache.
+        The file in the cache.
 
     Raises:
         UserError: no network (and nothing cached), no such repository, revision or file, no access, or content whose
@@ -72,7 +72,7 @@ def hub_file(hub_id):
         ) from None
 
 
-def _client_download(repo_id, name, revision, offline):
+def _client_download(repo_id: str, name: str, revision: str | None, offline: bool) -> str:
     import huggingface_hub
     from asteroid import __version__ as host_version
     from asteroid.utils import hub_utils
@@ -88,7 +88,7 @@ def _client_download(repo_id, name, revision, offline):
     )
 
 
-def _foreign_files(repo_id, revision):
+def _foreign_files(repo_id: str, revision: str | None) -> list[str]:
     """Names of the weights files of other implementations that a repository has."""
     import huggingface_hub
 
@@ -101,13 +101,13 @@ def _foreign_files(repo_id, revision):
     return sorted(name for name in names if Path(name).suffix.lower() in suffixes)
 
 
-def _endpoint():
+def _endpoint() -> str:
     from huggingface_hub import constants
 
     return constants.ENDPOINT
 
 
-def _reachable():
+def _reachable() -> bool:
     """Whether the hub answers at all; its client would take many seconds to find out."""
     from huggingface_hub import constants
 
@@ -120,7 +120,7 @@ def _reachable():
         return False
 
 
-def _verified(path):
+def _verified(path: str | Path) -> Path:
     """Check a cached file against its entity tag, the name of its blob: SHA-256, or git's SHA-1 of small files."""
     link, blob = Path(path), Path(path).resolve()
     if blob.parent.name == "blobs" and not _has_digest(blob, blob.name):
@@ -132,7 +132,7 @@ def _verified(path):
     return link
 
 
-def _has_digest(path, digest):
+def _has_digest(path: Path, digest: str) -> bool:
     if re.fullmatch(r"[0-9a-f]{64}", digest):
         return checksum.matches(path, f"sha256:{digest}")
     if re.fullmatch(r"[0-9a-f]{40}", digest):
@@ -141,5 +141,5 @@ def _has_digest(path, digest):
     return True  # a tag that is no hash states nothing
 
 
-def _first_line(error):
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

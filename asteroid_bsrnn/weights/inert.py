@@ -1,6 +1,6 @@
 """Records that stand for whatever a pickle names: they hold what was stored and do nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ class Inert:
     """Stands for a class, a function or what a call of it would have given.
 
     Args:
-        name (str): full name of the class or function.
-        args (tuple, optional): what it would have been called with.
+        name: full name of the class or function.
+        args: what it would have been called with.
 
     Attributes ``state``, ``items`` and ``pairs`` hold what the pickle would have set, appended and assigned afterwards.
     """
@@ -74,7 +74,7 @@ def plain_values(value: Any) -> Any:
     return None if found is _LEFT_OUT else found
 
 
-def _plain(value, budget):
+def _plain(value: Any, budget: list[int]) -> Any:
     budget[0] -= 1
     if budget[0] < 0:
         raise UserError(f"its settings are more than {MOST_VALUES} values")
@@ -91,7 +91,7 @@ def _plain(value, budget):
     return value if isinstance(value, (str, int, float, bool, type(None))) else _LEFT_OUT
 
 
-def _content(record, budget):
+def _content(record: Inert, budget: list[int]) -> Any:
     """What a record of a known kind holds."""
     state = record.state if isinstance(record.state, dict) else {}
     if record.name.startswith("omegaconf."):
@@ -105,7 +105,7 @@ def _content(record, budget):
     return _plain(record.items, budget) if record.items else _LEFT_OUT
 
 
-def _of_omegaconf(state, budget):
+def _of_omegaconf(state: Mapping[str, Any], budget: list[int]) -> Any:
     held = state.get("_content", state.get("_val", _LEFT_OUT))
     if isinstance(held, str) and (held == "???" or "${" in held):
         return _LEFT_OUT

@@ -7,6 +7,7 @@ import collections
 import math
 import pickle
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,27 +63,27 @@ def build(target: Any, state: Any) -> None:
             target._metadata = metadata  # versions of modules, which ``load_state_dict`` looks at
 
 
-def _ordered(pairs=()):
+def _ordered(pairs: Iterable[tuple[Any, Any]] = ()) -> collections.OrderedDict:
     return collections.OrderedDict((as_key(key), value) for key, value in pairs)
 
 
-def _set(kind):
+def _set(kind: type) -> Callable[..., Any]:
     return lambda entries=(): kind(map(as_key, entries))
 
 
-def _bytes(text="", encoding="latin1"):
+def _bytes(text: str = "", encoding: str = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise TypeError
     return text.encode("latin1")
 
 
-def _text(text):
+def _text(text: str) -> str:
     if not isinstance(text, str):
         raise TypeError
     return text
 
 
-def _reconstructed(kind, base=None, state=None):
+def _reconstructed(kind: Inert, base: Any = None, state: Any = None) -> Inert:
     """An object of protocol 0 and 1: what a subclass of list or dict holds is its ``state``."""
     record = Inert(kind.name, () if state is None else (state,))
     if isinstance(state, dict):
@@ -95,7 +96,7 @@ def _reconstructed(kind, base=None, state=None):
 # NumPy
 
 
-def _number_type(record):
+def _number_type(record: Inert) -> np.dtype:
     """The dtype in a record of ``numpy.dtype(code)`` with its state, whose second entry is the order of the bytes."""
     code = record.args[0]
     if record.name != "numpy.dtype" or not (code == "O8" or _NUMBER.fullmatch(code)):
@@ -104,7 +105,7 @@ def _number_type(record):
     return np.dtype(object) if code == "O8" else np.dtype(code).newbyteorder(order)
 
 
-def _scalar(kind, content):
+def _scalar(kind: Inert, content: Any) -> Any:
     dtype = _number_type(kind)
     content = content.encode("latin1") if isinstance(content, str) else content
     if dtype.hasobject or dtype.itemsize != len(content):
@@ -112,13 +113,13 @@ def _scalar(kind, content):
     return np.frombuffer(content, dtype)[0]
 
 
-def _array(kind, *_):
+def _array(kind: Inert, *_: Any) -> np.ndarray:
     if kind.name != "numpy.ndarray":
         raise ValueError
     return np.empty(0)
 
 
-def _fill(array, _, shape, kind, by_columns, content):
+def _fill(array: np.ndarray, _: Any, shape: Sequence[int], kind: Inert, by_columns: Any, content: Any) -> None:
     """Give an empty array its shape, type and content."""
     try:
         dtype = _number_type(kind)
@@ -131,7 +132,7 @@ def _fill(array, _, shape, kind, by_columns, content):
     array.__setstate__((1, tuple(shape), dtype, bool(by_columns), content))
 
 
-def _from_buffer(content, kind, shape, order="C"):
+def _from_buffer(content: Any, kind: Inert, shape: Sequence[int], order: Any = "C") -> np.ndarray:
     dtype = _number_type(kind)
     if dtype.hasobject or not dtype.itemsize:
         raise ValueError
@@ -141,21 +142,32 @@ def _from_buffer(content, kind, shape, order="C"):
 # tensors
 
 
-def _whole(values):
+def _whole(values: Any) -> tuple[int, ...]:
     if not isinstance(values, (tuple, list)) or not all(type(value) is int and value >= 0 for value in values):
         raise TypeError
     return tuple(values)
 
 
-def _tensor(storage, offset, size, stride, *more):
+def _tensor(storage: Any, offset: int, size: Sequence[int], stride: Sequence[int], *more: Any) -> torch.Tensor:
     return _view(storage, storage.dtype, offset, size, stride, more[2] if len(more) > 2 else None)
 
 
-def _tensor_of_bytes(storage, offset, size, stride, grad, hooks, dtype, metadata=None):
+def _tensor_of_bytes(
+    storage: Any,
+    offset: int,
+    size: Sequence[int],
+    stride: Sequence[int],
+    grad: Any,
+    hooks: Any,
+    dtype: torch.dtype,
+    metadata: Any = None,
+) -> torch.Tensor:
     return _view(storage, dtype, offset, size, stride, metadata)
 
 
-def _view(storage, dtype, offset, size, stride, metadata):
+def _view(
+    storage: Any, dtype: torch.dtype, offset: int, size: Sequence[int], stride: Sequence[int], metadata: Any
+) -> torch.Tensor:
     """A tensor over a storage, once it is sure to lie within."""
     if metadata or not isinstance(storage, Storage):
         raise TypeError
@@ -168,13 +180,13 @@ def _view(storage, dtype, offset, size, stride, metadata):
     return torch.empty(0, dtype=dtype).set_(storage.untyped, first if count else 0, size, stride)
 
 
-def _parameter(data, *_):
+def _parameter(data: Any, *_: Any) -> torch.Tensor:
     if not isinstance(data, torch.Tensor):
         raise TypeError
     return data
 
 
-def _of_type(function, kind, arguments, state):
+def _of_type(function: Any, kind: Inert, arguments: Any, state: Any) -> Any:
     if kind.name not in _TENSORS:
         raise TypeError
     return call(function, arguments)

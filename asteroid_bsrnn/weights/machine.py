@@ -38,16 +38,16 @@ def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] = lambda key: I
 
 
 class _Machine:
-    def __init__(self, persistent):
+    def __init__(self, persistent: Callable[[Any], Any]) -> None:
         self.persistent = persistent
         self.stack, self.marked, self.memo, self.names = [], [], {}, {}
 
-    def run(self, file):
+    def run(self, file: BinaryIO) -> Any:
         for code, argument, _ in pickletools.genops(file):
             self._step(code.name, argument)
         return self.stack.pop()
 
-    def _step(self, name, argument):
+    def _step(self, name: str, argument: Any) -> None:
         if name in _LITERALS:
             self.stack.append(argument)
         elif name in _VALUES:
@@ -63,66 +63,66 @@ class _Machine:
                 raise pickle.UnpicklingError(f"it holds the instruction {name}, which files have no use for")
             method(argument)
 
-    def _to_mark(self):
+    def _to_mark(self) -> list[Any]:
         entries, self.stack = self.stack, self.marked.pop()
         return entries
 
-    def _mark(self, _):
+    def _mark(self, _: Any) -> None:
         self.marked.append(self.stack)
         self.stack = []
 
-    def _pop(self, _):
+    def _pop(self, _: Any) -> None:
         self.stack.pop() if self.stack else self._to_mark()
 
-    def _pop_mark(self, _):
+    def _pop_mark(self, _: Any) -> None:
         self._to_mark()
 
-    def _dup(self, _):
+    def _dup(self, _: Any) -> None:
         self.stack.append(self.stack[-1])
 
     # memory
 
-    def _put(self, index):
+    def _put(self, index: Any) -> None:
         self.memo[index] = self.stack[-1]
 
     _binput = _long_binput = _put
 
-    def _memoize(self, _):
+    def _memoize(self, _: Any) -> None:
         self._put(len(self.memo))
 
-    def _get(self, index):
+    def _get(self, index: Any) -> None:
         self.stack.append(self.memo[index])
 
     _binget = _long_binget = _get
 
     # containers
 
-    def _tuple1(self, _, count=1):
+    def _tuple1(self, _: Any, count: int = 1) -> None:
         if len(self.stack) < count:
             raise IndexError("too few values for a tuple")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
-    def _tuple2(self, _):
+    def _tuple2(self, _: Any) -> None:
         self._tuple1(_, 2)
 
-    def _tuple3(self, _):
+    def _tuple3(self, _: Any) -> None:
         self._tuple1(_, 3)
 
-    def _dict(self, _):
+    def _dict(self, _: Any) -> None:
         entries, target = self._to_mark(), {}
         self._assign(target, entries)
         self.stack.append(target)
 
-    def _setitem(self, _):
+    def _setitem(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self._assign(self.stack[-1], [key, value])
 
-    def _setitems(self, _):
+    def _setitems(self, _: Any) -> None:
         entries = self._to_mark()
         self._assign(self.stack[-1], entries)
 
     @staticmethod
-    def _assign(target, entries):
+    def _assign(target: Any, entries: list[Any]) -> None:
         pairs = [(as_key(key), value) for key, value in zip(entries[::2], entries[1::2], strict=True)]
         if isinstance(target, Inert):
             target.pairs.extend(pairs)
@@ -131,63 +131,63 @@ class _Machine:
         else:
             raise pickle.UnpicklingError(f"it assigns entries to a {type(target).__name__}")
 
-    def _append(self, _):
+    def _append(self, _: Any) -> None:
         self._extend([self.stack.pop()])
 
-    def _appends(self, _):
+    def _appends(self, _: Any) -> None:
         self._extend(self._to_mark())
 
-    def _extend(self, entries):
+    def _extend(self, entries: list[Any]) -> None:
         target = self.stack[-1]
         list.extend(target.items if isinstance(target, Inert) else target, entries)
 
-    def _additems(self, _):
+    def _additems(self, _: Any) -> None:
         entries, target = self._to_mark(), self.stack[-1]
         target.items.extend(entries) if isinstance(target, Inert) else set.update(target, map(as_key, entries))
 
     # names and calls
 
-    def _global(self, words):
+    def _global(self, words: str) -> None:
         module, name = words.split(" ", 1)
         self._name(module, name)
 
-    def _stack_global(self, _):
+    def _stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         self._name(str(module), str(name))
 
-    def _name(self, module, name):
+    def _name(self, module: str, name: str) -> None:
         self.stack.append(self.names.setdefault((module, name), named(module, name)))
 
-    def _ext1(self, code):
+    def _ext1(self, code: int) -> None:
         self._name("copyreg", f"extension_{code}")
 
     _ext2 = _ext4 = _ext1
 
-    def _reduce(self, _):
+    def _reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         self.stack.append(call(function, arguments))
 
     _newobj = _reduce
 
-    def _newobj_ex(self, _):
+    def _newobj_ex(self, _: Any) -> None:
         keywords, arguments, function = self.stack.pop(), self.stack.pop(), self.stack.pop()
         self.stack.append(call(function, (*arguments, keywords) if keywords else arguments))
 
-    def _inst(self, words):
+    def _inst(self, words: str) -> None:
         arguments = tuple(self._to_mark())
         self._global(words)
         self.stack.append(call(self.stack.pop(), arguments))
 
-    def _obj(self, _):
+    def _obj(self, _: Any) -> None:
         function, *arguments = self._to_mark()
         self.stack.append(call(function, tuple(arguments)))
 
-    def _build(self, _):
+    def _build(self, _: Any) -> None:
         state = self.stack.pop()
         build(self.stack[-1], state)
 
-    def _persid(self, key):
+    def _persid(self, key: Any) -> None:
         self.stack.append(self.persistent(key))
 
-    def _binpersid(self, _):
+    def _binpersid(self, _: Any) -> None:
         self.stack.append(self.persistent(self.stack.pop()))

@@ -6,7 +6,8 @@ import pickle
 import re
 import struct
 import zipfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import torch
 
@@ -55,7 +56,7 @@ def read_pickled(path: str | os.PathLike) -> Any:
         raise UserError(f"{path} is damaged or truncated; fetch or copy it again") from None
 
 
-def _check_model(content):
+def _check_model(content: Any) -> None:
     """Refuse records where only tensors and plain values belong."""
     if not isinstance(content, dict):
         _refuse(content, "its content")
@@ -66,18 +67,18 @@ def _check_model(content):
         _refuse_entries(content, "weights")  # else the weights lie deeper, and are checked where they are taken out
 
 
-def _has_tensors(content):
+def _has_tensors(content: Any) -> bool:
     return isinstance(content, dict) and any(isinstance(value, torch.Tensor) for value in content.values())
 
 
-def _refuse_entries(value, place):
+def _refuse_entries(value: Any, place: str) -> None:
     entries = value.items() if isinstance(value, dict) else ()
     _refuse(value if not isinstance(value, dict) else list(value), place)
     for key, entry in entries:
         _refuse(entry, f"{place}[{str(key)[:100]!r}]")
 
 
-def _refuse(value, place):
+def _refuse(value: Any, place: str) -> None:
     for entry in walk(value):
         if isinstance(entry, (Inert, Storage)):
             name = getattr(entry, "name", "torch.storage").encode("unicode_escape").decode()[:100]
@@ -90,7 +91,7 @@ def _refuse(value, place):
 # the zip files of today
 
 
-def _read_zip(file):
+def _read_zip(file: BinaryIO) -> Any:
     """Read ``<name>/data.pkl``, whose storages are ``<name>/data/<key>``, all stored as they are."""
     size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:
@@ -104,7 +105,7 @@ def _read_zip(file):
     swapped = prefix + "byteorder" in parts and _part(file, parts[prefix + "byteorder"]) == b"big"
     storages = {}
 
-    def storage(kind, key, count):
+    def storage(kind: torch.dtype, key: str, count: int) -> torch.UntypedStorage:
         if key not in storages:
             info = parts[f"{prefix}data/{key}"]
             if info.file_size < count * kind.itemsize:
@@ -119,12 +120,12 @@ def _read_zip(file):
     return read_pickle(io.BytesIO(_part(file, parts[main])), _persistent(storage))
 
 
-def _part(file, info):
+def _part(file: BinaryIO, info: zipfile.ZipInfo) -> bytes:
     _seek_part(file, info)
     return file.read(info.file_size)
 
 
-def _seek_part(file, info):
+def _seek_part(file: BinaryIO, info: zipfile.ZipInfo) -> None:
     """Go to the first byte of a part; ``zipfile`` itself insists on checksums, which torch can be told to leave out."""
     file.seek(info.header_offset)
     header = file.read(30)
@@ -135,7 +136,7 @@ def _seek_part(file, info):
 # the files until torch 1.5
 
 
-def _read_old(file):
+def _read_old(file: BinaryIO) -> Any:
     """Read five pickles (a number, a version, the machine, the content, keys of storages), then the storages."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -144,7 +145,7 @@ def _read_old(file):
     read_pickle(file), read_pickle(file)
     storages, kinds, left = {}, {}, size
 
-    def storage(kind, key, count):
+    def storage(kind: torch.dtype, key: str, count: int) -> torch.UntypedStorage:
         nonlocal left
         if key not in storages:
             left -= count * kind.itemsize
@@ -164,10 +165,10 @@ def _read_old(file):
     return content
 
 
-def _persistent(storage):
+def _persistent(storage: Callable[[torch.dtype, str, int], torch.UntypedStorage]) -> Callable[[Any], Any]:
     """Storages by the keys that torch writes into pickles: ("storage", type, key, device, count[, view])."""
 
-    def read(key):
+    def read(key: Any) -> Any:
         kind = key[1] if isinstance(key, tuple) and len(key) >= 5 and key[0] == "storage" else None
         found = re.fullmatch(r"torch(?:\.\w+)*\._?(\w+)Storage", kind.name) if isinstance(kind, Inert) else None
         if found is None or found[1] not in _KINDS:
@@ -181,7 +182,7 @@ def _persistent(storage):
     return read
 
 
-def _fill(file, untyped):
+def _fill(file: BinaryIO, untyped: torch.UntypedStorage) -> None:
     """Read the bytes of one storage from where ``file`` stands."""
     if untyped.nbytes():
         memory = torch.empty(0, dtype=torch.uint8).set_(untyped).numpy()

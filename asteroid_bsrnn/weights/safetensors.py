@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +15,13 @@ from ..common.files import atomic_path
 CARD = ("sources", "data", "licence", "commit", "scores")
 
 
-def save_safetensors(conf, path, card=None):
+def save_safetensors(conf: Mapping[str, Any], path: str | Path, card: Mapping[str, Any] | None = None) -> None:
     """Write a serialized model as safetensors, whole or not at all.
 
     Args:
-        conf (dict): what ``model.serialize()`` gives: ``model_name``, ``model_args``, ``state_dict``.
-        path (str or Path): the file.
-        card (dict, optional): ``sources``, ``data``, ``licence``, ``commit``, ``scores`` and whatever else a reader of
+        conf: what ``model.serialize()`` gives: ``model_name``, ``model_args``, ``state_dict``.
+        path: the file.
+        card: ``sources``, ``data``, ``licence``, ``commit``, ``scores`` and whatever else a reader of
             the file should know; values that JSON can hold. Kept as metadata, beside ``sha256`` of the weights.
 
     Raises:
@@ -37,11 +39,11 @@ def save_safetensors(conf, path, card=None):
         save_file(state_dict, partial, metadata=metadata)
 
 
-def read_safetensors(path):
+def read_safetensors(path: str | Path) -> dict[str, Any]:
     """Read a file that :func:`save_safetensors` wrote, or anyone.
 
     Returns:
-        dict: ``model_name``, ``model_args``, ``state_dict`` and ``card``; of a foreign file its tensors by name, and the
+        ``model_name``, ``model_args``, ``state_dict`` and ``card``; of a foreign file its tensors by name, and the
         texts of its metadata among them.
 
     Raises:
@@ -68,14 +70,14 @@ def read_safetensors(path):
     return {"model_name": metadata["model_name"], "model_args": model_args, "state_dict": state_dict, "card": card}
 
 
-def looks_like_safetensors(path):
+def looks_like_safetensors(path: str | Path) -> bool:
     """Whether a file starts as safetensors files do: the length of a JSON header, then the header."""
     with open(path, "rb") as content:
         head = content.read(9)
     return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
 
 
-def weights_sha256(state_dict):
+def weights_sha256(state_dict: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over names, types, shapes and values of all tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state_dict.items()):
@@ -84,7 +86,7 @@ def weights_sha256(state_dict):
     return digest.hexdigest()
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """``value`` in types that JSON and weights-only loading know; numpy numbers, tuples, paths, versions are converted.
 
     Raises:
@@ -105,14 +107,14 @@ def plain(value):
     raise ValueError(f"a {type(value).__name__} cannot be stored as plain data: {value!r}")
 
 
-def _json(value, key):
+def _json(value: Any, key: str) -> str:
     try:
         return json.dumps(plain(value), ensure_ascii=False)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _parsed(text):
+def _parsed(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError):

@@ -17,11 +17,11 @@ _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".zip", ".on
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
-def local_file(source):
+def local_file(source: str | Path) -> Path:
     """Path of the file that holds a model; fetched when it is not here yet.
 
     Args:
-        source (str or Path): a file, a folder with one of ``FOLDER_FILES``, an http(s) address (optionally with
+        source: a file, a folder with one of ``FOLDER_FILES``, an http(s) address (optionally with
             ``#sha256=...``), a name in Asteroid's own table, or a hub id ``org/name[@revision]``.
 
     Raises:
@@ -47,14 +47,14 @@ def local_file(source):
     return hub_file(hub_id)
 
 
-def _in_folder(folder):
+def _in_folder(folder: Path) -> Path:
     found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
     if found is None:
         raise UserError(f"the folder {folder} holds no model: expected is one of {', '.join(FOLDER_FILES)}")
     return found
 
 
-def _refuse_mistyped_path(source):
+def _refuse_mistyped_path(source: str) -> None:
     """Raise for what can only be meant as a path or a name, so that nobody waits for the network to say so."""
     path = Path(source)
     parent = path.parent if str(path.parent) != "." or source.startswith(".") else None
@@ -73,7 +73,7 @@ def _refuse_mistyped_path(source):
     raise UserError(f"there is no file {source!r}{named}{hint}{forced}")
 
 
-def _cached_url(url):
+def _cached_url(url: str) -> Path:
     """The file behind an address, in the host's cache."""
     from asteroid.utils import hub_utils
 

@@ -11,21 +11,21 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..layers.multi_scale import DepthwiseNorm, FusePointwise
+from ..layers.multi_scale import AsyncFusion, DepthwiseNorm, FusePointwise, SyncFusion
 
 
 class FRCNNBlock(nn.Module):
     """One unfolding: bottom-up through all scales, fusion into the finest one, residual.
 
     Args:
-        bn_chan (int): channels of the trunk.
-        hid_chan (int): channels inside the block.
-        fusion (nn.Module): :class:`AsyncFusion` or :class:`SyncFusion` of ``hid_chan``; has ``n_scales``.
+        bn_chan: channels of the trunk.
+        hid_chan: channels inside the block.
+        fusion: :class:`AsyncFusion` or :class:`SyncFusion` of ``hid_chan``; has ``n_scales``.
 
     Shape: (B, bn_chan, F) -> (B, bn_chan, F)
     """
 
-    def __init__(self, bn_chan, hid_chan, fusion):
+    def __init__(self, bn_chan: int, hid_chan: int, fusion: AsyncFusion | SyncFusion) -> None:
         super().__init__()
         self.proj = FusePointwise(1, bn_chan, hid_chan)
         strides = [1] + [2] * (fusion.n_scales - 1)
@@ -33,7 +33,7 @@ class FRCNNBlock(nn.Module):
         self.fusion = fusion
         self.res_conv = nn.Conv1d(hid_chan, bn_chan, 1)
 
-    def forward(self, x_BCF):
+    def forward(self, x_BCF: torch.Tensor) -> torch.Tensor:
         scales = [self.bottom_up[0](self.proj([x_BCF]))]
         for down in self.bottom_up[1:]:
             scales.append(down(scales[-1]))
@@ -44,18 +44,18 @@ class RecurrentTrunk(nn.Module):
     """One block applied again and again: r_1 = G(x), r_t = G(phi(x + r_{t-1})), weights shared by all t.
 
     Args:
-        block (nn.Module): G, from (B, C, F) to the same shape.
-        chan (int): C.
+        block: G, from (B, C, F) to the same shape.
+        chan: C.
 
     Shape: (B, C, F) -> (B, C, F)
     """
 
-    def __init__(self, block, chan):
+    def __init__(self, block: nn.Module, chan: int) -> None:
         super().__init__()
         self.block = block
         self.rescale = nn.Sequential(nn.Conv1d(chan, chan, 1, groups=chan), nn.PReLU())
 
-    def forward(self, x_BCF, num_iters, checkpointing=False):
+    def forward(self, x_BCF: torch.Tensor, num_iters: int, checkpointing: bool = False) -> torch.Tensor:
         """Run ``num_iters`` iterations; with ``checkpointing`` their insides are computed again for the gradient."""
         recompute = checkpointing and torch.is_grad_enabled()
         r_BCF = None
@@ -66,5 +66,5 @@ class RecurrentTrunk(nn.Module):
                 r_BCF = self._step(x_BCF, r_BCF)
         return r_BCF
 
-    def _step(self, x_BCF, r_BCF):
+    def _step(self, x_BCF: torch.Tensor, r_BCF: torch.Tensor | None) -> torch.Tensor:
         return self.block(x_BCF if r_BCF is None else self.rescale(x_BCF + r_BCF))

@@ -6,7 +6,9 @@ References
 """
 
 import math
+from collections.abc import Callable
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,7 +21,7 @@ from .frcnn import FRCNNBlock, RecurrentTrunk
 class _FRCNN(SpeechModel):
     """Encoder, mask from the recurrent trunk, decoder; a subclass chooses the fusion of scales."""
 
-    def _build(self, make_fusion):
+    def _build(self, make_fusion: Callable[[], AsyncFusion | SyncFusion]) -> None:
         sizes = ("n_src", "n_filters", "kernel_size", "bn_chan", "hid_chan", "num_iters")
         check_at_least(1, **{name: getattr(self, name) for name in sizes})
         check_one_of(("joint", "shared"), decoder=self.decoder)
@@ -36,29 +38,29 @@ class _FRCNN(SpeechModel):
         self.decoder_conv = nn.ConvTranspose1d(n_out * self.n_filters, n_out, output_padding=hop - 1, **codec)
 
     @property
-    def activation_checkpointing(self):
+    def activation_checkpointing(self) -> torch.Tensor:
         """The argument ``checkpointing``, under the name that all models share."""
         return self.checkpointing
 
     @activation_checkpointing.setter
-    def activation_checkpointing(self, value):
+    def activation_checkpointing(self, value: bool) -> None:
         self.checkpointing = value
 
-    def forward(self, wav, num_iters=None):
+    def forward(self, wav: torch.Tensor, num_iters: int | None = None) -> torch.Tensor:
         """Separate.
 
         Args:
-            wav (torch.Tensor): (time,), (batch, time) or (batch, 1, time).
-            num_iters (int, optional): iterations of the trunk, if not as trained.
+            wav: (time,), (batch, time) or (batch, 1, time).
+            num_iters: iterations of the trunk, if not as trained.
 
         Returns:
-            torch.Tensor: (n_src, time) for 1-D input, else (batch, n_src, time).
+            (n_src, time) for 1-D input, else (batch, n_src, time).
         """
         num_iters = self.num_iters if num_iters is None else num_iters
         check_at_least(1, num_iters=num_iters)
         return self._as_given(wav, self.estimate(as_mixtures(wav), num_iters))
 
-    def estimate(self, mixture, num_iters):
+    def estimate(self, mixture: torch.Tensor, num_iters: int) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         length = mixture.shape[-1]
         unit = math.lcm(self.kernel_size // 2, 2**self.n_scales)
@@ -75,18 +77,18 @@ class AFRCNN(_FRCNN):
     """A-FRCNN separation model, as described in [1]; the defaults are A-FRCNN-16 (6.1 M parameters).
 
     Args:
-        n_src (int): number of speakers.
-        n_filters (int): channels of the learned encoder.
-        kernel_size (int): samples of an encoder filter, odd; the hop is ``kernel_size // 2``.
-        bn_chan (int): channels of the trunk (O of [1]); A-FRCNN (sum) has 128.
-        hid_chan (int): channels inside the block (I of [1]).
-        n_scales (int): stages S, at least 2.
-        num_iters (int): iterations; weights are shared, so :meth:`forward` takes another number as well.
-        fusion (str): neighbouring scales are joined by "concat" or "sum".
-        decoder (str): "joint" (as published: every output sees the masked features of all speakers) or "shared"
+        n_src: number of speakers.
+        n_filters: channels of the learned encoder.
+        kernel_size: samples of an encoder filter, odd; the hop is ``kernel_size // 2``.
+        bn_chan: channels of the trunk (O of [1]); A-FRCNN (sum) has 128.
+        hid_chan: channels inside the block (I of [1]).
+        n_scales: stages S, at least 2.
+        num_iters: iterations; weights are shared, so :meth:`forward` takes another number as well.
+        fusion: neighbouring scales are joined by "concat" or "sum".
+        decoder: "joint" (as published: every output sees the masked features of all speakers) or "shared"
             (one decoder, speaker by speaker).
-        checkpointing (bool): compute each iteration again for the gradient instead of keeping its activations.
-        sample_rate (int): Hz.
+        checkpointing: compute each iteration again for the gradient instead of keeping its activations.
+        sample_rate: Hz.
 
     References
         - [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
@@ -95,18 +97,18 @@ class AFRCNN(_FRCNN):
 
     def __init__(
         self,
-        n_src=2,
-        n_filters=512,
-        kernel_size=21,
-        bn_chan=512,
-        hid_chan=512,
-        n_scales=5,
-        num_iters=16,
-        fusion="concat",
-        decoder="joint",
-        checkpointing=False,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_filters: int = 512,
+        kernel_size: int = 21,
+        bn_chan: int = 512,
+        hid_chan: int = 512,
+        n_scales: int = 5,
+        num_iters: int = 16,
+        fusion: str = "concat",
+        decoder: str = "joint",
+        checkpointing: bool = False,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         self.n_src, self.n_filters, self.kernel_size, self.bn_chan = n_src, n_filters, kernel_size, bn_chan
         self.hid_chan, self.n_scales, self.num_iters = hid_chan, n_scales, num_iters
@@ -120,9 +122,9 @@ class SFRCNN(_FRCNN):
     Args:
         n_src, n_filters, kernel_size, bn_chan, hid_chan, n_scales, num_iters, decoder, checkpointing, sample_rate:
             as in :class:`AFRCNN`.
-        sync_steps (int, optional): steps, each with its own weights; ``n_scales - 1``, just enough for the coarsest
+        sync_steps: steps, each with its own weights; ``n_scales - 1``, just enough for the coarsest
             scale to reach the finest one, if None.
-        prune_dead (bool): leave out updates that cannot reach the output; False gives the published size.
+        prune_dead: leave out updates that cannot reach the output; False gives the published size.
 
     References
         - [1] : "Speech Separation Using an Asynchronous Fully Recurrent Convolutional Neural Network", Hu et al.,
@@ -131,19 +133,19 @@ class SFRCNN(_FRCNN):
 
     def __init__(
         self,
-        n_src=2,
-        n_filters=512,
-        kernel_size=21,
-        bn_chan=512,
-        hid_chan=512,
-        n_scales=5,
-        num_iters=16,
-        sync_steps=None,
-        prune_dead=True,
-        decoder="joint",
-        checkpointing=False,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_filters: int = 512,
+        kernel_size: int = 21,
+        bn_chan: int = 512,
+        hid_chan: int = 512,
+        n_scales: int = 5,
+        num_iters: int = 16,
+        sync_steps: int | None = None,
+        prune_dead: bool = True,
+        decoder: str = "joint",
+        checkpointing: bool = False,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         check_at_least(2, n_scales=n_scales)
         self.n_src, self.n_filters, self.kernel_size, self.bn_chan = n_src, n_filters, kernel_size, bn_chan

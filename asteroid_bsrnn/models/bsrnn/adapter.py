@@ -1,15 +1,16 @@
 """State_dicts of the authors' BSRNN to ours and back: every key accounted for, nothing left to chance."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..family import Adapter, State
 from .network import BSRNN
-from .reference_names import reference_views
+from .reference_names import Views, reference_views
 from .reference_shapes import infer_arguments
 
 _WINDOWS = ("stft.transf.window", "istft.transf.window")
@@ -40,7 +41,11 @@ class ReferenceBSRNN(Adapter):
         return from_reference(state, settings or None, settings.get("sources"))
 
 
-def from_reference(state_dict, hyper_parameters=None, sources=None):
+def from_reference(
+    state_dict: Mapping[str, Any],
+    hyper_parameters: Mapping[str, Any] | None = None,
+    sources: str | Sequence[str] | None = None,
+) -> BSRNN:
     """A BSRNN with the weights of a reference model.
 
     Accepts single-source and multi-source models, BSCNN, the key style of April 2025 (``mask.*``) and files without
@@ -48,12 +53,12 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
     norms, eps and names; what is assumed for them is said in a warning.
 
     Args:
-        state_dict (dict): key -> tensor or numpy array.
-        hyper_parameters (dict, optional): the reference's configuration; other entries are ignored.
-        sources (sequence of str, optional): names of the sources, in the order of the mask estimators.
+        state_dict: key -> tensor or numpy array.
+        hyper_parameters: the reference's configuration; other entries are ignored.
+        sources: names of the sources, in the order of the mask estimators.
 
     Returns:
-        BSRNN: in evaluation mode, float32.
+        In evaluation mode, float32.
 
     Raises:
         ValueError: naming the key that is missing, left over, misshapen or not a number, or the setting that
@@ -71,7 +76,9 @@ def from_reference(state_dict, hyper_parameters=None, sources=None):
         raise ValueError(str(error).replace("maskers.0.mask.", own)) from None  # keys as they stand in the file
 
 
-def _convert(state_dict, hyper_parameters, sources):
+def _convert(
+    state_dict: Mapping[str, Any], hyper_parameters: Mapping[str, Any] | None, sources: Sequence[str] | None
+) -> BSRNN:
     tensors = {_current_style(key): _tensor(key, value) for key, value in _without_prefix(state_dict).items()}
     if len(tensors) != len(state_dict):
         raise ValueError("some keys are there twice, in the old and the new style (mask.*, maskers.0.mask.*)")
@@ -83,14 +90,14 @@ def _convert(state_dict, hyper_parameters, sources):
     return model.eval()
 
 
-def to_reference(model):
+def to_reference(model: nn.Module) -> dict[str, torch.Tensor]:
     """The state_dict that the reference would write for this model, STFT windows included.
 
     Args:
-        model (BSRNN): any model that the reference can represent.
+        model: any model that the reference can represent.
 
     Returns:
-        dict: key -> tensor, copies.
+        Key -> tensor, copies.
 
     Raises:
         ValueError: if it is no BSRNN.
@@ -104,19 +111,19 @@ def to_reference(model):
     return out
 
 
-def _without_prefix(state_dict):
+def _without_prefix(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
     """Drop the ``model.`` that a wrapper puts before every key."""
     if state_dict and all(key.startswith("model.") for key in state_dict):
         return {key[len("model.") :]: value for key, value in state_dict.items()}
     return state_dict
 
 
-def _current_style(key):
+def _current_style(key: str) -> str:
     """Old and BSCNN mask keys as ``maskers.0.mask.*``."""
     return re.sub(r"^(masker\.)?mask\.", "maskers.0.mask.", key)
 
 
-def _tensor(key, value):
+def _tensor(key: str, value: Any) -> torch.Tensor:
     if not torch.is_tensor(value):
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
@@ -129,7 +136,7 @@ def _tensor(key, value):
     return value
 
 
-def _check_windows(tensors, model):
+def _check_windows(tensors: dict[str, torch.Tensor], model: BSRNN) -> None:
     for key in _WINDOWS:
         window = tensors.pop(key, None)
         own = model.stft.window
@@ -137,7 +144,7 @@ def _check_windows(tensors, model):
             raise ValueError(f"{key} is not the periodic Hann window of {model.n_fft} samples")
 
 
-def _copy(tensors, views):
+def _copy(tensors: Mapping[str, torch.Tensor], views: Views) -> None:
     for problem, keys in (("missing", views.keys() - tensors.keys()), ("left over", tensors.keys() - views.keys())):
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""

@@ -19,16 +19,16 @@ class FrameAttention(nn.Module):
     (feature, band) of each frame. The gains depend on the bands, so weights belong to one band scheme.
 
     Args:
-        n_feat (int): N.
-        n_bands (int): K.
-        n_heads (int): heads; divides ``n_feat``.
-        attn_dim (int): features per band of queries and keys.
+        n_feat: N.
+        n_bands: K.
+        n_heads: heads; divides ``n_feat``.
+        attn_dim: features per band of queries and keys.
 
     References
         [1] Wang et al., "TF-GridNet", ICASSP 2023 (full-band self-attention module).
     """
 
-    def __init__(self, n_feat, n_bands, n_heads=1, attn_dim=16):
+    def __init__(self, n_feat: int, n_bands: int, n_heads: int = 1, attn_dim: int = 16) -> None:
         super().__init__()
         n_value = n_feat // n_heads
         self.n_heads = n_heads
@@ -47,13 +47,13 @@ class FrameAttention(nn.Module):
         owner = [index for index, size in enumerate(self.sizes) for _ in range(size)]
         self.register_buffer("slope_of", torch.tensor(owner), persistent=False)
 
-    def _heads(self, y_KBTQ, gain_HKE, bias_HKE):
+    def _heads(self, y_KBTQ: torch.Tensor, gain_HKE: torch.Tensor, bias_HKE: torch.Tensor) -> torch.Tensor:
         """Norm of each head and frame over (band, feature), flattened: (batch, heads, frames, bands * features)."""
         y_BHTKE = y_KBTQ.unflatten(3, (gain_HKE.shape[0], -1)).permute(1, 3, 2, 0, 4)
         y_BHTD = F.layer_norm(y_BHTKE.flatten(3), (gain_HKE[0].numel(),), eps=_EPS)
         return torch.addcmul(bias_HKE.flatten(1)[:, None], y_BHTD, gain_HKE.flatten(1)[:, None])
 
-    def forward(self, x_KBTN):
+    def forward(self, x_KBTN: torch.Tensor) -> torch.Tensor:
         """Shape: (bands, batch, frames, features) in and out."""
         n_bands, n_batch, n_frames, _ = x_KBTN.shape
         y_Q = F.linear(x_KBTN, self.weight, self.bias).flatten(0, 2)

@@ -3,9 +3,11 @@
 Legend: K band, B batch (channels folded in), T frame, N feature, H head.
 """
 
+import torch
 from torch import nn
 
 from .attention import FrameAttention
+from .config import BSRNNConfig
 from .sequence import DilatedNet, Passage, ResidualNet
 from .tac import TAC
 
@@ -16,18 +18,25 @@ class BandSequenceBlock(nn.Module):
     With several heads, neighbouring features form a head; heads share all weights of the two nets.
 
     Args:
-        time_net, band_net (nn.Module): nets of :mod:`.sequence` over ``n_feat // n_heads`` features.
-        n_heads (int): parallel heads of the two nets.
-        tac (nn.Module, optional): exchange between channels.
-        attention (nn.Module, optional): attention over frames.
+        time_net, band_net: nets of :mod:`.sequence` over ``n_feat // n_heads`` features.
+        n_heads: parallel heads of the two nets.
+        tac: exchange between channels.
+        attention: attention over frames.
     """
 
-    def __init__(self, time_net, band_net, n_heads=1, tac=None, attention=None):
+    def __init__(
+        self,
+        time_net: nn.Module,
+        band_net: nn.Module,
+        n_heads: int = 1,
+        tac: TAC | None = None,
+        attention: FrameAttention | None = None,
+    ) -> None:
         super().__init__()
         self.time_net, self.band_net, self.n_heads = time_net, band_net, n_heads
         self.tac, self.attention = tac, attention
 
-    def forward(self, x_KBTN, n_chan=1):
+    def forward(self, x_KBTN: torch.Tensor, n_chan: int = 1) -> torch.Tensor:
         """Shape: (bands, batch * n_chan, frames, features) in and out."""
         if self.n_heads > 1:
             n_batch = x_KBTN.shape[1]
@@ -41,12 +50,12 @@ class BandSequenceBlock(nn.Module):
         return x_KBTN if self.attention is None else self.attention(x_KBTN)
 
 
-def build_block(args, n_bands):
+def build_block(args: BSRNNConfig, n_bands: int) -> BandSequenceBlock:
     """A block from the constructor arguments of :class:`~asteroid_bsrnn.models.BSRNN`.
 
     Args:
         args: object with these arguments as attributes.
-        n_bands (int): K.
+        n_bands: K.
     """
     tac = TAC(args.feature_dim, args.tac_ratio, args.tac_act) if args.stereo == "tac" else None
     attention = None
@@ -56,7 +65,7 @@ def build_block(args, n_bands):
     return BandSequenceBlock(*nets, args.n_heads, tac, attention)
 
 
-def _build_net(args, layer, axis):
+def _build_net(args: BSRNNConfig, layer: str | None, axis: int) -> DilatedNet | Passage | ResidualNet:
     n_feat = args.feature_dim // args.n_heads
     if layer == "none":
         return Passage()
@@ -67,12 +76,12 @@ def _build_net(args, layer, axis):
     return ResidualNet(layer, n_feat, args.hid_ratio, args.bidirectional, n_groups, args.eps)
 
 
-def norm_groups(group_num, n_feat):
+def norm_groups(group_num: int | None, n_feat: int) -> int:
     """Groups of the norms: as given, or one per 16 features where None."""
     return max(n_feat // 16, 1) if group_num is None else group_num
 
 
-def dilated_settings(args, axis):
+def dilated_settings(args: BSRNNConfig, axis: int) -> tuple[int, ...]:
     """(layers, kernel, ratio) of the dilated net along time (axis 0) or bands (axis 1)."""
     values = (args.n_dilated, args.dilated_kernel, args.dilated_ratio)
     return tuple(value if isinstance(value, int) else value[axis] for value in values)

@@ -3,6 +3,8 @@
 Legend: B batch, C channel, F bin, T frame, K band, W bin of a band, N feature, G band of a group of equal width.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,16 +19,16 @@ class BandSplit(nn.Module):
     The affine part of the norm is folded into the linear layer: W (g x + s) + b = (W g) x + (W s + b).
 
     Args:
-        widths (list of int): bins per band.
-        feature_dim (int): N, features per band.
-        n_chan (int): channels that are read together (2 for naive stereo), else 1.
-        eps (float): added to the variance.
+        widths: bins per band.
+        feature_dim: N, features per band.
+        n_chan: channels that are read together (2 for naive stereo), else 1.
+        eps: added to the variance.
 
     References
         [1] Luo and Yu, "Music Source Separation with Band-Split RNN", TASLP 2023, section III-A.
     """
 
-    def __init__(self, widths, feature_dim, n_chan=1, eps=1e-7):
+    def __init__(self, widths: Sequence[int], feature_dim: int, n_chan: int = 1, eps: float = 1e-7) -> None:
         super().__init__()
         self.groups, self.feature_dim, self.eps = equal_width_groups(widths), feature_dim, eps
         self.norm_weight, self.norm_bias = nn.ParameterList(), nn.ParameterList()
@@ -38,7 +40,7 @@ class BandSplit(nn.Module):
             self.weight.append(uniform(count, n_in, feature_dim, fan_in=n_in))
             self.bias.append(uniform(count, 1, feature_dim, fan_in=n_in))
 
-    def forward(self, spec_BCFT):
+    def forward(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Spectrum to band features; the inputs of a band are ordered channel, bin, real/imaginary.
 
         Shape:
@@ -51,7 +53,7 @@ class BandSplit(nn.Module):
         bands = [self._group(part, index) for index, part in enumerate(parts)]
         return torch.cat(bands).view(-1, n_batch, n_frames, self.feature_dim)
 
-    def _group(self, x_BTCF2, index):
+    def _group(self, x_BTCF2: torch.Tensor, index: int) -> torch.Tensor:
         """Features of the bands of one width: (bands, batch * frames, features)."""
         _, count, width, _ = self.groups[index]
         x_GBTI = x_BTCF2.unflatten(3, (count, width)).permute(3, 0, 1, 2, 4, 5).flatten(3)

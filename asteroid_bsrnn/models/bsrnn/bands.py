@@ -1,12 +1,14 @@
 """Band tables of BSRNN as data, and from them the widths of the sub-bands in STFT bins."""
 
 import math
+from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import groupby
 
+Scheme = tuple[tuple[int, float], ...]
 #: (count, Hz) from 0 Hz upwards; one last band takes all bins that are left.
-_VOCALS = ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000))
-SCHEMES = {
+_VOCALS: Scheme = ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000))
+SCHEMES: dict[str, Scheme] = {
     "vocals": _VOCALS,
     "bass": ((10, 50), (5, 100), (6, 500), (4, 1000), (4, 2000)),
     "drums": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000)),
@@ -15,16 +17,16 @@ SCHEMES = {
 }
 
 
-def choose_scheme(sources, bands=None):
+def choose_scheme(sources: Sequence[str], bands: str | Sequence[Sequence[float]] | None = None) -> Scheme:
     """Name or table of the band scheme that a model for ``sources`` uses.
 
     Args:
-        sources (sequence of str): what the model separates.
-        bands (None, str or list): None is the single source's own scheme, the joint one for several sources or a
+        sources: what the model separates.
+        bands: None is the single source's own scheme, the joint one for several sources or a
             source without a scheme; a name of :data:`SCHEMES`; or a list of (count, Hz).
 
     Returns:
-        tuple: the (count, Hz) pairs.
+        The (count, Hz) pairs.
 
     Raises:
         ValueError: for an unknown name, a malformed list, or a scheme made for another source.
@@ -47,7 +49,7 @@ def choose_scheme(sources, bands=None):
     return SCHEMES[bands]
 
 
-def _check_pairs(bands):
+def _check_pairs(bands: Sequence[Sequence[float]]) -> Scheme:
     try:
         pairs = tuple((count, hz) for count, hz in bands)
         valid = bool(pairs) and all(int(count) == count >= 1 and 0 < hz < math.inf for count, hz in pairs)
@@ -58,19 +60,19 @@ def _check_pairs(bands):
     return tuple((int(count), hz) for count, hz in pairs)
 
 
-def band_widths(scheme, n_fft, sample_rate=44100):
+def band_widths(scheme: Sequence[Sequence[float]], n_fft: int, sample_rate: float = 44100) -> list[int]:
     """Width of each sub-band in bins, from 0 Hz upwards; they sum to ``n_fft // 2 + 1``.
 
     A nominal width of b Hz is ``floor(b * n_bins / (sample_rate / 2))`` bins as in the published implementation. In a
     named scheme it is at least one bin (at small ``n_fft``, where that implementation has no model).
 
     Args:
-        scheme (sequence of tuple): (count, Hz) pairs.
-        n_fft (int): STFT window length in samples.
-        sample_rate (float): in Hz.
+        scheme: (count, Hz) pairs.
+        n_fft: STFT window length in samples.
+        sample_rate: in Hz.
 
     Returns:
-        list of int: widths; the last is the remainder, left out when nothing remains.
+        Widths; the last is the remainder, left out when nothing remains.
 
     Raises:
         ValueError: if the bands take more bins than there are, or a band of the caller's own is narrower than a bin.
@@ -91,17 +93,17 @@ def band_widths(scheme, n_fft, sample_rate=44100):
     return widths + [rest] * (rest > 0)
 
 
-def scheme_from_widths(widths, n_fft, sample_rate=44100):
+def scheme_from_widths(widths: Sequence[int], n_fft: int, sample_rate: float = 44100) -> Scheme:
     """(count, Hz) pairs that :func:`band_widths` turns into exactly ``widths`` (the last one is the remainder)."""
     hz_per_bin = sample_rate / 2 / (n_fft // 2 + 1)
     return tuple((len(list(run)), (width + 0.5) * hz_per_bin) for width, run in groupby(widths[:-1]))
 
 
-def equal_width_groups(widths):
+def equal_width_groups(widths: Sequence[int]) -> list[tuple[int, int, int, int]]:
     """Runs of neighbouring bands of one width.
 
     Returns:
-        list of tuple: (first band, number of bands, width, first bin) of each run.
+        (first band, number of bands, width, first bin) of each run.
     """
     groups, band, start = [], 0, 0
     for width, run in groupby(widths):

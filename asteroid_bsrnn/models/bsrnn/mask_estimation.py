@@ -4,6 +4,8 @@ Legend: K band, S source, Q mask network (band, source), B batch, C channel, T f
 G band of a group of equal width, W bin of a band, O outputs of a band (channel, value/gate, bin, real/imaginary), F bin.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -19,17 +21,26 @@ class MaskEstimation(nn.Module):
     layer has as many products as there are different band widths.
 
     Args:
-        widths (list of int): bins per band.
-        feature_dim (int): N.
-        mask_ratio (int): hidden features are ``mask_ratio * feature_dim``.
-        n_src (int): sources with a mask of their own.
-        n_chan (int): channels per mask network (2 for naive stereo), else 1.
-        context (int): each estimated bin becomes the sum of itself and this many neighbours on both sides, within its
+        widths: bins per band.
+        feature_dim: N.
+        mask_ratio: hidden features are ``mask_ratio * feature_dim``.
+        n_src: sources with a mask of their own.
+        n_chan: channels per mask network (2 for naive stereo), else 1.
+        context: each estimated bin becomes the sum of itself and this many neighbours on both sides, within its
             band. A plain box sum as in the published implementation, not the learnt context of SIMO-BSRNN.
-        eps (float): added to the variance.
+        eps: added to the variance.
     """
 
-    def __init__(self, widths, feature_dim, mask_ratio=4, n_src=1, n_chan=1, context=0, eps=1e-7):
+    def __init__(
+        self,
+        widths: Sequence[int],
+        feature_dim: int,
+        mask_ratio: int = 4,
+        n_src: int = 1,
+        n_chan: int = 1,
+        context: int = 0,
+        eps: float = 1e-7,
+    ) -> None:
         super().__init__()
         self.groups, self.n_src, self.n_chan = equal_width_groups(widths), n_src, n_chan
         self.context, self.eps = context, eps
@@ -45,7 +56,7 @@ class MaskEstimation(nn.Module):
             self.weight3.append(uniform(count * n_src, hid, 4 * width * n_chan, fan_in=hid))
             self.bias3.append(uniform(count * n_src, 1, 4 * width * n_chan, fan_in=hid))
 
-    def forward(self, x_KBTN, spec_BCFT):
+    def forward(self, x_KBTN: torch.Tensor, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Masked spectra.
 
         Shape:
@@ -62,7 +73,7 @@ class MaskEstimation(nn.Module):
             est_SBTCF = self._box_sums(est_SBTCF)
         return est_SBTCF.permute(1, 0, 3, 4, 2)
 
-    def _hidden(self, x_KBTN):
+    def _hidden(self, x_KBTN: torch.Tensor) -> torch.Tensor:
         """Both hidden layers of all bands and sources: (bands * sources, batch * frames, hidden)."""
         x_QLN = F.layer_norm(x_KBTN, x_KBTN.shape[2:], eps=self.eps).flatten(1, 2)
         if self.n_src > 1:
@@ -71,7 +82,7 @@ class MaskEstimation(nn.Module):
         hid_QLM = torch.baddbmm(bias1, x_QLN, self.weight1 * self.norm_weight).tanh()
         return torch.baddbmm(self.bias2, hid_QLM, self.weight2).tanh()
 
-    def _group(self, hid_QLM, index, shape):
+    def _group(self, hid_QLM: torch.Tensor, index: int, shape: tuple[int, int]) -> torch.Tensor:
         """Masks of the bands of one width: (sources, batch, frames, channels, bins * 2)."""
         _, count, width, _ = self.groups[index]
         out_QLO = torch.baddbmm(self.bias3[index], hid_QLM, self.weight3[index])
@@ -79,12 +90,12 @@ class MaskEstimation(nn.Module):
         mask_GSBTC2W = F.glu(out)  # value * sigmoid(gate), unbounded
         return mask_GSBTC2W.permute(1, 2, 3, 4, 0, 5).flatten(4)
 
-    def _box_sums(self, est_SBTCF):
+    def _box_sums(self, est_SBTCF: torch.Tensor) -> torch.Tensor:
         parts = est_SBTCF.split([count * width for _, count, width, _ in self.groups], dim=-1)
         bands = [part.unflatten(-1, (-1, width)) for part, (_, _, width, _) in zip(parts, self.groups)]
         return torch.cat([box_sum(band, self.context).flatten(-2) for band in bands], dim=-1)
 
 
-def box_sum(x, context):
+def box_sum(x: torch.Tensor, context: int) -> torch.Tensor:
     """Sum of each value of the last axis and its ``context`` neighbours on both sides; zeros outside."""
     return F.pad(x, (context, context)).unfold(-1, 2 * context + 1, 1).sum(-1)

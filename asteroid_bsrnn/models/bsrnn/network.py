@@ -1,6 +1,7 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
 
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -25,7 +26,7 @@ class BSRNN(MusicModel):
         *arguments, **keywords: those of :class:`~asteroid_bsrnn.models.bsrnn.config.BSRNNConfig`.
 
     Attributes:
-        activation_checkpointing (bool): recompute each block in the backward pass instead of keeping what is inside.
+        activation_checkpointing: recompute each block in the backward pass instead of keeping what is inside.
 
     Raises:
         ValueError: for arguments that contradict each other, with what is allowed.
@@ -38,7 +39,7 @@ class BSRNN(MusicModel):
     Config = BSRNNConfig
     activation_checkpointing = False
 
-    def __init__(self, *arguments, **keywords):
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
         config = BSRNNConfig(*arguments, **keywords)
         super().__init__(config)
         for name in {field.name for field in fields(config)} - {"sources", "sample_rate", "in_channels"}:
@@ -58,16 +59,16 @@ class BSRNN(MusicModel):
         )
 
     @property
-    def channels(self):
+    def channels(self) -> int | None:
         """Channels that are read at once; any number where they are independent."""
         return None if self.stereo is None else self.in_channels
 
     @property
-    def has_residual(self):
+    def has_residual(self) -> bool:
         """Whether the last source is what the others leave."""
         return self.config.n_masks < self.n_src
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """Separate.
 
         Shape:
@@ -76,33 +77,33 @@ class BSRNN(MusicModel):
         """
         return self.forward_stft(wav)[0]
 
-    def estimates(self, wav):
+    def estimates(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Waveforms and masked spectra: what :class:`~asteroid_bsrnn.losses.TimeTFLoss` takes."""
         return self.forward_stft(wav)
 
-    def shared_key(self):
+    def shared_key(self) -> tuple[str, int, int]:
         """Models of one STFT share it."""
         return "stft", self.n_fft, self.n_hop
 
-    def analyse(self, wav_BCL):
+    def analyse(self, wav_BCL: torch.Tensor) -> torch.Tensor:
         """(batch, channels, time) -> (batch, channels, n_fft // 2 + 1, frames), complex."""
         return self.stft(wav_BCL)
 
-    def separate_analysed(self, spec_BCFT, length):
+    def separate_analysed(self, spec_BCFT: torch.Tensor, length: int) -> torch.Tensor:
         """Spectrum of the mixture to waveforms, (batch, n_src, channels, length)."""
         return self.stft.inverse(self.separate_spectrum(spec_BCFT), length)
 
-    def forward_stft(self, wav):
+    def forward_stft(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Separate, and give the masked spectra too (as estimated, not analysed again from the waveforms).
 
         Returns:
-            tuple: waveforms as from :meth:`forward`; complex spectra with (bins, frames) in the place of time.
+            Waveforms as from :meth:`forward`; complex spectra with (bins, frames) in the place of time.
         """
         spec_BSCFT = self.separate_spectrum(self.stft(as_batch(wav)))
         wav_BSCL = self.stft.inverse(spec_BSCFT, wav.shape[-1]).to(wav.dtype)
         return as_ranked(wav, wav_BSCL), as_ranked(wav, spec_BSCFT)
 
-    def separate_spectrum(self, spec_BCFT):
+    def separate_spectrum(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Spectrum of the mixture to spectra of the sources.
 
         Shape:
@@ -120,7 +121,7 @@ class BSRNN(MusicModel):
         rest = spec_BCFT[:, None] - est_BSCFT.sum(1, keepdim=True)
         return torch.cat([est_BSCFT, rest], dim=1)
 
-    def _masked(self, spec_BCFT, n_chan):
+    def _masked(self, spec_BCFT: torch.Tensor, n_chan: int) -> torch.Tensor:
         x_KBTN = self.band_split(spec_BCFT)
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
@@ -129,7 +130,7 @@ class BSRNN(MusicModel):
                 x_KBTN = block(x_KBTN, n_chan)
         return self.masks(x_KBTN, spec_BCFT)
 
-    def _in_channel_groups(self, spec_BCFT):
+    def _in_channel_groups(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Naive stereo for any number of channels; see the class."""
         n_chan, size = spec_BCFT.shape[1], self.in_channels
         if n_chan == size:

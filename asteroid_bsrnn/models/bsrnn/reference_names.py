@@ -4,17 +4,28 @@ Every entry is a view into one of our parameters, with axes in the reference's o
 exporting copies out of it, so that both ways are bitwise.
 """
 
+import torch
+from torch import nn
+
+from .attention import FrameAttention
+from .band_split import BandSplit
+from .mask_estimation import MaskEstimation
+from .network import BSRNN
 from .sequence import DilatedNet, Passage, ResidualNet
+from .tac import TAC
+
+Views = dict[str, tuple[torch.Tensor, tuple[int, ...]]]
+"""Key -> (view into our parameter, shape of the reference's tensor)."""
 
 
-def reference_views(model):
+def reference_views(model: BSRNN) -> Views:
     """Views of all parameters of a BSRNN under the reference's key names.
 
     Args:
-        model (BSRNN): the model that is read or written through the views.
+        model: the model that is read or written through the views.
 
     Returns:
-        dict: key -> (view into our parameter, shape of the reference's tensor).
+        Key -> (view into our parameter, shape of the reference's tensor).
     """
     views = {}
     _band_split(views, model.band_split, model.masks.n_chan)
@@ -30,16 +41,16 @@ def reference_views(model):
     return views
 
 
-def is_convolutional(model):
+def is_convolutional(model: BSRNN) -> bool:
     """Whether the reference has this model as a BSCNN, whose only masker has a name of its own."""
     return {model.time_layer, model.band_layer} <= {"dilated", "none"} and model.masks.n_src == 1
 
 
-def _same(views, key, tensor):
+def _same(views: Views, key: str, tensor: torch.Tensor) -> None:
     views[key] = (tensor, tuple(tensor.shape))
 
 
-def _band_split(views, split, n_chan):
+def _band_split(views: Views, split: BandSplit, n_chan: int) -> None:
     n_feat = split.feature_dim
     for index, (band, count, width, _) in enumerate(split.groups):
         n_in, axes = 2 * width * n_chan, (n_chan, width, 2)
@@ -53,7 +64,7 @@ def _band_split(views, split, n_chan):
             _same(views, key + "1.bias", split.bias[index][entry, 0])
 
 
-def _net(views, prefix, net):
+def _net(views: Views, prefix: str, net: nn.Module) -> None:
     if isinstance(net, Passage):
         return
     if isinstance(net, DilatedNet):
@@ -66,7 +77,7 @@ def _net(views, prefix, net):
         _same(views, prefix + name.replace("layer.bias", "main_layer.bias"), tensor)
 
 
-def _tac(views, prefix, tac):
+def _tac(views: Views, prefix: str, tac: TAC) -> None:
     for name in ("transform", "average", "concat"):
         linear = getattr(tac, name)
         _same(views, f"{prefix}{name}.0.weight", linear.weight)
@@ -75,7 +86,7 @@ def _tac(views, prefix, tac):
             _same(views, f"{prefix}{name}.1.weight", tac.slope)
 
 
-def _attention(views, prefix, attn):
+def _attention(views: Views, prefix: str, attn: FrameAttention) -> None:
     heads, names = attn.n_heads, "QKV"
     weights, biases = attn.weight.split(attn.sizes), attn.bias.split(attn.sizes)
     for index, (weight, bias) in enumerate(zip(weights, biases)):
@@ -90,7 +101,15 @@ def _attention(views, prefix, attn):
     )
 
 
-def _projection(views, prefix, weight, bias, slope, gain_KE, shift_KE):
+def _projection(
+    views: Views,
+    prefix: str,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    slope: torch.Tensor,
+    gain_KE: torch.Tensor,
+    shift_KE: torch.Tensor,
+) -> None:
     views[prefix + "0.weight"] = (weight, (*weight.shape, 1, 1))
     _same(views, prefix + "0.bias", bias)
     _same(views, prefix + "1.weight", slope)
@@ -99,7 +118,7 @@ def _projection(views, prefix, weight, bias, slope, gain_KE, shift_KE):
     views[prefix + "2.beta"] = (shift_KE.t(), shape)
 
 
-def _masks(views, masks, own_name):
+def _masks(views: Views, masks: MaskEstimation, own_name: str | None) -> None:
     for source in range(masks.n_src):
         prefix = f"{own_name or f'maskers.{source}'}.mask."
         for index, (band, count, width, _) in enumerate(masks.groups):
@@ -113,7 +132,7 @@ def _masks(views, masks, own_name):
                 views[f"{prefix}{band + entry}.5.bias"] = (bias.view(axes).transpose(2, 3), (n_out,))
 
 
-def _hidden_layers(views, prefix, masks, net):
+def _hidden_layers(views: Views, prefix: str, masks: MaskEstimation, net: int) -> None:
     _same(views, prefix + "0.weight", masks.norm_weight[net, :, 0])
     _same(views, prefix + "0.bias", masks.norm_bias[net, 0])
     for layer, weight, bias in ((1, masks.weight1[net], masks.bias1[net]), (3, masks.weight2[net], masks.bias2[net])):

@@ -1,6 +1,7 @@
 """The reference's configuration in our words."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..layers.checks import plain, source_names
 
@@ -29,7 +30,7 @@ _SAME = {
 _MAY_BE_NONE = ("group_num", "stereo")
 
 
-def told_arguments(hyper_parameters):
+def told_arguments(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments that the reference's ``hyper_parameters`` state and that matter for the architecture.
 
     Left out is what has no effect in the configuration at hand (the attention's size without attention, TAC's
@@ -57,7 +58,7 @@ def told_arguments(hyper_parameters):
     return told
 
 
-def _layers(values, told):
+def _layers(values: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     layers, dilated = {}, {}
     for axis, name in enumerate(("time_layer", "band_layer")):
         if name not in values:

@@ -2,25 +2,34 @@
 
 import re
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mode
+from typing import Any
 
-from .bands import SCHEMES, band_widths, choose_scheme, scheme_from_widths
+from .bands import SCHEMES, Scheme, band_widths, choose_scheme, scheme_from_widths
 from .reference_settings import told_arguments
 
 SIMO_SOURCES = tuple(name for name in SCHEMES if name != "joint")
 """Sources of the authors' joint models, in their order."""
 
+Shapes = Mapping[str, Sequence[int]]
+Find = Callable[..., None]
 
-def infer_arguments(shapes, hyper_parameters=None, sources=None):
+
+def infer_arguments(
+    shapes: Shapes,
+    hyper_parameters: Mapping[str, Any] | None = None,
+    sources: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Everything that :class:`~asteroid_bsrnn.models.BSRNN` needs to hold these weights.
 
     Args:
-        shapes (dict): key -> shape, keys in the current style (``maskers.0.mask...``).
-        hyper_parameters (dict, optional): the reference's configuration; what is not architecture is ignored.
-        sources (sequence of str, optional): names that override those of the configuration.
+        shapes: key -> shape, keys in the current style (``maskers.0.mask...``).
+        hyper_parameters: the reference's configuration; what is not architecture is ignored.
+        sources: names that override those of the configuration.
 
     Returns:
-        dict: keyword arguments.
+        Keyword arguments.
 
     Raises:
         ValueError: if the keys are of another architecture or the configuration contradicts the shapes.
@@ -33,7 +42,7 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
         )
     found, evidence = {}, {}
 
-    def find(key, **values):
+    def find(key: str, **values: Any) -> None:
         found.update(values)
         evidence.update({name: key for name in values})
 
@@ -68,7 +77,7 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
     return args
 
 
-def _assume(args):
+def _assume(args: dict[str, Any]) -> None:
     """Complete what neither weights nor configuration tell by what all published models have, and say so."""
     n_hop = args["n_fft"] // 4
     usual = {"n_hop": (n_hop, f"n_fft / 4 = {n_hop} as hop"), "sample_rate": (44100, "44100 Hz")}
@@ -82,7 +91,7 @@ def _assume(args):
         warnings.warn(f"the weights do not tell {', '.join(missing)}: assuming {said}")
 
 
-def _axes(shapes, key, n_axes):
+def _axes(shapes: Shapes, key: str, n_axes: int) -> tuple[int, ...]:
     """Shape of ``key``, which must be there with so many axes and not empty."""
     if key not in shapes:
         raise ValueError(f"{key} is missing")
@@ -92,21 +101,21 @@ def _axes(shapes, key, n_axes):
     return shape
 
 
-def _ratio(shapes, key, n_axes, axis, unit):
+def _ratio(shapes: Shapes, key: str, n_axes: int, axis: int, unit: int) -> int:
     value = _axes(shapes, key, n_axes)[axis]
     if value % unit:
         raise ValueError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
     return value // unit
 
 
-def _count(shapes, kind):
+def _count(shapes: Shapes, kind: str) -> tuple[int, str]:
     """How many numbered entries ``kind.<i>.`` there are, and a key of the last one."""
     found = [(int(match[1]), key) for key in shapes if (match := re.match(kind + r"\.(\d+)\.", key))]
     last, key = max(found, default=(-1, kind))
     return last + 1, key
 
 
-def _nets(shapes, n_feat, told, found, find):
+def _nets(shapes: Shapes, n_feat: int, told: Mapping[str, Any], found: Mapping[str, Any], find: Find) -> None:
     """Layers of both nets, heads and hidden sizes, as far as the keys tell."""
     dilated = {}
     for axis, name in enumerate(("time", "band")):
@@ -132,7 +141,7 @@ def _nets(shapes, n_feat, told, found, find):
             find("separator.0.*_net.dil_layers", **{name: time if time == band else [time, band]})
 
 
-def _main_layer(shapes, prefix, name, n_net, known, find):
+def _main_layer(shapes: Shapes, prefix: str, name: str, n_net: int, known: Mapping[str, Any], find: Find) -> None:
     conv, hidden = prefix + "main_layer.0.weight", prefix + "main_layer.weight_hh_l0"
     if any(key.startswith(prefix + "main_layer.0.") for key in shapes):
         find(conv, **{f"{name}_layer": "conv"}, **_conv_width(shapes, conv, n_net, known))
@@ -145,7 +154,7 @@ def _main_layer(shapes, prefix, name, n_net, known, find):
     find(hidden, **{f"{name}_layer": layer}, hid_ratio=_ratio(shapes, hidden, 2, 1, n_net), bidirectional=both)
 
 
-def _conv_width(shapes, key, n_net, known):
+def _conv_width(shapes: Shapes, key: str, n_net: int, known: Mapping[str, Any]) -> dict[str, Any]:
     """Directions and hidden ratio of a convolution, which only their product shows; recurrent layers tell better."""
     outputs = _ratio(shapes, key, 3, 0, n_net)
     if any(".main_layer.weight_hh_l0" in name for name in shapes):
@@ -154,13 +163,13 @@ def _conv_width(shapes, key, n_net, known):
     return {"hid_ratio": ratio, "bidirectional": outputs == 2 * ratio}
 
 
-def _dilated(shapes, prefix):
+def _dilated(shapes: Shapes, prefix: str) -> tuple[int, int, int]:
     hid, n_feat, kernel = _axes(shapes, prefix + "in_layer.1.weight", 3)
     count = len([key for key in shapes if re.fullmatch(re.escape(prefix) + r"dil_layers\.\d+\.1\.weight", key)])
     return count, kernel, hid // n_feat
 
 
-def _extras(shapes, n_feat, find):
+def _extras(shapes: Shapes, n_feat: int, find: Find) -> None:
     """TAC and attention."""
     find("separator.0.attn_block.*", n_attn_heads=0)
     tac = "separator.0.tac_module."
@@ -182,7 +191,7 @@ def _extras(shapes, n_feat, find):
         find(key, n_attn_heads=max(heads, default=-1) + 1, attn_dim=_axes(shapes, key, 4)[0])
 
 
-def _widths(shapes, told):
+def _widths(shapes: Shapes, told: Mapping[str, Any]) -> tuple[list[int], int, int]:
     """Bins per band, channels that the band split reads together, and the STFT size."""
     bands, last = _count(shapes, "BN")
     if f"BN.{bands - 1}.1.weight" not in shapes:
@@ -206,24 +215,24 @@ def _widths(shapes, told):
     return widths, n_chan, 2 * (sum(widths) - 1)
 
 
-def _is_known(inputs, n_chan):
+def _is_known(inputs: Sequence[int], n_chan: int) -> bool:
     widths = [count // (2 * n_chan) for count in inputs]
     return bool(_scheme_names(widths, 2 * (sum(widths) - 1)))
 
 
-def _scheme_names(widths, n_fft):
+def _scheme_names(widths: Sequence[int], n_fft: int) -> list[str]:
     """Names of the schemes that give these widths at 44100 Hz ("vocals" also stands for "other")."""
     return [name for name, scheme in SCHEMES.items() if _widths_or_none(scheme, n_fft) == widths]
 
 
-def _widths_or_none(scheme, n_fft):
+def _widths_or_none(scheme: Scheme, n_fft: int) -> list[int] | None:
     try:
         return band_widths(scheme, n_fft)
     except ValueError:
         return None
 
 
-def _compare(found, told, evidence):
+def _compare(found: Mapping[str, Any], told: Mapping[str, Any], evidence: Mapping[str, str]) -> None:
     for name in sorted(set(found) & set(told)):
         if found[name] != told[name]:
             raise ValueError(
@@ -231,7 +240,9 @@ def _compare(found, told, evidence):
             )
 
 
-def _sources(masks, told, given, widths, n_fft):
+def _sources(
+    masks: tuple[int, str], told: Mapping[str, Any], given: Sequence[str] | None, widths: Sequence[int], n_fft: int
+) -> tuple[tuple[str, ...], bool]:
     """Names of the sources, and whether the last one is the residual."""
     n_masks, last = masks
     names = tuple(given) if given else told.get("sources")
@@ -257,7 +268,7 @@ def _sources(masks, told, given, widths, n_fft):
     return names, residual
 
 
-def _bands(widths, sources, n_fft, sample_rate):
+def _bands(widths: Sequence[int], sources: Sequence[str], n_fft: int, sample_rate: float) -> str | Scheme | None:
     """The ``bands`` argument that gives these widths."""
     for bands in (None, "joint"):
         if band_widths(choose_scheme(sources, bands), n_fft, sample_rate) == widths:

@@ -18,26 +18,26 @@ class TAC(nn.Module):
     W3 [v ; r] is computed as A v + B r, so that the concatenation is never built and B r once for all channels.
 
     Args:
-        n_feat (int): N.
-        ratio (int): hidden features are ``ratio * n_feat``.
-        act (str): "tanh" or "prelu".
+        n_feat: N.
+        ratio: hidden features are ``ratio * n_feat``.
+        act: "tanh" or "prelu".
 
     References
         [1] Luo et al., "End-to-end Microphone Permutation and Number Invariant Multi-channel Speech Separation",
         ICASSP 2020.
     """
 
-    def __init__(self, n_feat, ratio=3, act="prelu"):
+    def __init__(self, n_feat: int, ratio: int = 3, act: str = "prelu") -> None:
         super().__init__()
         hid = ratio * n_feat
         self.transform, self.average = nn.Linear(n_feat, hid), nn.Linear(hid, hid)
         self.concat = nn.Linear(2 * hid, n_feat)
         self.slope = nn.Parameter(torch.full((1,), 0.25)) if act == "prelu" else None
 
-    def _act(self, x):
+    def _act(self, x: torch.Tensor) -> torch.Tensor:
         return torch.tanh(x) if self.slope is None else F.prelu(x, self.slope.to(x.dtype))
 
-    def forward(self, x_KBTN, n_chan):
+    def forward(self, x_KBTN: torch.Tensor, n_chan: int) -> torch.Tensor:
         """Shape: (bands, batch * n_chan, frames, features) in and out; channels of one item are neighbours."""
         v_KBCTH = self._act(self.transform(x_KBTN)).unflatten(1, (-1, n_chan))
         r_KB1TH = self._act(self.average(v_KBCTH.mean(2, keepdim=True)))

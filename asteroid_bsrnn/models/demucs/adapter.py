@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class DemucsPackage(RenamingAdapter):
             raise UserError(f"{self.name}: these weights are quantised (by diffq), which is not read")
         return state, self._named(self._values(content, "args", ())) | dict(self._values(content, "kwargs", {}))
 
-    def _values(self, content, key, otherwise):
+    def _values(self, content: Mapping[str, Any], key: str, otherwise: Any) -> Any:
         """Arguments as they are in a package, or out of a hub file's text."""
         value = content.get(key, otherwise)
         try:
@@ -62,7 +62,7 @@ class DemucsPackage(RenamingAdapter):
         except ValueError as error:
             raise UserError(f"{self.name}: the {key} in the file's metadata are no JSON: {error}") from None
 
-    def _named(self, args):
+    def _named(self, args: Sequence[Any]) -> dict[str, Any]:
         """Positional arguments by their names."""
         names = [RENAMED.get(field.name, field.name) for field in dataclasses.fields(self.model.Config)]
         return dict(zip(names, args))
@@ -97,7 +97,7 @@ class DemucsPackage(RenamingAdapter):
             config["sources"] = self._numbered(state, config)
         return {fields[name].name: as_field(fields[name], value) for name, value in config.items()}
 
-    def _numbered(self, state, config):
+    def _numbered(self, state: State, config: Mapping[str, Any]) -> list[str]:
         """s1, s2, ...: as many as the last layer has blocks of the channels."""
         last = max(int(found[1]) for found in (re.match(r"decoder\.(\d+)\.", key) for key in state) if found)
         pattern = re.compile(rf"decoder\.{last}(\.layers\.0)?\.(conv_tr|\d+)\.bias")
@@ -192,7 +192,7 @@ def decoded(value: Any) -> Any:
     return float(value) if isinstance(value, Fraction) else value
 
 
-def _quotient(above, below=1):
+def _quotient(above: Any, below: int = 1) -> float:
     parts = str(above).split("/")
     return int(parts[0]) / int(parts[1] if len(parts) > 1 else below)
 

@@ -37,7 +37,7 @@ def check_fields(config: Any) -> None:
             set_plain(config, **{field.name: _numbers(field.name, value)})
 
 
-def _numbers(name, values):
+def _numbers(name: str, values: Any) -> list[float]:
     values = plain(values)
     if not isinstance(values, list):
         raise ValueError(f"{name} must be a list of numbers, got {values!r}")
@@ -145,7 +145,7 @@ class HDemucsConfig:
         if self.hybrid:
             self._check_nfft()
 
-    def _check_nfft(self):
+    def _check_nfft(self) -> None:
         """Where both branches meet, if the network is that deep, the time branch must have a frame per hop."""
         freqs, reduced = self.nfft // 2, 1
         for _ in range(self.depth):

@@ -44,7 +44,7 @@ class WrappedDemucs(MusicModel):
         self.net = self._build()
         cast_inputs(self.net)
 
-    def _build(self):
+    def _build(self) -> nn.Module:
         module, name = self.package
         try:
             cls = getattr(importlib.import_module(module), name)
@@ -73,7 +73,7 @@ class WrappedDemucs(MusicModel):
         with _recomputed(self._stages() if self.activation_checkpointing and torch.is_grad_enabled() else ()):
             return self.net(wav)[..., :length]
 
-    def _stages(self):
+    def _stages(self) -> list[nn.Module]:
         """Parts that activation checkpointing recomputes."""
         return [*self.net.encoder, *self.net.decoder]
 
@@ -142,7 +142,7 @@ class HDemucs(WrappedDemucs):
             raise ValueError("without cac, a Wiener filter follows, which cannot be trained; wiener_iters -1 omits it")
         return super().separate(wav_BCL)
 
-    def _stages(self):
+    def _stages(self) -> list[nn.Module]:
         hybrid = [*self.net.tencoder, *self.net.tdecoder] if hasattr(self.net, "tencoder") else []
         return super()._stages() + hybrid
 
@@ -176,7 +176,7 @@ class HTDemucs(HDemucs):
     package = ("demucs.htdemucs", "HTDemucs")
     extra = {"use_train_segment": False}
 
-    def _stages(self):
+    def _stages(self) -> list[nn.Module]:
         attention = self.net.crosstransformer
         return super()._stages() + ([*attention.layers, *attention.layers_t] if attention else [])
 

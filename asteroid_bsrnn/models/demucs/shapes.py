@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ...common.errors import UserError
+from ..family import State
 
 STRIDE = 4  # of every published network; no shape shows it
 
@@ -45,21 +46,21 @@ def settings_of_hdemucs(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return found
 
 
-def _groups(channels):
+def _groups(channels: int) -> int:
     """Four, in every network that was published; a tiny one has fewer."""
     groups = min(4, max(1, channels // 2))
     warnings.warn(f"the weights do not show norm_groups: {groups} is taken", stacklevel=4)
     return groups
 
 
-def _of_rewrites(state):
+def _of_rewrites(state: State) -> dict[str, Any]:
     decoder, encoder = state.get("decoder.0.rewrite.weight"), state.get("encoder.0.rewrite.weight")
     if decoder is None or encoder is None:
         return {}
     return {"context": decoder.shape[2] // 2, "context_enc": encoder.shape[2] // 2}
 
 
-def _of_branches(state):
+def _of_branches(state: State) -> dict[str, Any]:
     """Settings of the residual branches (DConv)."""
     inside, outside = (any(f"{part}.0.dconv." in key for key in state) for part in ("encoder", "decoder"))
     found = {"dconv_mode": inside + 2 * outside}
@@ -75,14 +76,14 @@ def _of_branches(state):
     }
 
 
-def _layers(state, name):
+def _layers(state: State, name: str) -> int:
     count = 0
     while name.format(count) in state:
         count += 1
     return count
 
 
-def _first(state, ending, otherwise):
+def _first(state: State, ending: str, otherwise: int) -> int:
     """The first layer of the encoder with a weight of this ending."""
     layers = [int(key.split(".")[1]) for key in state if key.startswith("encoder.") and key.endswith(ending)]
     return min(layers, default=otherwise)

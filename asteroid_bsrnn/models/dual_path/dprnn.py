@@ -7,6 +7,10 @@ References
     Luo et al., ICASSP 2020.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from torch import nn
 
 from ..base import SpeechModel
@@ -22,7 +26,7 @@ PRESETS = {
 }
 
 
-def resolve_preset(preset, **given):
+def resolve_preset(preset: str, **given: Any) -> dict[str, Any]:
     """The preset's values, with those that are given (not None) in their place.
 
     Raises:
@@ -37,7 +41,7 @@ def resolve_preset(preset, **given):
 class GatedMaskHead(nn.Module):
     """PReLU, chunks back to frames, 1x1 convolution to one feature map per source, gated mask in (0, 1) [2]."""
 
-    def __init__(self, n_src, chan, n_filters):
+    def __init__(self, n_src: int, chan: int, n_filters: int) -> None:
         super().__init__()
         self.n_src = n_src
         self.act, self.per_source = nn.PReLU(), nn.Conv1d(chan, n_src * chan, 1)
@@ -45,7 +49,7 @@ class GatedMaskHead(nn.Module):
         self.gate = nn.Sequential(nn.Conv1d(chan, chan, 1), nn.Sigmoid())
         self.mask = nn.Sequential(nn.Conv1d(chan, n_filters, 1, bias=False), nn.Sigmoid())
 
-    def forward(self, x_BNKL, chunks, n_frames):
+    def forward(self, x_BNKL: torch.Tensor, chunks: Chunks, n_frames: int) -> torch.Tensor:
         """(B, N, K, L) -> masks (B, S, C, F). Joining first is exact and halves the work of the convolution."""
         joined = self.per_source(chunks.join(self.act(x_BNKL), n_frames))
         joined = joined.unflatten(1, (self.n_src, -1)).flatten(0, 1)
@@ -55,7 +59,7 @@ class GatedMaskHead(nn.Module):
 class _MultiScaleDualPath(SpeechModel):
     """Encoder, alternating paths, gated mask, decoder; a subclass chooses the fusion inside the chunk."""
 
-    def _build(self, make_fusion):
+    def _build(self, make_fusion: Callable[[], AsyncFusion | SyncFusion]) -> None:
         check_at_least(1, n_src=self.n_src, bn_chan=self.bn_chan, hid_size=self.hid_size)
         self.codec = LearnedCodec(self.n_filters, self.kernel_size, self.stride)
         self.bottleneck = nn.Sequential(global_layer_norm(self.n_filters), nn.Conv1d(self.n_filters, self.bn_chan, 1))
@@ -69,7 +73,7 @@ class _MultiScaleDualPath(SpeechModel):
         )
         self.mask_head = GatedMaskHead(self.n_src, self.bn_chan, self.n_filters)
 
-    def estimate(self, mixture):
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         encoded = self.codec.encode(mixture)
         deep = self.paths(self.chunks.split(self.bottleneck(encoded)))
@@ -81,22 +85,22 @@ class ADPRNNTasNet(_MultiScaleDualPath):
     """A-DualPathRNN of [1]: dual-path RNN whose intra-chunk RNN runs on several scales, fused asynchronously.
 
     Args:
-        n_src (int): number of speakers.
-        preset (str): which weights are tied. "paper_count" (7 blocks, inter-chunk modules of their own, projections
+        n_src: number of speakers.
+        preset: which weights are tied. "paper_count" (7 blocks, inter-chunk modules of their own, projections
             per scale) has the published size; "literal" (6 blocks, everything tied) follows the text to the letter.
-        n_blocks (int, optional): blocks, if not the preset's.
-        tie_intra (bool, optional): one intra-chunk module for all blocks, if not the preset's.
-        tie_inter (bool, optional): one inter-chunk module for all blocks, if not the preset's.
-        per_stage_proj (bool, optional): a projection for every scale, if not the preset's.
-        n_filters (int): channels of the learned encoder.
-        kernel_size (int): samples of an encoder filter.
-        stride (int): samples between frames.
-        bn_chan (int): features in the chunks.
-        hid_size (int): units of each LSTM per direction.
-        chunk_size (int): frames of a chunk.
-        hop_size (int): frames between chunks; divides ``chunk_size``.
-        n_scales (int): scales inside the chunk, at least 2.
-        sample_rate (int): Hz.
+        n_blocks: blocks, if not the preset's.
+        tie_intra: one intra-chunk module for all blocks, if not the preset's.
+        tie_inter: one inter-chunk module for all blocks, if not the preset's.
+        per_stage_proj: a projection for every scale, if not the preset's.
+        n_filters: channels of the learned encoder.
+        kernel_size: samples of an encoder filter.
+        stride: samples between frames.
+        bn_chan: features in the chunks.
+        hid_size: units of each LSTM per direction.
+        chunk_size: frames of a chunk.
+        hop_size: frames between chunks; divides ``chunk_size``.
+        n_scales: scales inside the chunk, at least 2.
+        sample_rate: Hz.
 
     References
         - [1] : supplementary material of "Speech Separation Using an Asynchronous Fully Recurrent Convolutional
@@ -105,22 +109,22 @@ class ADPRNNTasNet(_MultiScaleDualPath):
 
     def __init__(
         self,
-        n_src=2,
-        preset="paper_count",
-        n_blocks=None,
-        tie_intra=None,
-        tie_inter=None,
-        per_stage_proj=None,
-        n_filters=64,
-        kernel_size=18,
-        stride=8,
-        bn_chan=128,
-        hid_size=128,
-        chunk_size=100,
-        hop_size=50,
-        n_scales=5,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        preset: str = "paper_count",
+        n_blocks: int | None = None,
+        tie_intra: bool | None = None,
+        tie_inter: bool | None = None,
+        per_stage_proj: bool | None = None,
+        n_filters: int = 64,
+        kernel_size: int = 18,
+        stride: int = 8,
+        bn_chan: int = 128,
+        hid_size: int = 128,
+        chunk_size: int = 100,
+        hop_size: int = 50,
+        n_scales: int = 5,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         tying = dict(n_blocks=n_blocks, tie_intra=tie_intra, tie_inter=tie_inter, per_stage_proj=per_stage_proj)
         self.preset = preset
@@ -138,8 +142,8 @@ class SDPRNNTasNet(_MultiScaleDualPath):
     Args:
         n_src, preset, n_blocks, tie_intra, tie_inter, per_stage_proj, n_filters, kernel_size, stride, bn_chan,
             hid_size, chunk_size, hop_size, n_scales, sample_rate: as in :class:`ADPRNNTasNet`.
-        sync_steps (int, optional): steps, each with its own weights; ``n_scales - 1`` if None.
-        prune_dead (bool): leave out updates that cannot reach the output; False gives the published size.
+        sync_steps: steps, each with its own weights; ``n_scales - 1`` if None.
+        prune_dead: leave out updates that cannot reach the output; False gives the published size.
 
     References
         - [1] : supplementary material of "Speech Separation Using an Asynchronous Fully Recurrent Convolutional
@@ -148,24 +152,24 @@ class SDPRNNTasNet(_MultiScaleDualPath):
 
     def __init__(
         self,
-        n_src=2,
-        preset="paper_count",
-        n_blocks=None,
-        tie_intra=None,
-        tie_inter=None,
-        per_stage_proj=None,
-        n_filters=64,
-        kernel_size=18,
-        stride=8,
-        bn_chan=128,
-        hid_size=128,
-        chunk_size=100,
-        hop_size=50,
-        n_scales=5,
-        sync_steps=None,
-        prune_dead=True,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        preset: str = "paper_count",
+        n_blocks: int | None = None,
+        tie_intra: bool | None = None,
+        tie_inter: bool | None = None,
+        per_stage_proj: bool | None = None,
+        n_filters: int = 64,
+        kernel_size: int = 18,
+        stride: int = 8,
+        bn_chan: int = 128,
+        hid_size: int = 128,
+        chunk_size: int = 100,
+        hop_size: int = 50,
+        n_scales: int = 5,
+        sync_steps: int | None = None,
+        prune_dead: bool = True,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         tying = dict(n_blocks=n_blocks, tie_intra=tie_intra, tie_inter=tie_inter, per_stage_proj=per_stage_proj)
         self.preset = preset

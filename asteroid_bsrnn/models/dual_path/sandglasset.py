@@ -7,6 +7,9 @@ References
     Network", Hu et al., NeurIPS 2021, section 3.
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
 
 from ..base import SpeechModel
@@ -22,7 +25,7 @@ from .self_attentive import AttentivePath, SandglassetBlock, SandglassetStack
 class _SandglassetFrame(SpeechModel):
     """Encoder, segments, the network inside, masks, decoder."""
 
-    def _build(self, make_network):
+    def _build(self, make_network: Callable[[], nn.Module]) -> None:
         check_at_least(1, n_src=self.n_src, bn_chan=self.bn_chan, hid_size=self.hid_size, n_heads=self.n_heads)
         self.codec = LearnedCodec(self.n_filters, self.kernel_size, self.stride)
         self.bottleneck = nn.Sequential(
@@ -33,7 +36,7 @@ class _SandglassetFrame(SpeechModel):
         self.head_act, self.head_conv = nn.PReLU(), nn.Conv1d(self.bn_chan, self.n_src * self.n_filters, 1)
         self.mask = nn.Sequential(global_layer_norm(self.n_filters), nn.ReLU())
 
-    def estimate(self, mixture):
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         encoded = self.codec.encode(mixture)
         deep = self.network(self.chunks.split(self.bottleneck(encoded)))
@@ -49,20 +52,20 @@ class Sandglasset(_SandglassetFrame):
     The granularity of block b of ``n_blocks`` is ``4 ** min(b, n_blocks - 1 - b)``: coarse in the middle.
 
     Args:
-        n_src (int): number of speakers.
-        n_filters (int): channels of the learned encoder.
-        kernel_size (int): samples of an encoder filter.
-        stride (int): samples between frames.
-        bn_chan (int): features in the segments.
-        hid_size (int): units of each LSTM per direction.
-        chunk_size (int): frames of a segment; the coarsest granularity divides it.
-        hop_size (int): frames between segments; divides ``chunk_size``.
-        n_blocks (int): blocks, even.
-        n_heads (int): attention heads; divides ``bn_chan``.
-        dropout (float): in the self-attention.
-        resampling (str): "avg" or "dwconv", how granularity is changed.
-        legacy_residual (bool): leave out the input of the attention, as public code does.
-        sample_rate (int): Hz.
+        n_src: number of speakers.
+        n_filters: channels of the learned encoder.
+        kernel_size: samples of an encoder filter.
+        stride: samples between frames.
+        bn_chan: features in the segments.
+        hid_size: units of each LSTM per direction.
+        chunk_size: frames of a segment; the coarsest granularity divides it.
+        hop_size: frames between segments; divides ``chunk_size``.
+        n_blocks: blocks, even.
+        n_heads: attention heads; divides ``bn_chan``.
+        dropout: in the self-attention.
+        resampling: "avg" or "dwconv", how granularity is changed.
+        legacy_residual: leave out the input of the attention, as public code does.
+        sample_rate: Hz.
 
     References
         - [1] : "Sandglasset: A light multi-granularity self-attentive network for time-domain speech separation",
@@ -71,21 +74,21 @@ class Sandglasset(_SandglassetFrame):
 
     def __init__(
         self,
-        n_src=2,
-        n_filters=256,
-        kernel_size=16,
-        stride=8,
-        bn_chan=128,
-        hid_size=128,
-        chunk_size=64,
-        hop_size=32,
-        n_blocks=6,
-        n_heads=8,
-        dropout=0.1,
-        resampling="avg",
-        legacy_residual=False,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_filters: int = 256,
+        kernel_size: int = 16,
+        stride: int = 8,
+        bn_chan: int = 128,
+        hid_size: int = 128,
+        chunk_size: int = 64,
+        hop_size: int = 32,
+        n_blocks: int = 6,
+        n_heads: int = 8,
+        dropout: float = 0.1,
+        resampling: str = "avg",
+        legacy_residual: bool = False,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         check_at_least(2, n_blocks=n_blocks)
         check_divides("2", 2, "n_blocks", n_blocks)
@@ -119,25 +122,25 @@ class ASandglasset(_SandglassetFrame):
 
     def __init__(
         self,
-        n_src=2,
-        preset="paper_count",
-        n_blocks=None,
-        tie_intra=None,
-        tie_inter=None,
-        per_stage_proj=None,
-        n_filters=256,
-        kernel_size=16,
-        stride=8,
-        bn_chan=128,
-        hid_size=128,
-        chunk_size=64,
-        hop_size=32,
-        n_scales=5,
-        n_heads=8,
-        dropout=0.1,
-        legacy_residual=False,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        preset: str = "paper_count",
+        n_blocks: int | None = None,
+        tie_intra: bool | None = None,
+        tie_inter: bool | None = None,
+        per_stage_proj: bool | None = None,
+        n_filters: int = 256,
+        kernel_size: int = 16,
+        stride: int = 8,
+        bn_chan: int = 128,
+        hid_size: int = 128,
+        chunk_size: int = 64,
+        hop_size: int = 32,
+        n_scales: int = 5,
+        n_heads: int = 8,
+        dropout: float = 0.1,
+        legacy_residual: bool = False,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         tying = dict(n_blocks=n_blocks, tie_intra=tie_intra, tie_inter=tie_inter, per_stage_proj=per_stage_proj)
         self.preset = preset

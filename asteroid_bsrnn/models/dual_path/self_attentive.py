@@ -8,6 +8,7 @@ References
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from ..layers.multi_scale import global_layer_norm
 from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 
 
-def sinusoidal_positions(length, chan, device=None):
+def sinusoidal_positions(length: int, chan: int, device: torch.device | None = None) -> torch.Tensor:
     """Sines (even features) and cosines (odd features) of geometrically spaced frequencies: (length, chan)."""
     position = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)
     even = torch.arange(0, chan, 2, device=device, dtype=torch.float32)
@@ -32,7 +33,7 @@ class MultiHeadAttention(nn.Module):
     Shape: (length, batch, chan) -> (length, batch, chan)
     """
 
-    def __init__(self, chan, n_heads, dropout):
+    def __init__(self, chan: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
         self.in_proj, self.out_proj = nn.Linear(chan, 3 * chan), nn.Linear(chan, chan)
@@ -40,7 +41,7 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.in_proj.bias)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
         mixed = F.scaled_dot_product_attention(*heads, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
@@ -52,16 +53,16 @@ class SelfAttentive(nn.Module):
     Layer norm, sinusoidal positions (for any number of chunks), attention, dropout, residual, layer norm.
 
     Args:
-        chan (int): N, divisible by ``n_heads``.
-        n_heads (int): attention heads.
-        dropout (float): of the attention weights and of its output.
-        legacy_residual (bool): leave the input of the attention out of the "residual", as public code does:
+        chan: N, divisible by ``n_heads``.
+        n_heads: attention heads.
+        dropout: of the attention weights and of its output.
+        legacy_residual: leave the input of the attention out of the "residual", as public code does:
             norm(y + dropout(y)) with y the output of the attention.
 
     Shape: (B, N, K, L) -> (B, N, K, L)
     """
 
-    def __init__(self, chan, n_heads=8, dropout=0.1, legacy_residual=False):
+    def __init__(self, chan: int, n_heads: int = 8, dropout: float = 0.1, legacy_residual: bool = False) -> None:
         super().__init__()
         check_divides("n_heads", n_heads, "bn_chan", chan)
         check_fraction(dropout=dropout)
@@ -69,7 +70,7 @@ class SelfAttentive(nn.Module):
         self.attention = MultiHeadAttention(chan, n_heads, dropout)
         self.dropout, self.legacy_residual = nn.Dropout(dropout), legacy_residual
 
-    def forward(self, x_BNKL):
+    def forward(self, x_BNKL: torch.Tensor) -> torch.Tensor:
         x = self.norm_in(sequences_along(x_BNKL, INTER))
         x = x + sinusoidal_positions(x.shape[0], x.shape[2], x.device).to(x.dtype)[:, None]
         attended = self.attention(x)
@@ -80,12 +81,12 @@ class SelfAttentive(nn.Module):
 class AttentivePath(nn.Module):
     """:class:`SelfAttentive`, global layer norm, residual: takes the place of the inter-chunk RNN."""
 
-    def __init__(self, chan, n_heads, dropout, legacy_residual):
+    def __init__(self, chan: int, n_heads: int, dropout: float, legacy_residual: bool) -> None:
         super().__init__()
         self.attentive = SelfAttentive(chan, n_heads, dropout, legacy_residual)
         self.norm = global_layer_norm(chan)
 
-    def forward(self, x_BNKL):
+    def forward(self, x_BNKL: torch.Tensor) -> torch.Tensor:
         return x_BNKL + self.norm(self.attentive(x_BNKL))
 
 
@@ -93,15 +94,24 @@ class SandglassetBlock(nn.Module):
     """BiLSTM in the chunk, then self-attention along the chunks at a coarser granularity of the chunk [1].
 
     Args:
-        chan (int): N.
-        hid_size (int): units of the BiLSTM per direction.
-        granularity (int): factor by which the chunk axis is reduced for the attention.
-        resampling (str): "avg" (mean of ``granularity`` positions, linear interpolation back) or "dwconv"
+        chan: N.
+        hid_size: units of the BiLSTM per direction.
+        granularity: factor by which the chunk axis is reduced for the attention.
+        resampling: "avg" (mean of ``granularity`` positions, linear interpolation back) or "dwconv"
             (depthwise convolution with kernel = stride = ``granularity``, and its transposed counterpart).
         n_heads, dropout, legacy_residual: as in :class:`SelfAttentive`.
     """
 
-    def __init__(self, chan, hid_size, granularity, resampling, n_heads, dropout, legacy_residual):
+    def __init__(
+        self,
+        chan: int,
+        hid_size: int,
+        granularity: int,
+        resampling: str,
+        n_heads: int,
+        dropout: float,
+        legacy_residual: bool,
+    ) -> None:
         super().__init__()
         check_one_of(("avg", "dwconv"), resampling=resampling)
         self.local = RecurrentPath(chan, hid_size, INTRA)
@@ -116,14 +126,14 @@ class SandglassetBlock(nn.Module):
             self.down = nn.Conv2d(chan, chan, kernel, kernel, groups=chan)
             self.up = nn.ConvTranspose2d(chan, chan, kernel, kernel, groups=chan)
 
-    def forward(self, x_BNKL, mirror=None):
+    def forward(self, x_BNKL: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
         """Returns the output of the block and the output of its attention, which the mirrored block adds."""
         local = self.local(x_BNKL)
         coarse = self.down(local)
         attended = self.attentive(coarse if mirror is None else coarse + mirror)
         return local + self.norm(self._upsample(attended, local.shape[2:])), attended
 
-    def _upsample(self, x, size):
+    def _upsample(self, x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         if self.up is not None:
             return self.up(x)
         return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=True)
@@ -133,15 +143,15 @@ class SandglassetStack(nn.Module):
     """Blocks whose granularity grows to the middle and shrinks again; the second half adds its mirrors' attention.
 
     Args:
-        make_block (callable): ``make_block(granularity)``.
-        granularities (list of int): one per block, even in number and symmetric.
+        make_block: ``make_block(granularity)``.
+        granularities: one per block, even in number and symmetric.
     """
 
-    def __init__(self, make_block, granularities):
+    def __init__(self, make_block: Callable[[int], nn.Module], granularities: Sequence[int]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(make_block(granularity) for granularity in granularities)
 
-    def forward(self, x_BNKL):
+    def forward(self, x_BNKL: torch.Tensor) -> torch.Tensor:
         mirrors = []
         for b, block in enumerate(self.blocks):
             second_half = b >= len(self.blocks) // 2

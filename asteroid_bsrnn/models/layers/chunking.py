@@ -3,6 +3,7 @@
 Legend: B batch, C channel, F frame, K position in a chunk, L chunk.
 """
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,24 +17,24 @@ class Chunks(nn.Module):
     or after ``join`` with the same result (its bias included, since the overlap is divided out).
 
     Args:
-        chunk_size (int): K, frames.
-        hop_size (int): frames between chunk starts; divides ``chunk_size``.
+        chunk_size: K, frames.
+        hop_size: frames between chunk starts; divides ``chunk_size``.
     """
 
-    def __init__(self, chunk_size, hop_size):
+    def __init__(self, chunk_size: int, hop_size: int) -> None:
         super().__init__()
         check_at_least(1, chunk_size=chunk_size, hop_size=hop_size)
         check_divides("hop_size", hop_size, "chunk_size", chunk_size)
         self.chunk_size, self.hop_size = chunk_size, hop_size
 
-    def split(self, x_BCF):
+    def split(self, x_BCF: torch.Tensor) -> torch.Tensor:
         """(B, C, F) -> (B, C, K, L)."""
         margin = self.chunk_size - self.hop_size
         tail = -(x_BCF.shape[-1] + margin) % self.hop_size
         padded = F.pad(x_BCF, (margin, margin + tail))
         return padded.unfold(-1, self.chunk_size, self.hop_size).transpose(2, 3)
 
-    def join(self, x_BCKL, n_frames):
+    def join(self, x_BCKL: torch.Tensor, n_frames: int) -> torch.Tensor:
         """(B, C, K, L) -> (B, C, n_frames): mean over the chunks that hold a frame."""
         batch, chan, _, n_chunks = x_BCKL.shape
         margin = self.chunk_size - self.hop_size

@@ -3,6 +3,7 @@
 Legend: B batch, S source, C channel, F frame.
 """
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,12 +16,12 @@ class LearnedCodec(nn.Module):
     The waveform is padded at its end such that every sample lies in a frame, whatever its length.
 
     Args:
-        n_filters (int): channels C.
-        kernel_size (int): samples of a filter.
-        stride (int): samples between frames, at most ``kernel_size``.
+        n_filters: channels C.
+        kernel_size: samples of a filter.
+        stride: samples between frames, at most ``kernel_size``.
     """
 
-    def __init__(self, n_filters, kernel_size, stride):
+    def __init__(self, n_filters: int, kernel_size: int, stride: int) -> None:
         super().__init__()
         check_at_least(1, n_filters=n_filters, kernel_size=kernel_size, stride=stride)
         if stride > kernel_size:
@@ -31,13 +32,13 @@ class LearnedCodec(nn.Module):
         nn.init.xavier_normal_(self.encoder.weight)
         nn.init.xavier_normal_(self.decoder.weight)
 
-    def encode(self, mixture):
+    def encode(self, mixture: torch.Tensor) -> torch.Tensor:
         """(B, samples) -> (B, C, F), not negative."""
         kernel_size, length = self.overlap + self.stride, mixture.shape[-1]
         tail = kernel_size - length if length < kernel_size else (kernel_size - length) % self.stride
         return F.relu(self.encoder(F.pad(mixture, (0, tail)).unsqueeze(1)))
 
-    def decode(self, frames_BSCF, length):
+    def decode(self, frames_BSCF: torch.Tensor, length: int) -> torch.Tensor:
         """(B, S, C, F) -> (B, S, length)."""
         wav = self.decoder(frames_BSCF.flatten(0, 1)).unflatten(0, frames_BSCF.shape[:2])
         return wav[:, :, 0, :length]

@@ -15,7 +15,7 @@ def cast_inputs(network: nn.Module) -> None:
             module.register_forward_pre_hook(_cast)
 
 
-def _cast(module, inputs):
+def _cast(module: nn.Module, inputs: tuple) -> tuple | None:
     device = inputs[0].device.type
     if not torch.is_autocast_enabled(device):
         return None

@@ -8,6 +8,9 @@ References
     NeurIPS 2021, and its supplementary material.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,7 +19,7 @@ from .checks import check_at_least, check_one_of
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
-def global_layer_norm(chan):
+def global_layer_norm(chan: int) -> nn.GroupNorm:
     """Normalisation over all but the batch axis with one gain and bias per channel."""
     return nn.GroupNorm(1, chan, eps=1e-8)
 
@@ -27,7 +30,7 @@ class DepthwiseNorm(nn.Sequential):
     Shape: (B, C, F, ...) -> (B, C, ceil(F / stride), ...)
     """
 
-    def __init__(self, chan, stride, n_axes=1):
+    def __init__(self, chan: int, stride: int, n_axes: int = 1) -> None:
         if n_axes == 1:
             conv = nn.Conv1d(chan, chan, 5, stride, 2, groups=chan)
         else:
@@ -43,13 +46,13 @@ class FusePointwise(nn.Module):
     as concatenating first, with fewer multiply-adds and without the concatenated copy.
     """
 
-    def __init__(self, n_inputs, in_chan, out_chan, n_axes=1):
+    def __init__(self, n_inputs: int, in_chan: int, out_chan: int, n_axes: int = 1) -> None:
         super().__init__()
         self.in_chan = in_chan
         self.conv = _CONV[n_axes](n_inputs * in_chan, out_chan, 1)
         self.norm, self.act = global_layer_norm(out_chan), nn.PReLU()
 
-    def forward(self, inputs):
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         conv = F.conv1d if inputs[0].ndim == 3 else F.conv2d
         first, *others = self.conv.weight.split(self.in_chan, dim=1)
         total = conv(inputs[0], first, self.conv.bias)
@@ -61,15 +64,15 @@ class FusePointwise(nn.Module):
 class FuseSum(nn.Module):
     """Sum of the inputs at the length of the first one, then global layer norm and a one-parameter PReLU."""
 
-    def __init__(self, chan):
+    def __init__(self, chan: int) -> None:
         super().__init__()
         self.norm, self.act = global_layer_norm(chan), nn.PReLU()
 
-    def forward(self, inputs):
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         return self.act(self.norm(sum(_resize(x, inputs[0].shape[2:]) for x in inputs)))
 
 
-def _resize(x, size):
+def _resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="nearest")
 
 
@@ -77,14 +80,14 @@ class NeighbourFusion(nn.Module):
     """Update each scale from itself and its two neighbours, all from the values before the update.
 
     Args:
-        chan (int): channels of every scale.
-        n_in (int): scales that come in.
-        n_out (int): scales that are updated, the finest ones; at most ``n_in``.
-        n_axes (int): 1 for (B, C, F), 2 for (B, C, K, L).
-        fusion (str): "concat" (1x1 convolution of the concatenation) or "sum".
+        chan: channels of every scale.
+        n_in: scales that come in.
+        n_out: scales that are updated, the finest ones; at most ``n_in``.
+        n_axes: 1 for (B, C, F), 2 for (B, C, K, L).
+        fusion: "concat" (1x1 convolution of the concatenation) or "sum".
     """
 
-    def __init__(self, chan, n_in, n_out, n_axes=1, fusion="concat"):
+    def __init__(self, chan: int, n_in: int, n_out: int, n_axes: int = 1, fusion: str = "concat") -> None:
         super().__init__()
         check_one_of(("concat", "sum"), fusion=fusion)
         self.down = nn.ModuleList(DepthwiseNorm(chan, 2, n_axes) for _ in range(n_out - 1))
@@ -93,10 +96,10 @@ class NeighbourFusion(nn.Module):
             FusePointwise(n, chan, chan, n_axes) if fusion == "concat" else FuseSum(chan) for n in n_inputs
         )
 
-    def forward(self, scales):
+    def forward(self, scales: list[torch.Tensor]) -> torch.Tensor:
         return [fuse(self._inputs(scales, s)) for s, fuse in enumerate(self.fuse)]
 
-    def _inputs(self, scales, s):
+    def _inputs(self, scales: list[torch.Tensor], s: int) -> torch.Tensor:
         finer = [self.down[s - 1](scales[s - 1])] if s > 0 else []
         return finer + scales[s : s + 2]
 
@@ -107,14 +110,14 @@ class AsyncFusion(nn.Module):
     Shape: list of ``n_scales`` features -> feature of the first.
     """
 
-    def __init__(self, chan, n_scales, n_axes=1, fusion="concat"):
+    def __init__(self, chan: int, n_scales: int, n_axes: int = 1, fusion: str = "concat") -> None:
         super().__init__()
         check_at_least(2, n_scales=n_scales)
         self.n_scales = n_scales
         self.neighbours = NeighbourFusion(chan, n_scales, n_scales, n_axes, fusion)
         self.last = FusePointwise(n_scales, chan, chan, n_axes)
 
-    def forward(self, scales):
+    def forward(self, scales: list[torch.Tensor]) -> torch.Tensor:
         return self.last(self.neighbours(scales))
 
 
@@ -125,14 +128,14 @@ class SyncFusion(nn.Module):
     updates, and scales that are too far away ever to arrive, are left out: same function, no dead weights.
 
     Args:
-        chan (int): channels of every scale.
-        n_scales (int): scales that the bottom-up path may offer; ``self.n_scales`` says how many are needed.
-        sync_steps (int): steps T, each with its own weights.
-        n_axes (int): 1 for (B, C, F), 2 for (B, C, K, L).
-        prune_dead (bool): leave out what cannot reach the output.
+        chan: channels of every scale.
+        n_scales: scales that the bottom-up path may offer; ``self.n_scales`` says how many are needed.
+        sync_steps: steps T, each with its own weights.
+        n_axes: 1 for (B, C, F), 2 for (B, C, K, L).
+        prune_dead: leave out what cannot reach the output.
     """
 
-    def __init__(self, chan, n_scales, sync_steps, n_axes=1, prune_dead=True):
+    def __init__(self, chan: int, n_scales: int, sync_steps: int, n_axes: int = 1, prune_dead: bool = True) -> None:
         super().__init__()
         check_at_least(2, n_scales=n_scales)
         check_at_least(1, sync_steps=sync_steps)
@@ -141,7 +144,7 @@ class SyncFusion(nn.Module):
         n_in = [self.n_scales] + n_out[:-1]
         self.steps = nn.ModuleList(NeighbourFusion(chan, i, o, n_axes) for i, o in zip(n_in, n_out))
 
-    def forward(self, scales):
+    def forward(self, scales: list[torch.Tensor]) -> torch.Tensor:
         for step in self.steps:
             scales = step(scales)
         return scales[0]

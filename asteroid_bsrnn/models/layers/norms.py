@@ -17,18 +17,18 @@ class SequenceNorm(nn.Module):
     parameters being the same along the sequence.
 
     Args:
-        n_feat (int): features.
-        n_groups (int): groups of features with statistics of their own.
-        eps (float): added to the variance.
+        n_feat: features.
+        n_groups: groups of features with statistics of their own.
+        eps: added to the variance.
     """
 
-    def __init__(self, n_feat, n_groups=1, eps=1e-7):
+    def __init__(self, n_feat: int, n_groups: int = 1, eps: float = 1e-7) -> None:
         super().__init__()
         self.n_groups, self.eps = n_groups, eps
         self.weight = nn.Parameter(torch.ones(n_feat))
         self.bias = nn.Parameter(torch.zeros(n_feat))
 
-    def forward(self, x_PBSN):
+    def forward(self, x_PBSN: torch.Tensor) -> torch.Tensor:
         """Shape: (positions, batch, sequence, features) in and out."""
         if self.n_groups > 1:
             y_RNS = x_PBSN.flatten(0, 1).transpose(1, 2)
@@ -38,7 +38,7 @@ class SequenceNorm(nn.Module):
         return F.layer_norm(x_PBSN, shape, self.weight.expand(shape), self.bias.expand(shape), self.eps)
 
 
-def uniform(*shape, fan_in):
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
     """Parameter drawn as PyTorch draws weight and bias of a linear or convolution layer with ``fan_in`` inputs."""
     bound = 1 / math.sqrt(fan_in)
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))

@@ -1,8 +1,10 @@
 """The authors' Lightning checkpoints of CWS-PResUNet. The shapes of the weights tell all but names and rate."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import torch
 
 from ...common.errors import UserError
 from ..family import State
@@ -50,42 +52,42 @@ class AuthorsPResUNet(RenamingAdapter):
         rules = _rules(_heads(state))
         return {key: _renamed(key, rules) for key in state if not key.startswith(DROPPED)}
 
-    def _require(self, state, *keys):
+    def _require(self, state: State, *keys: str) -> None:
         for key in keys:
             if key not in state:
                 raise UserError(f"{self.name}: the weights lack {key!r}")
 
 
-def _heads(state):
+def _heads(state: State) -> list[tuple[str, str]]:
     """(prefix of the residual units, prefix of the last convolution) of each head."""
     joint = [(f"{name}_blocks.0.", f"{name}_blocks.1.") for name in JOINT if f"{name}_blocks.1.weight" in state]
     return joint or [("after_conv_block1.", "after_conv2.")]
 
 
-def _sources(heads, settings):
+def _sources(heads: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[str]:
     if heads[0][0].endswith("_blocks.0."):
         return [units.split("_")[0] for units, _ in heads]
     target = settings.get("target")
     return [target] if isinstance(target, str) and target else ["s1"]
 
 
-def _n_subbands(state):
+def _n_subbands(state: State) -> int:
     filters = state.get("f_helper.qmf.ana_conv_filter.weight")
     return 1024 // (len(state["bn0.weight"]) - 1) if filters is None else len(filters)
 
 
-def _shape(state, key):
+def _shape(state: State, key: str) -> torch.Size:
     if key not in state:
         raise UserError(f"cws-presunet: the weights lack {key!r}")
     return state[key].shape
 
 
-def _count(state, prefix):
+def _count(state: State, prefix: str) -> int:
     """Number of residual units of a stage."""
     return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix + "conv_block")})
 
 
-def _rules(heads):
+def _rules(heads: list[tuple[str, str]]) -> list[tuple[str, Callable[..., str]]]:
     """(pattern, replacement by the groups it found) from their names to ours; the first that fits counts."""
     rules = [
         (r"f_helper\.qmf\.ana_conv_filter\.weight", lambda: "bank.analysis"),
@@ -103,7 +105,7 @@ def _rules(heads):
     return rules
 
 
-def _renamed(key, rules):
+def _renamed(key: str, rules: list[tuple[str, Callable[..., str]]]) -> str:
     """Our name of a weight; one that no rule fits stays as it is, and is refused later."""
     for pattern, replacement in rules:
         found = re.match(pattern, key)

@@ -34,7 +34,7 @@ def design_bank(n_subbands: int, n_taps: int) -> tuple[torch.Tensor, torch.Tenso
     return _float(analysis_KJ[:, ::-1]), _float(phases_PKJ)
 
 
-def _modulated(n_subbands, n_taps):
+def _modulated(n_subbands: int, n_taps: int) -> tuple[np.ndarray, np.ndarray]:
     beta, cutoff = KAISER[n_subbands]
     band = np.arange(n_subbands)[:, None]
     angle = (2 * band + 1) * math.pi / (2 * n_subbands) * (np.arange(n_taps) - (n_taps - 1) / 2)
@@ -43,5 +43,5 @@ def _modulated(n_subbands, n_taps):
     return prototype * np.cos(angle + shift), prototype * np.cos(angle - shift)
 
 
-def _float(values):
+def _float(values: np.ndarray) -> torch.Tensor:
     return torch.tensor(values.copy(), dtype=torch.float32)

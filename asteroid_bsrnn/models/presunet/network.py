@@ -72,13 +72,13 @@ class PResUNet(MusicModel):
         est = est.unflatten(0, (len(wav_BCL), self.n_src))[..., edge:]
         return F.pad(est, (0, length - est.shape[-1])) if est.shape[-1] < length else est[..., :length]
 
-    def _split(self, wav_BCL):
+    def _split(self, wav_BCL: torch.Tensor) -> torch.Tensor:
         return wav_BCL if self.bank is None else self.bank(wav_BCL)
 
-    def _join(self, bands_BML):
+    def _join(self, bands_BML: torch.Tensor) -> torch.Tensor:
         return bands_BML if self.bank is None else self.bank.inverse(bands_BML)
 
-    def _maps(self, mag_BMFT):
+    def _maps(self, mag_BMFT: torch.Tensor) -> list[torch.Tensor]:
         """Maps of each source, (batch, 4 M, bins, frames), from magnitudes."""
         x = self.norm(mag_BMFT.transpose(1, 2)).permute(0, 2, 3, 1)
         n_frames = x.shape[2]
@@ -94,11 +94,11 @@ class PResUNet(MusicModel):
         maps = [self._run(head, x)[:, :, :n_frames] for head in self.heads]
         return [F.pad(map_BMTF, (0, 1)).transpose(2, 3) for map_BMTF in maps]
 
-    def _run(self, stage, *inputs):
+    def _run(self, stage: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         return run(self.activation_checkpointing, stage, *inputs)
 
 
-def _initialise(module):
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

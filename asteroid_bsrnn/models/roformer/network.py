@@ -25,7 +25,7 @@ class RoFormer(MusicModel):
         band_norm: whether the mask estimation begins with a norm for each band.
 
     Attributes:
-        activation_checkpointing (bool): recompute each block in the backward pass instead of keeping what is inside.
+        activation_checkpointing: recompute each block in the backward pass instead of keeping what is inside.
     """
 
     level_equivariant = True

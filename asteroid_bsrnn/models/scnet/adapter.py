@@ -1,7 +1,7 @@
 """SCNet's public checkpoints: those of the Music-Source-Separation-Training fork, and the authors' training file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...common.errors import UserError
@@ -71,7 +71,7 @@ class ForkSCNet(RenamingAdapter):
         masked = POSITION in state
         return {"standardise": not masked} | found | {"in_channels": found["dims"][0] // 2, "masked": masked}
 
-    def _of_shapes(self, state):
+    def _of_shapes(self, state: State) -> dict[str, Any]:
         try:
             return _of_shapes(state)
         except (KeyError, IndexError, ZeroDivisionError) as error:
@@ -97,7 +97,7 @@ class AuthorsSCNet(ForkSCNet):
         return (state, {"standardise": True}) if self.recognises(state) else None
 
 
-def _of_shapes(state):
+def _of_shapes(state: State) -> dict[str, Any]:
     """What the weights show of the settings."""
     dims = [state[FIRST].shape[1]]
     while f"encoder.{len(dims) - 1}.SDlayer.convs.0.weight" in state:
@@ -119,17 +119,17 @@ def _of_shapes(state):
     return found
 
 
-def _compress(dims, hids):
+def _compress(dims: Sequence[int], hids: Sequence[int]) -> float:
     """The reduction that gives these widths, rounded down; a whole number if one does."""
     fitting = (ratio for ratio in range(1, dims[0] + 1) if [dim // ratio for dim in dims] == hids)
     return next(fitting, dims[0] / hids[0])
 
 
-def _count(state, pattern):
+def _count(state: State, pattern: str) -> int:
     return len({match[1] for match in (re.match(pattern, key) for key in state) if match})
 
 
-def _renamed(key, state):
+def _renamed(key: str, state: State) -> str:
     """Our name of a weight; one that is none of theirs stays as it is, and is refused later."""
     for theirs, ours in NAMES:
         name, count = re.subn("^" + theirs, ours, key)
@@ -140,7 +140,7 @@ def _renamed(key, state):
     return key
 
 
-def _of_mask(key, state):
+def _of_mask(key: str, state: State) -> str:
     module, _, kind = key.rpartition(".")
     weight = state.get(f"{module}.weight")
     if weight is None or weight.ndim != 4:

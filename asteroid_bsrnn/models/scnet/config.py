@@ -74,7 +74,7 @@ class SCNetConfig:
         if self.masked and self.standardise:
             raise ValueError("masked and standardise exclude each other: a mask needs the spectrum as it is")
 
-    def _check_bands(self):
+    def _check_bands(self) -> None:
         for name in ("band_SR", "band_stride", "band_kernel", "conv_depths"):
             values = getattr(self, name)
             if not isinstance(values, list) or len(values) != N_BANDS:
@@ -87,7 +87,7 @@ class SCNetConfig:
         if sum(self.band_SR[:2]) >= 1:
             raise ValueError(f"band_SR must leave something to the third band, got {self.band_SR}")
 
-    def _check_dims(self):
+    def _check_dims(self) -> None:
         if not isinstance(self.dims, list) or len(self.dims) < 2:
             raise ValueError(f"dims must be at least two whole numbers, got {self.dims!r}")
         for value in self.dims:

@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         padded = [length + sum(pads) for length, pads in zip(lengths, self._pads(lengths))]
         return [(n - kernel) // stride + 1 for n, kernel, stride in zip(padded, self.kernels, self.strides)]
 
-    def _pads(self, lengths):
+    def _pads(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
         totals = [k - 1 if s == 1 else -n % s for n, k, s in zip(lengths, self.kernels, self.strides)]
         return [(total // 2, total - total // 2) for total in totals]
 
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
         return self.out(skip), skip
 
 
-def _along_time(x_BDFT, convs):
+def _along_time(x_BDFT: torch.Tensor, convs: nn.ModuleList) -> torch.Tensor:
     """Convolution modules on each frequency row by itself, then GELU."""
     batch = len(x_BDFT)
     rows = x_BDFT.transpose(1, 2).flatten(0, 1)
@@ -129,6 +129,6 @@ class Decoder(nn.Module):
         return torch.cat([_middle(up(band), n) for up, band, n in zip(self.ups, x.split(short, dim=2), lengths)], dim=2)
 
 
-def _middle(x_BDFT, length):
+def _middle(x_BDFT: torch.Tensor, length: int) -> torch.Tensor:
     start = abs(length - x_BDFT.shape[2]) // 2
     return x_BDFT[:, :, start : start + length]

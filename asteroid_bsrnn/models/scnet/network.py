@@ -56,7 +56,7 @@ class SCNet(MusicModel):
             self.position = nn.Parameter(torch.zeros(1, config.dims[0], config.nfft // 2 + 1, 1))
             self.mask = _mask_head(outs[0])
 
-    def _check_bins(self, n_bins):
+    def _check_bins(self, n_bins: int) -> None:
         for stage in self.encoder:
             lengths = stage.band_lengths(n_bins)
             short = stage.shortened(lengths)
@@ -77,7 +77,7 @@ class SCNet(MusicModel):
             est = self._finish(out.float(), mix, undo)
             return self.spectrum.inverse(est, wav_BCL.shape[-1]).unflatten(1, (self.n_src, -1))
 
-    def _estimate(self, x_BDFT):
+    def _estimate(self, x_BDFT: torch.Tensor) -> torch.Tensor:
         """(batch, n_src * 2 channels, bins, frames) from the mixture's (batch, 2 channels, bins, frames)."""
         kept = []
         for stage in self.encoder:
@@ -92,18 +92,20 @@ class SCNet(MusicModel):
             x_BDFT = run(self.activation_checkpointing, stage, x_BDFT, *kept.pop())
         return x_BDFT if self.mask is None else run(self.activation_checkpointing, self.mask, x_BDFT)
 
-    def _finish(self, out, mix, undo: tuple[torch.Tensor, torch.Tensor] | None):
+    def _finish(
+        self, out: torch.Tensor, mix: torch.Tensor, undo: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
         if self.mask is not None:
             masks = as_complex(out).unflatten(1, (self.n_src, -1))
             return torch.view_as_real(masks * as_complex(mix)[:, None]).permute(0, 1, 2, 5, 3, 4).flatten(1, 3)
         return out if undo is None else out * undo[1] + undo[0]
 
 
-def _standardised(x_BDFT):
+def _standardised(x_BDFT: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
     """Each item less its mean over its standard deviation, and both."""
     std, mean = torch.std_mean(x_BDFT, dim=(1, 2, 3), keepdim=True)
     return (x_BDFT - mean) / (LEAST + std), (mean, std)
 
 
-def _mask_head(dim):
+def _mask_head(dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(dim, MASK_WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(MASK_WIDTH, dim, 1), nn.Tanh())

@@ -68,7 +68,7 @@ class Separator(nn.Module):
             checkpointing: compute the inside of each layer again in the backward pass.
 
         Returns:
-            list: (batch * n_src, frames, features) of each stage, the coarsest first, ``n_stages + 1`` of them.
+            (batch * n_src, frames, features) of each stage, the coarsest first, ``n_stages + 1`` of them.
         """
         run = recomputed if checkpointing and torch.is_grad_enabled() else _called
         n_coarse = x_BTF.shape[1] >> len(self.encoder)

@@ -3,6 +3,8 @@
 Legend: B batch, F bin, T frame, H hidden.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -19,12 +21,12 @@ class SpectralFrontEnd(nn.Module):
     The signal is padded with zeros to whole hops, such that a frame is centred on its end and every length comes back.
 
     Args:
-        n_fft (int): samples of a frame.
-        n_hop (int): samples between frames; divides ``n_fft``, at most half of it.
-        window (str): "hann" or "sqrt_hann".
+        n_fft: samples of a frame.
+        n_hop: samples between frames; divides ``n_fft``, at most half of it.
+        window: "hann" or "sqrt_hann".
     """
 
-    def __init__(self, n_fft, n_hop, window):
+    def __init__(self, n_fft: int, n_hop: int, window: str) -> None:
         super().__init__()
         check_at_least(2, n_fft=n_fft)
         check_at_least(1, n_hop=n_hop)
@@ -38,7 +40,7 @@ class SpectralFrontEnd(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(self.n_bins))
         self.register_buffer("feature_std", torch.ones(self.n_bins))
 
-    def analyse(self, wav):
+    def analyse(self, wav: torch.Tensor) -> torch.Tensor:
         """(..., time) -> complex (..., F, T)."""
         flat = wav.float().reshape(-1, wav.shape[-1])
         flat = F.pad(flat, (0, -wav.shape[-1] % self.n_hop))
@@ -47,22 +49,22 @@ class SpectralFrontEnd(nn.Module):
         )
         return spectra.reshape(wav.shape[:-1] + spectra.shape[-2:])
 
-    def synthesise(self, spectra, length):
+    def synthesise(self, spectra: torch.Tensor, length: int) -> torch.Tensor:
         """complex (..., F, T) -> (..., length)."""
         flat = spectra.flatten(0, -3)
         wav = torch.istft(flat, self.n_fft, self.n_hop, window=self.window, center=True)
         return F.pad(wav, (0, max(0, length - wav.shape[-1])))[..., :length].unflatten(0, spectra.shape[:-2])
 
-    def n_frames(self, lengths):
+    def n_frames(self, lengths: torch.Tensor) -> torch.Tensor:
         """Frames that samples (B,) reach: frames past them see zeros only."""
         return torch.div(lengths + self.n_hop - 1, self.n_hop, rounding_mode="floor") + 1
 
-    def features(self, magnitude_BFT):
+    def features(self, magnitude_BFT: torch.Tensor) -> torch.Tensor:
         """Normalised log magnitudes (B, T, F)."""
         return (_log(magnitude_BFT).mT - self.feature_mean) / self.feature_std
 
     @torch.no_grad()
-    def fit(self, mixtures):
+    def fit(self, mixtures: Iterable[torch.Tensor]) -> None:
         """Set mean and standard deviation of each bin's log magnitude from an iterable of waveforms (..., time).
 
         Raises:
@@ -80,7 +82,7 @@ class SpectralFrontEnd(nn.Module):
         self.feature_std.copy_((squares / count - mean.square()).clamp(min=1e-8).sqrt())
 
 
-def _log(magnitude):
+def _log(magnitude: torch.Tensor) -> torch.Tensor:
     return magnitude.clamp(min=LOG_FLOOR).log()
 
 
@@ -90,7 +92,7 @@ class BLSTM(nn.Module):
     Shape: (B, T, F) -> (B, T, 2 * hid_size)
     """
 
-    def __init__(self, in_size, hid_size, n_layers, dropout):
+    def __init__(self, in_size: int, hid_size: int, n_layers: int, dropout: float) -> None:
         super().__init__()
         check_at_least(1, hid_size=hid_size, n_layers=n_layers)
         check_fraction(dropout=dropout)
@@ -98,7 +100,7 @@ class BLSTM(nn.Module):
         self.rnn = nn.LSTM(in_size, hid_size, n_layers, batch_first=True, dropout=between, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BTF, n_frames=None):
+    def forward(self, x_BTF: torch.Tensor, n_frames: torch.Tensor | None = None) -> torch.Tensor:
         if n_frames is None:
             return self.dropout(self.rnn(x_BTF)[0])
         packed = pack_padded_sequence(x_BTF, n_frames.cpu(), batch_first=True, enforce_sorted=False)
@@ -111,12 +113,12 @@ class MaskHead(nn.Module):
     Shape: (B, T, H) -> (B, n_src, F, T)
     """
 
-    def __init__(self, in_size, n_src, n_bins, mask_act):
+    def __init__(self, in_size: int, n_src: int, n_bins: int, mask_act: str) -> None:
         super().__init__()
         check_at_least(1, n_src=n_src)
         check_one_of(("relu", "sigmoid"), mask_act=mask_act)
         self.n_src, self.linear = n_src, nn.Linear(in_size, n_src * n_bins)
         self.act = nn.ReLU() if mask_act == "relu" else nn.Sigmoid()
 
-    def forward(self, x_BTH):
+    def forward(self, x_BTH: torch.Tensor) -> torch.Tensor:
         return self.act(self.linear(x_BTH)).unflatten(-1, (self.n_src, -1)).permute(0, 2, 3, 1)

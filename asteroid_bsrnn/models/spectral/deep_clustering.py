@@ -20,7 +20,7 @@ ACTIVE_DB = 40.0
 """A bin counts if it is at most this much below the loudest one of its utterance."""
 
 
-def active_bins(magnitude):
+def active_bins(magnitude: torch.Tensor) -> torch.Tensor:
     """Bins (batch, F, T) within 40 dB of the utterance's maximum, as booleans."""
     threshold = magnitude.amax((-2, -1), keepdim=True) * 10 ** (-ACTIVE_DB / 20)
     return magnitude >= threshold
@@ -29,24 +29,26 @@ def active_bins(magnitude):
 class _ClusteringModel(SpectralSpeechModel):
     """BLSTM with a unit-norm embedding for every time-frequency bin."""
 
-    def _build(self):
+    def _build(self) -> None:
         check_at_least(1, n_src=self.n_src, embedding_dim=self.embedding_dim)
         self.front_end = SpectralFrontEnd(self.n_fft, self.n_hop, "sqrt_hann")
         self.rnn = BLSTM(self.front_end.n_bins, self.hid_size, self.n_layers, self.dropout)
         self.embed = nn.Linear(2 * self.hid_size, self.front_end.n_bins * self.embedding_dim)
 
-    def embeddings(self, hidden):
+    def embeddings(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden frames (batch, T, H) -> unit vectors (batch, F * T, embedding_dim)."""
         raw = torch.tanh(self.embed(hidden)).unflatten(-1, (-1, self.embedding_dim))
         return F.normalize(raw.transpose(1, 2).flatten(1, 2).float(), dim=-1)
 
-    def cluster_masks(self, hidden, magnitude):
+    def cluster_masks(self, hidden: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
         """Binary masks (batch, n_src, F, T): k-means on the active bins, other bins follow the nearest centre."""
         active = active_bins(magnitude).flatten(1)
         labels = kmeans(self.embeddings(hidden), self.n_src, active, self.kmeans_starts, seed=self.kmeans_seed)[0]
         return F.one_hot(labels, self.n_src).mT.unflatten(-1, magnitude.shape[-2:]).to(magnitude.dtype)
 
-    def _training_batch(self, mixture, sources, lengths):
+    def _training_batch(
+        self, mixture: torch.Tensor, sources: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Hidden frames, spectra of mixture and sources, labels and weights (batch, F * T), valid frames."""
         mixture, sources, n_frames = self._padded(mixture, sources, lengths)
         spectrum, source_spectra = self.front_end.analyse(mixture), self.front_end.analyse(sources)
@@ -63,16 +65,16 @@ class DPCL(_ClusteringModel):
     """Deep clustering [1]; the defaults are the clustering network of DPCL++ (10.6 M parameters).
 
     Args:
-        n_src (int): number of speakers.
-        n_fft (int): samples of a frame.
-        n_hop (int): samples between frames; divides ``n_fft``.
-        hid_size (int): units of each LSTM per direction.
-        n_layers (int): layers of the BiLSTM.
-        embedding_dim (int): size of the embedding of a bin.
-        dropout (float): between layers and before the embeddings.
-        kmeans_starts (int): restarts of the clustering.
-        kmeans_seed (int): seed of the clustering; the same input gives the same output.
-        sample_rate (int): Hz.
+        n_src: number of speakers.
+        n_fft: samples of a frame.
+        n_hop: samples between frames; divides ``n_fft``.
+        hid_size: units of each LSTM per direction.
+        n_layers: layers of the BiLSTM.
+        embedding_dim: size of the embedding of a bin.
+        dropout: between layers and before the embeddings.
+        kmeans_starts: restarts of the clustering.
+        kmeans_seed: seed of the clustering; the same input gives the same output.
+        sample_rate: Hz.
 
     References
         - [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al.,
@@ -81,17 +83,17 @@ class DPCL(_ClusteringModel):
 
     def __init__(
         self,
-        n_src=2,
-        n_fft=256,
-        n_hop=64,
-        hid_size=300,
-        n_layers=4,
-        embedding_dim=40,
-        dropout=0.5,
-        kmeans_starts=10,
-        kmeans_seed=0,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_fft: int = 256,
+        n_hop: int = 64,
+        hid_size: int = 300,
+        n_layers: int = 4,
+        embedding_dim: int = 40,
+        dropout: float = 0.5,
+        kmeans_starts: int = 10,
+        kmeans_seed: int = 0,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
         self.embedding_dim, self.dropout = embedding_dim, dropout
@@ -99,13 +101,15 @@ class DPCL(_ClusteringModel):
         self._build()
         self.loss_func = ClusteringLoss(n_src)
 
-    def estimate(self, mixture):
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time); the sources sum to the mixture."""
         spectrum = self.front_end.analyse(mixture)
         hidden = self.rnn(self.front_end.features(spectrum.abs()))
         return self._masked(self.cluster_masks(hidden, spectrum.abs()), spectrum, mixture.shape[-1])
 
-    def training_loss(self, mixture, sources, lengths=None):
+    def training_loss(
+        self, mixture: torch.Tensor, sources: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Deep clustering loss; arguments as in :meth:`UPITBLSTM.training_loss`."""
         hidden, _, _, labels, weights, _ = self._training_batch(mixture, sources, lengths)
         return self.loss_func(self.embeddings(hidden), labels, weights)
@@ -120,9 +124,9 @@ class Chimera(_ClusteringModel):
     Args:
         n_src, n_fft, n_hop, hid_size, n_layers, embedding_dim, dropout, kmeans_starts, kmeans_seed, sample_rate:
             as in :class:`DPCL`.
-        mask_act (str): "relu" or "sigmoid".
-        alpha (float): weight of the clustering loss, in [0, 1].
-        separate_by (str): "mask" (mask head) or "clustering" (k-means of the embeddings).
+        mask_act: "relu" or "sigmoid".
+        alpha: weight of the clustering loss, in [0, 1].
+        separate_by: "mask" (mask head) or "clustering" (k-means of the embeddings).
 
     References
         - [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
@@ -130,20 +134,20 @@ class Chimera(_ClusteringModel):
 
     def __init__(
         self,
-        n_src=2,
-        n_fft=256,
-        n_hop=64,
-        hid_size=600,
-        n_layers=4,
-        embedding_dim=20,
-        dropout=0.3,
-        mask_act="sigmoid",
-        alpha=0.975,
-        separate_by="mask",
-        kmeans_starts=10,
-        kmeans_seed=0,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_fft: int = 256,
+        n_hop: int = 64,
+        hid_size: int = 600,
+        n_layers: int = 4,
+        embedding_dim: int = 20,
+        dropout: float = 0.3,
+        mask_act: str = "sigmoid",
+        alpha: float = 0.975,
+        separate_by: str = "mask",
+        kmeans_starts: int = 10,
+        kmeans_seed: int = 0,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         check_one_of(("mask", "clustering"), separate_by=separate_by)
         if not 0 <= alpha <= 1:
@@ -156,7 +160,7 @@ class Chimera(_ClusteringModel):
         self.mask_head = MaskHead(2 * hid_size, n_src, self.front_end.n_bins, mask_act)
         self.mask_loss = PhaseSensitiveUPIT()
 
-    def estimate(self, mixture):
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         spectrum = self.front_end.analyse(mixture)
         hidden = self.rnn(self.front_end.features(spectrum.abs()))
@@ -164,7 +168,9 @@ class Chimera(_ClusteringModel):
         masks = self.mask_head(hidden) if by_mask else self.cluster_masks(hidden, spectrum.abs())
         return self._masked(masks, spectrum, mixture.shape[-1])
 
-    def training_loss(self, mixture, sources, lengths=None):
+    def training_loss(
+        self, mixture: torch.Tensor, sources: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Both losses, weighted; arguments as in :meth:`UPITBLSTM.training_loss`."""
         hidden, spectrum, source_spectra, labels, weights, n_frames = self._training_batch(mixture, sources, lengths)
         clustering = affinity_distance(self.embeddings(hidden), labels, self.n_src, weights)[0].mean()

@@ -12,21 +12,28 @@ from ..layers.checks import check_at_least
 
 
 @torch.no_grad()
-def kmeans(points_BND, n_clusters, weights_BN=None, n_init=10, max_iter=50, seed=0):
+def kmeans(
+    points_BND: torch.Tensor,
+    n_clusters: int,
+    weights_BN: torch.Tensor | None = None,
+    n_init: int = 10,
+    max_iter: int = 50,
+    seed: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cluster each point set by itself; the best of ``n_init`` k-means++ [1] starts is kept.
 
     The random draws depend on the seed alone, never on global random state, the device or the batch.
 
     Args:
-        points_BND (torch.Tensor): points.
-        n_clusters (int): K.
-        weights_BN (torch.Tensor, optional): points of weight 0 do not move centres, but get the nearest one.
-        n_init (int): restarts.
-        max_iter (int): iterations at most.
-        seed (int): of the starts.
+        points_BND: points.
+        n_clusters: K.
+        weights_BN: points of weight 0 do not move centres, but get the nearest one.
+        n_init: restarts.
+        max_iter: iterations at most.
+        seed: of the starts.
 
     Returns:
-        torch.Tensor, torch.Tensor: labels (B, N) and centres (B, K, D).
+        Labels (B, N) and centres (B, K, D).
     """
     check_at_least(1, n_clusters=n_clusters, n_init=n_init, max_iter=max_iter)
     points = points_BND.float()
@@ -35,7 +42,9 @@ def kmeans(points_BND, n_clusters, weights_BN=None, n_init=10, max_iter=50, seed
         return _best_of(points, weights, n_clusters, n_init, max_iter, seed)
 
 
-def _best_of(points, weights, n_clusters, n_init, max_iter, seed):
+def _best_of(
+    points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_init: int, max_iter: int, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     centres = _plus_plus(points, weights, n_clusters, n_init, seed)
     labels = None
     for _ in range(max_iter):
@@ -49,7 +58,7 @@ def _best_of(points, weights, n_clusters, n_init, max_iter, seed):
     return _square_distances(points, centres.unsqueeze(1))[:, 0].argmin(-1), centres
 
 
-def _square_distances(points_BND, centres_BRKD):
+def _square_distances(points_BND: torch.Tensor, centres_BRKD: torch.Tensor) -> torch.Tensor:
     """(B, R, N, K), up to rounding not below zero."""
     centres = centres_BRKD.flatten(1, 2)
     squares = points_BND.square().sum(-1, keepdim=True) + centres.square().sum(-1).unsqueeze(1)
@@ -57,7 +66,7 @@ def _square_distances(points_BND, centres_BRKD):
     return distances.unflatten(-1, centres_BRKD.shape[1:3]).permute(0, 2, 1, 3)
 
 
-def _plus_plus(points, weights, n_clusters, n_init, seed):
+def _plus_plus(points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_init: int, seed: int) -> torch.Tensor:
     """First centre by weight, each further one by weight times squared distance to the nearest so far: (B, R, K, D)."""
     draws = torch.rand(n_clusters, n_init, 1, generator=torch.Generator().manual_seed(seed)).to(points.device)
     chances = weights.unsqueeze(1).expand(-1, n_init, -1)
@@ -73,7 +82,9 @@ def _plus_plus(points, weights, n_clusters, n_init, seed):
     return centres
 
 
-def _means(points, weights, labels_BRN, centres_BRKD):
+def _means(
+    points: torch.Tensor, weights: torch.Tensor, labels_BRN: torch.Tensor, centres_BRKD: torch.Tensor
+) -> torch.Tensor:
     """Weighted mean of each cluster; a cluster that lost all its points stays where it is."""
     member = torch.nn.functional.one_hot(labels_BRN, centres_BRKD.shape[2]).to(points.dtype)
     member = member * weights[:, None, :, None]

@@ -1,5 +1,8 @@
 """What the models on spectrograms share: features fitted to data, padded batches, masks applied to the mixture."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 
 from ..base import SpeechModel, as_mixtures
@@ -12,22 +15,24 @@ class SpectralSpeechModel(SpeechModel):
     a loss on ``model(mixture)``.
     """
 
-    def fit_normalisation(self, mixtures):
+    def fit_normalisation(self, mixtures: Iterable[Any]) -> None:
         """Set the statistics that features are normalised with; they are stored with the weights.
 
         Args:
-            mixtures (iterable): waveforms (..., time), or (mixture, sources) pairs as data sets and loaders give them.
+            mixtures: waveforms (..., time), or (mixture, sources) pairs as data sets and loaders give them.
 
         Raises:
             ValueError: if there is no mixture.
         """
         self.front_end.fit(item[0] if isinstance(item, (tuple, list)) else item for item in mixtures)
 
-    def _padded(self, mixture, sources, lengths):
+    def _padded(
+        self, mixture: torch.Tensor, sources: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Check a training batch; samples past ``lengths`` become zeros.
 
         Returns:
-            tuple: mixture (batch, time), sources (batch, n_src, time), frames of each example (batch,) or None.
+            Mixture (batch, time), sources (batch, n_src, time), frames of each example (batch,) or None.
         """
         mixture = as_mixtures(mixture)
         expected = (len(mixture), self.n_src, mixture.shape[-1])
@@ -41,6 +46,6 @@ class SpectralSpeechModel(SpeechModel):
         inside = torch.arange(mixture.shape[-1], device=mixture.device) < lengths.unsqueeze(1)
         return mixture * inside, sources * inside.unsqueeze(1), self.front_end.n_frames(lengths)
 
-    def _masked(self, masks, spectrum, length):
+    def _masked(self, masks: torch.Tensor, spectrum: torch.Tensor, length: int) -> torch.Tensor:
         """Masks (batch, n_src, F, T) times the mixture's spectrum, back to (batch, n_src, length)."""
         return self.front_end.synthesise(masks.float() * spectrum.unsqueeze(1), length)

@@ -21,17 +21,17 @@ class UPITBLSTM(SpectralSpeechModel):
     of the losses before and after.
 
     Args:
-        n_src (int): number of speakers.
-        n_fft (int): samples of a frame.
-        n_hop (int): samples between frames; divides ``n_fft``.
-        hid_size (int): units of each LSTM per direction.
-        n_layers (int): layers of each BiLSTM.
-        dropout (float): between layers and before the masks.
-        mask_act (str): "relu" or "sigmoid".
-        stacked (bool): add the second stage.
-        stack_estimates (bool): the second stage sees the magnitudes that the first one estimates beside the mixture;
+        n_src: number of speakers.
+        n_fft: samples of a frame.
+        n_hop: samples between frames; divides ``n_fft``.
+        hid_size: units of each LSTM per direction.
+        n_layers: layers of each BiLSTM.
+        dropout: between layers and before the masks.
+        mask_act: "relu" or "sigmoid".
+        stacked: add the second stage.
+        stack_estimates: the second stage sees the magnitudes that the first one estimates beside the mixture;
             without, it sees the mixture alone, which gives the published size.
-        sample_rate (int): Hz.
+        sample_rate: Hz.
 
     References
         - [1] : "Multi-talker Speech Separation with Utterance-level Permutation Invariant Training of Deep Recurrent
@@ -40,17 +40,17 @@ class UPITBLSTM(SpectralSpeechModel):
 
     def __init__(
         self,
-        n_src=2,
-        n_fft=256,
-        n_hop=128,
-        hid_size=896,
-        n_layers=3,
-        dropout=0.5,
-        mask_act="relu",
-        stacked=False,
-        stack_estimates=False,
-        sample_rate=8000,
-    ):
+        n_src: int = 2,
+        n_fft: int = 256,
+        n_hop: int = 128,
+        hid_size: int = 896,
+        n_layers: int = 3,
+        dropout: float = 0.5,
+        mask_act: str = "relu",
+        stacked: bool = False,
+        stack_estimates: bool = False,
+        sample_rate: float = 8000,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         check_at_least(1, n_src=n_src)
         if stack_estimates and not stacked:
@@ -64,12 +64,12 @@ class UPITBLSTM(SpectralSpeechModel):
         self.heads = nn.ModuleList(MaskHead(2 * hid_size, n_src, bins, mask_act) for _ in in_sizes)
         self.loss_func = PhaseSensitiveUPIT()
 
-    def estimate(self, mixture):
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         spectrum = self.front_end.analyse(mixture)
         return self._masked(self.masks(spectrum.abs())[-1], spectrum, mixture.shape[-1])
 
-    def masks(self, magnitude, n_frames=None):
+    def masks(self, magnitude: torch.Tensor, n_frames: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Masks (batch, n_src, F, T) after each stage, from magnitudes (batch, F, T)."""
         features = self.front_end.features(magnitude)
         stages = [self.heads[0](self.rnns[0](features, n_frames))]
@@ -81,16 +81,18 @@ class UPITBLSTM(SpectralSpeechModel):
             stages.append((stages[0] + refined) / 2)
         return stages
 
-    def training_loss(self, mixture, sources, lengths=None):
+    def training_loss(
+        self, mixture: torch.Tensor, sources: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Phase-sensitive uPIT loss.
 
         Args:
-            mixture (torch.Tensor): (batch, time).
-            sources (torch.Tensor): (batch, n_src, time).
-            lengths (torch.Tensor, optional): (batch,) valid samples; what lies past them changes nothing.
+            mixture: (batch, time).
+            sources: (batch, n_src, time).
+            lengths: (batch,) valid samples; what lies past them changes nothing.
 
         Returns:
-            torch.Tensor: scalar.
+            Scalar.
         """
         mixture, sources, n_frames = self._padded(mixture, sources, lengths)
         spectrum = self.front_end.analyse(mixture)

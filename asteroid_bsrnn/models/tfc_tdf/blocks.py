@@ -7,6 +7,7 @@ looks at all bins of a frame. Names of the members are those of published weight
 import torch
 from torch import nn
 
+from .config import ConvTDFNetConfig
 from .norms import norm
 
 
@@ -54,10 +55,10 @@ class TFCTDF(nn.Module):
     Args:
         n_chan: channels.
         n_bins: bins.
-        config (ConvTDFNetConfig): the rest.
+        config: the rest.
     """
 
-    def __init__(self, n_chan: int, n_bins: int, config) -> None:
+    def __init__(self, n_chan: int, n_bins: int, config: ConvTDFNetConfig) -> None:
         super().__init__()
         self.tfc = TFC(n_chan, config.n_convs, config.kernel_size, config.norm_type)
         self.tdf = tdf(n_chan, n_bins, config.bottleneck, config.bias, config.norm_type)
@@ -70,7 +71,7 @@ class TFCTDF(nn.Module):
 class TFCTDFRes1(TFCTDF):
     """``y = TFC(x) + conv(x)``, then ``y + TDF(y)``; arguments as :class:`TFCTDF`."""
 
-    def __init__(self, n_chan: int, n_bins: int, config) -> None:
+    def __init__(self, n_chan: int, n_bins: int, config: ConvTDFNetConfig) -> None:
         super().__init__(n_chan, n_bins, config)
         self.res = TFC(n_chan, 1, config.kernel_size, config.norm_type)
 
@@ -82,7 +83,7 @@ class TFCTDFRes1(TFCTDF):
 class TFCTDFRes2(nn.Module):
     """``y = TFC1(x)``, then ``TFC2(y + TDF(y)) + conv(x)``; arguments as :class:`TFCTDF`."""
 
-    def __init__(self, n_chan: int, n_bins: int, config) -> None:
+    def __init__(self, n_chan: int, n_bins: int, config: ConvTDFNetConfig) -> None:
         super().__init__()
         self.tfc1 = TFC(n_chan, config.n_convs, config.kernel_size, config.norm_type)
         self.tfc2 = TFC(n_chan, config.n_convs, config.kernel_size, config.norm_type)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .config import DTTNetConfig
+
 
 class RecurrentResidual(nn.Module):
     """Norm, recurrent layer and linear layer over a sequence, with a residual connection.
@@ -30,10 +32,10 @@ class DualPath(nn.Module):
 
     Args:
         n_chan: channels.
-        config (DTTNetConfig): the rest.
+        config: the rest.
     """
 
-    def __init__(self, n_chan: int, config) -> None:
+    def __init__(self, n_chan: int, config: DTTNetConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
         args = n_chan // config.n_heads, config.rnn_type, config.bidirectional

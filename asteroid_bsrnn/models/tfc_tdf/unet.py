@@ -14,7 +14,7 @@ class TDFUNet(SpectrogramNet):
     """Levels of blocks with halved frames and bins; a subclass has a :meth:`bottleneck`.
 
     Args:
-        config (ConvTDFNetConfig): constructor arguments, checked.
+        config: constructor arguments, checked.
         make_block: (channels, bins, config) -> Module.
     """
 
