@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from .errors import UserError
+
 
 def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
     """``"did you mean 'x'? "`` for the known name that is nearest to a wrong one, or nothing."""
@@ -54,7 +56,7 @@ class Registry:
         entry = self.entries.get(name.lower()) or (self.fallback(name) if self.fallback else None)
         if entry is None:
             known = self.names()
-            raise ValueError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
+            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
         return entry
 
 

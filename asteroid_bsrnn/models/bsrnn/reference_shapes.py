@@ -4,6 +4,7 @@ import re
 import warnings
 from statistics import mode
 
+from ...common.errors import UserError
 from .bands import SCHEMES, band_widths, choose_scheme, scheme_from_widths
 from .reference_settings import told_arguments
 
@@ -23,14 +24,12 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
         dict: keyword arguments.
 
     Raises:
-        ValueError: if the keys are of another architecture or the configuration contradicts the shapes.
+        UserError: if the keys are of another architecture or the configuration contradicts the shapes.
     """
     told = told_arguments(hyper_parameters or {})
     if not any(key.startswith("BN.") for key in shapes) or not any(key.startswith("maskers.") for key in shapes):
         first = ", ".join(list(shapes)[:3])
-        raise ValueError(
-            f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}"
-        )
+        raise UserError(f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}")
     found, evidence = {}, {}
 
     def find(key, **values):
@@ -62,7 +61,7 @@ def infer_arguments(shapes, hyper_parameters=None, sources=None):
         args["band_layer"],
     )
     if joint and widths != band_widths(SCHEMES["joint"], n_fft, rate):  # the reference's BSCNN ignores this setting
-        raise ValueError(
+        raise UserError(
             f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands"
         )
     return args
@@ -85,17 +84,17 @@ def _assume(args):
 def _axes(shapes, key, n_axes):
     """Shape of ``key``, which must be there with so many axes and not empty."""
     if key not in shapes:
-        raise ValueError(f"{key} is missing")
+        raise UserError(f"{key} is missing")
     shape = tuple(shapes[key])
     if len(shape) != n_axes or 0 in shape:
-        raise ValueError(f"{key} has shape {shape}, expected {n_axes} axes")
+        raise UserError(f"{key} has shape {shape}, expected {n_axes} axes")
     return shape
 
 
 def _ratio(shapes, key, n_axes, axis, unit):
     value = _axes(shapes, key, n_axes)[axis]
     if value % unit:
-        raise ValueError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
+        raise UserError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
     return value // unit
 
 
@@ -122,7 +121,7 @@ def _nets(shapes, n_feat, told, found, find):
         else:
             n_net = _axes(shapes, prefix + "proj.weight", 2)[0]
             if n_feat % n_net:
-                raise ValueError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
+                raise UserError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
             find(prefix + "proj.weight", n_heads=n_feat // n_net)
             _main_layer(shapes, prefix, name, n_net, {**told, **found}, find)
     if dilated:
@@ -140,7 +139,7 @@ def _main_layer(shapes, prefix, name, n_net, known, find):
     rows, hid = _axes(shapes, hidden, 2)
     layer = {4: "lstm", 3: "gru"}.get(rows // hid if rows % hid == 0 else 0)
     if layer is None:
-        raise ValueError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
+        raise UserError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
     both = any(key.startswith(prefix) and key.endswith("_reverse") for key in shapes)
     find(hidden, **{f"{name}_layer": layer}, hid_ratio=_ratio(shapes, hidden, 2, 1, n_net), bidirectional=both)
 
@@ -186,7 +185,7 @@ def _widths(shapes, told):
     """Bins per band, channels that the band split reads together, and the STFT size."""
     bands, last = _count(shapes, "BN")
     if f"BN.{bands - 1}.1.weight" not in shapes:
-        raise ValueError(f"{last} is left over, or BN.{bands - 1}.1.weight is missing")
+        raise UserError(f"{last} is left over, or BN.{bands - 1}.1.weight is missing")
     inputs = [_axes(shapes, f"BN.{band}.1.weight", 3)[1] for band in range(bands)]
     window = next((name for name in ("stft.transf.window", "istft.transf.window") if name in shapes), None)
     n_fft = _axes(shapes, window, 1)[0] if window else told.get("n_fft")
@@ -199,7 +198,7 @@ def _widths(shapes, told):
     widths = [count // (2 * n_chan) for count in inputs]
     n_bins = sum(inputs) / (2 * n_chan)
     if any(count % (2 * n_chan) for count in inputs) or (n_fft and n_bins != n_fft // 2 + 1):
-        raise ValueError(
+        raise UserError(
             f"the band split BN.* reads {n_bins:g} bins of {n_chan} channel(s) together, which contradicts "
             f"n_fft {n_fft} and stereo {told.get('stereo')!r}"
         )
@@ -219,14 +218,14 @@ def _scheme_names(widths, n_fft):
 def _widths_or_none(scheme, n_fft):
     try:
         return band_widths(scheme, n_fft)
-    except ValueError:
+    except UserError:
         return None
 
 
 def _compare(found, told, evidence):
     for name in sorted(set(found) & set(told)):
         if found[name] != told[name]:
-            raise ValueError(
+            raise UserError(
                 f"the configuration says {name} = {told[name]!r}, but {evidence[name]} in the weights means {found[name]!r}"
             )
 
@@ -250,7 +249,7 @@ def _sources(masks, told, given, widths, n_fft):
         residual = len(names) == n_masks + 1 and n_masks > 0
     residual = residual and len(names) > 1
     if len(names) - residual != n_masks:
-        raise ValueError(
+        raise UserError(
             f"{n_masks} mask estimator(s), the last with {last}, contradict the sources {', '.join(names)}"
             f"{', the last of which is the residual' if residual else ''}"
         )
