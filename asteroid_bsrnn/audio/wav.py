@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from ..common.errors import AudioError
+from ..common.errors import AudioError, UserError
 
 #: (format tag, bits per sample) that we decode ourselves -> sample type; everything else goes through soundfile.
 ENCODINGS = {(1, 16): "<i2", (1, 24): "<i3", (1, 32): "<i4", (3, 32): "<f4", (3, 64): "<f8"}
@@ -228,7 +228,7 @@ def write_wav(path, audio, sample_rate, subtype="PCM_16"):
 
     audio = np.asarray(audio)
     if subtype.startswith("PCM") and np.abs(audio).max(initial=0) > 1:
-        raise ValueError(
+        raise UserError(
             f"{Path(path).name}: samples beyond full scale ({np.abs(audio).max():.3f}) do not fit {subtype}"
         )
     with atomic_path(path) as partial:

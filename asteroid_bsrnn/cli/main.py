@@ -7,7 +7,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
@@ -51,19 +52,23 @@ def _parser(names):
     return parser
 
 
-def guarded(function, *args):
+def guarded(function: Callable[..., int | None], *args: Any) -> int:
     """Call ``function(*args)``; what the user can mend becomes one line on stderr.
 
+    That is a :class:`~asteroid_bsrnn.common.errors.UserError` or an error of the system (files, disk, network). Anything
+    else is a fault of a program and keeps its traceback; with ASTEROID_BSRNN_DEBUG set in the environment these do too.
+
     Returns:
-        int: what the function returns (None: 0); 2 for bad input, 130 after Ctrl-C. With ASTEROID_BSRNN_DEBUG set in
-        the environment, errors keep their traceback.
+        What the function returns (None: 0); 2 for bad input, 130 after Ctrl-C.
     """
+    from ..common.errors import UserError
+
     try:
         return function(*args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         if os.environ.get("ASTEROID_BSRNN_DEBUG"):
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 from ..common.errors import UserError
@@ -262,15 +263,21 @@ def _separate(separator, song, args, inference):
         except Exception as error:  # whatever befell one file, the others go on
             if os.environ.get("ASTEROID_BSRNN_DEBUG"):
                 raise
+            if not (isinstance(error, (UserError, OSError)) or _is_memory(error)):
+                traceback.print_exc()  # nothing that the user could mend
             return {"file": str(song), "status": "failed", "error": _sentence(error)}
     return {**done, "status": "done"}
 
 
-def _sentence(error):
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def _sentence(error: Exception) -> str:
     text = str(error).strip()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if _is_memory(error):
         return "not enough memory: choose a smaller --batch or --segment"
-    if isinstance(error, (ValueError, OSError)):
+    if isinstance(error, (UserError, OSError)):
         return text
     return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"
 

@@ -5,7 +5,11 @@ from typing import Any
 
 
 class UserError(ValueError):
-    """Something the user gave cannot be used; the console command prints it and exits with 2."""
+    """Something the user gave cannot be used; the console command prints it and exits with 2.
+
+    Whatever a configuration, an option or a file can cause is one of these. What only a wrong call can cause (shapes that
+    do not fit, a name that is taken) is a ValueError or TypeError, which keeps its traceback.
+    """
 
 
 class AudioError(UserError):

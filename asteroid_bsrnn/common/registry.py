@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 Entry = TypeVar("Entry")
 
+from .errors import UserError
+
 
 def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
     """``"did you mean 'x'? "`` for the known name that is nearest to a wrong one, or nothing."""
@@ -57,7 +59,7 @@ class Registry:
         entry = self.entries.get(name.lower()) or (self.fallback(name) if self.fallback else None)
         if entry is None:
             known = self.names()
-            raise ValueError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
+            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
         return entry
 
 

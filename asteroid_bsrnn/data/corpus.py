@@ -177,8 +177,8 @@ def check_names(names: Any, what: str) -> list[str]:
 def check_targets(corpus: Corpus, targets: Sequence[str]) -> list[int]:
     """Positions of ``targets`` among the stems; ValueError for an unknown, repeated or missing one."""
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
-        raise ValueError(f"targets must be a list of different sources, got {targets!r}")
+        raise UserError(f"targets must be a list of different sources, got {targets!r}")
     for target in targets:
         if target not in corpus.stems:
-            raise ValueError(f"unknown source {target!r}: known are {', '.join(corpus.stems)}")
+            raise UserError(f"unknown source {target!r}: known are {', '.join(corpus.stems)}")
     return [corpus.stems.index(target) for target in targets]

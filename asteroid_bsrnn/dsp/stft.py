@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..common.errors import UserError
+
 
 class STFT(nn.Module):
     """Complex spectra and back; equal to ``torch.stft`` with reflect padding wherever that is defined.
@@ -25,14 +27,14 @@ class STFT(nn.Module):
     ) -> None:
         super().__init__()
         if n_fft < 4 or n_fft % 2:
-            raise ValueError(f"n_fft must be an even number of at least 4, got {n_fft}")
+            raise UserError(f"n_fft must be an even number of at least 4, got {n_fft}")
         self.n_fft, self.n_hop, self.normalized = n_fft, n_hop, normalized
         self.win_length = win_length or n_fft
         if not 2 <= self.win_length <= n_fft:
-            raise ValueError(f"win_length must lie between 2 and n_fft = {n_fft}, got {win_length}")
+            raise UserError(f"win_length must lie between 2 and n_fft = {n_fft}, got {win_length}")
         if not 1 <= n_hop <= self.win_length // 2:
             name = "n_fft" if win_length is None else "win_length"
-            raise ValueError(f"n_hop must lie between 1 and {name} / 2 = {self.win_length // 2}, got {n_hop}")
+            raise UserError(f"n_hop must lie between 1 and {name} / 2 = {self.win_length // 2}, got {n_hop}")
         self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:

@@ -66,7 +66,7 @@ def evaluate_music(
 
     Raises:
         UserError: for an empty data set, names that are not unique, an unknown median rule.
-        ValueError: when estimates do not fit the references; the message names the track.
+        UserError: when estimates do not fit the references; the message names the track.
     """
     names, exp_dir, sources = list(dataset.names), Path(exp_dir), list(sources)
     check_names(names, corpus, subset, median_rule)
@@ -84,8 +84,8 @@ def evaluate_music(
         estimates, seconds = timed(separate, mixture, one_at_a_time)
         try:
             scores, frames = score_present(estimates, targets, mixture, sources, sample_rate, complete)
-        except ValueError as error:
-            raise ValueError(f"track {name!r} cannot be scored: {error}") from None
+        except UserError as error:
+            raise UserError(f"track {name!r} cannot be scored: {error}") from None
         if index in examples:
             write_music_example(example, mixture, estimates, targets, sources, sample_rate, example_seconds)
         duration = mixture.shape[-1] / sample_rate

@@ -113,7 +113,7 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
     def score(name):
         try:
             return _score_utterance(name, estimates[name], references[name], mixtures[name], records, optional)
-        except ValueError as error:
+        except UserError as error:
             return str(error)
 
     done = dict(each(score, names, jobs, unit="utterance", progress=progress, label=system))

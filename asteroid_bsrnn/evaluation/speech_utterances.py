@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..common.errors import UserError
 from ..experiment.evaluation import Records
 from ..metrics import check_extra_scores, extra_scores, utterance_scores
 from .kept_audio import chosen, write_speech_example
@@ -59,7 +60,7 @@ def evaluate_speech(
 
     Raises:
         UserError: for an empty data set or names that are not unique.
-        ValueError: when estimates do not fit the references; the message names the utterance.
+        UserError: when estimates do not fit the references; the message names the utterance.
     """
     names, exp_dir = list(dataset.names), Path(exp_dir)
     check_names(names, corpus, subset)
@@ -127,13 +128,13 @@ def utterance_entries(name, mix, estimates, targets, sample_rate, extra=()):
         dict: scores, permutation, level difference of the loudest to the quietest source in dB, warnings.
 
     Raises:
-        ValueError: when estimates do not fit the references.
+        UserError: when estimates do not fit the references.
     """
     try:
         scores = utterance_scores(mix, estimates, targets, sample_rate)
         scores.update(extra_scores(extra, mix, estimates[scores["permutation"]], targets, sample_rate))
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be scored: {error}") from None
+    except UserError as error:
+        raise UserError(f"{name} cannot be scored: {error}") from None
     power_db = 10 * torch.log10(targets.double().square().mean(-1))
     return {
         "n_src": len(targets),

@@ -7,6 +7,8 @@ References
 import torch
 from asteroid.losses import PITLossWrapper
 
+from ..common.errors import UserError
+
 
 class ClampedSISNR(PITLossWrapper):
     """Mean over sources of the negative SI-SNR, best permutation, each source between ``-clamp_db`` and ``clamp_db``.
@@ -29,7 +31,7 @@ class ClampedSISNR(PITLossWrapper):
     def __init__(self, n_src: int = 2, clamp_db: float = 70.0) -> None:
         super().__init__(self._pairwise, pit_from="pw_mtx")
         if not clamp_db > 0:
-            raise ValueError(f"clamp_db must be more than 0, got {clamp_db!r}")
+            raise UserError(f"clamp_db must be more than 0, got {clamp_db!r}")
         self.n_src, self.clamp_db = n_src, clamp_db
 
     def _pairwise(self, est_targets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

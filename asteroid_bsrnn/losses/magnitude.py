@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from ..common.errors import UserError
+
 
 class WaveMagnitudeLoss(nn.Module):
     """Sum over sources of ``wave`` times the mean absolute error of the waveform plus ``1 - wave`` times that of the STFT's
@@ -28,7 +30,7 @@ class WaveMagnitudeLoss(nn.Module):
     def __init__(self, wave: float = 0.85, n_fft: int = 2048, hop: int = 441, of_sum: bool = True) -> None:
         super().__init__()
         if not 0 <= wave <= 1:
-            raise ValueError(f"wave must lie between 0 and 1, got {wave}")
+            raise UserError(f"wave must lie between 0 and 1, got {wave}")
         self.wave, self.n_fft, self.hop, self.of_sum = wave, n_fft, hop, of_sum
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..common.errors import UserError
+
 WINDOWS = (4096, 2048, 1024, 512, 256)
 
 
@@ -38,9 +40,9 @@ class MultiResolutionSTFTLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(windows, (list, tuple)) or not windows or min(windows) < 1:
-            raise ValueError(f"windows must be a list of whole numbers of at least 1, got {windows!r}")
+            raise UserError(f"windows must be a list of whole numbers of at least 1, got {windows!r}")
         if hop < 1 or n_fft < 2 or weight < 0:
-            raise ValueError(f"hop must be at least 1, n_fft 2 and weight 0, got {hop}, {n_fft} and {weight}")
+            raise UserError(f"hop must be at least 1, n_fft 2 and weight 0, got {hop}, {n_fft} and {weight}")
         self.windows, self.hop, self.weight, self.n_fft = tuple(windows), hop, weight, n_fft
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:

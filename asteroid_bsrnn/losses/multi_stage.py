@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..common.errors import UserError
+
 FRAME, HOP = 512, 128  # samples of the spectra that inner stages are compared by
 
 
@@ -51,7 +53,7 @@ class MultiStageLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= auxiliary_weight <= 1:
-            raise ValueError(f"auxiliary_weight must be in [0, 1], got {auxiliary_weight!r}")
+            raise UserError(f"auxiliary_weight must be in [0, 1], got {auxiliary_weight!r}")
         self.n_src, self.floor_db, self.auxiliary_weight = n_src, floor_db, auxiliary_weight
         self.constant_epochs, self.decay, self.decay_every = constant_epochs, decay, decay_every
         self.set_epoch(1)

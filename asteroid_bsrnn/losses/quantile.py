@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from ..common.errors import UserError
+
 UNITS = ("item", "sample")
 
 
@@ -38,9 +40,9 @@ class QuantileMSELoss(nn.Module):
     def __init__(self, quantile: float = 0.95, unit: str = "item") -> None:
         super().__init__()
         if not 0 <= quantile <= 1:
-            raise ValueError(f"quantile must lie between 0 and 1, got {quantile}")
+            raise UserError(f"quantile must lie between 0 and 1, got {quantile}")
         if unit not in UNITS:
-            raise ValueError(f"unknown unit {unit!r}: known are {', '.join(UNITS)}")
+            raise UserError(f"unknown unit {unit!r}: known are {', '.join(UNITS)}")
         self.quantile, self.unit = quantile, unit
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:

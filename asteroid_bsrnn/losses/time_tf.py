@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from ..common.errors import UserError
+
 DOMAINS = ("t", "tf", "t+tf")
 NORMS = ("l1", "mse")
 
@@ -38,9 +40,9 @@ class TimeTFLoss(nn.Module):
     ) -> None:
         super().__init__()
         if domain not in DOMAINS:
-            raise ValueError(f"loss domain {domain!r} is unknown; allowed are {', '.join(DOMAINS)}")
+            raise UserError(f"loss domain {domain!r} is unknown; allowed are {', '.join(DOMAINS)}")
         if norm not in NORMS:
-            raise ValueError(f"loss norm {norm!r} is unknown; allowed are {', '.join(NORMS)}")
+            raise UserError(f"loss norm {norm!r} is unknown; allowed are {', '.join(NORMS)}")
         self.domain, self.norm, self.n_fft, self.n_hop = domain, norm, n_fft, n_hop
 
     def match_stft(self, model: nn.Module) -> "TimeTFLoss":
@@ -74,7 +76,7 @@ class TimeTFLoss(nn.Module):
             spectra = self.stft(waveforms.to(targets.dtype)) if spectra is None else spectra
             reference = self.stft(targets)
             if spectra.shape != reference.shape:
-                raise ValueError(
+                raise UserError(
                     f"spectra {tuple(spectra.shape)} of the estimates and {tuple(reference.shape)} of the targets "
                     "differ: give the loss the n_fft and n_hop of the model"
                 )

@@ -4,6 +4,8 @@ from functools import reduce
 
 import torch
 
+from ..common.errors import UserError
+
 
 def check_signals(est_targets, targets, shape):
     """Refuse what cannot be scored.
@@ -15,7 +17,7 @@ def check_signals(est_targets, targets, shape):
 
     Raises:
         TypeError: if one of them is not a real floating-point tensor.
-        ValueError: for another number of axes, shapes that differ, and an empty axis.
+        UserError: for another number of axes, shapes that differ, and an empty axis.
     """
     axes = [name.strip() for name in shape.strip("()").split(",")]
     for name, signal in (("est_targets", est_targets), ("targets", targets)):
@@ -23,12 +25,12 @@ def check_signals(est_targets, targets, shape):
             kind = signal.dtype if torch.is_tensor(signal) else type(signal).__name__
             raise TypeError(f"{name} must be a floating-point tensor {shape}, got {kind}")
         if signal.ndim != len(axes):
-            raise ValueError(f"{name} must be {shape}, got {signal.ndim} axes {tuple(signal.shape)}")
+            raise UserError(f"{name} must be {shape}, got {signal.ndim} axes {tuple(signal.shape)}")
     for axis, n_est, n_target in zip(axes, est_targets.shape, targets.shape):
         if n_est != n_target:
-            raise ValueError(f"est_targets and targets differ in {axis}: {n_est} against {n_target}")
+            raise UserError(f"est_targets and targets differ in {axis}: {n_est} against {n_target}")
         if n_est == 0:
-            raise ValueError(f"est_targets and targets are empty along {axis}")
+            raise UserError(f"est_targets and targets are empty along {axis}")
 
 
 def check_finite(energies):
@@ -38,10 +40,10 @@ def check_finite(energies):
         energies (torch.Tensor): target or error energies, (..., n_frames), or samples.
 
     Raises:
-        ValueError: if a sample of the estimates or the references was NaN or infinite.
+        UserError: if a sample of the estimates or the references was NaN or infinite.
     """
     if not torch.isfinite(energies).all():
-        raise ValueError("est_targets or targets contain NaN or infinite samples")
+        raise UserError("est_targets or targets contain NaN or infinite samples")
 
 
 def in_float64(signal):
@@ -65,7 +67,7 @@ def frame_energies(est_targets, targets, frame_len):
         - output: three tensors (..., n_frames): target energy, error energy (float64), silence of either (bool)
 
     Raises:
-        ValueError: for NaN or infinite samples.
+        UserError: for NaN or infinite samples.
     """
     lead, starts = targets.shape[:-2], range(0, targets.shape[-1], frame_len)
     signal, error, silent = [], [], []

@@ -1,5 +1,7 @@
 """Medians that say what they do with an even count, and leave out what is not a number."""
 
+from ..common.errors import UserError
+
 MEDIAN_RULES = ("numpy", "lower")
 
 
@@ -16,10 +18,10 @@ def nan_median(values, rule="numpy"):
         - output: (...)
 
     Raises:
-        ValueError: for an unknown rule.
+        UserError: for an unknown rule.
     """
     if rule not in MEDIAN_RULES:
-        raise ValueError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {rule!r}")
+        raise UserError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {rule!r}")
     ordered = values.sort(-1).values  # NaN sorts last
     count = (~values.isnan()).sum(-1, keepdim=True)
     lower = ordered.gather(-1, ((count - 1) // 2).clamp(min=0))[..., 0]

@@ -32,7 +32,8 @@ class TrackScores:
             est_targets, targets (torch.Tensor): estimates and references, (n_src, channels, time).
 
         Raises:
-            ValueError: for wrong or different shapes, NaN or infinite samples, a block after a broken second.
+            UserError: for wrong or different shapes, NaN or infinite samples.
+            ValueError: for a block after a broken second.
         """
         if self.n_samples % self.sample_rate:
             raise ValueError(

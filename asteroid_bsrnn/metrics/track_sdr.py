@@ -10,6 +10,7 @@ import numbers
 
 import torch
 
+from ..common.errors import UserError
 from .energies import check_finite, check_signals, frame_energies
 from .medians import frame_median
 
@@ -34,7 +35,7 @@ def usdr(est_targets, targets):
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
-        ValueError: for wrong or different shapes, NaN or infinite samples.
+        UserError: for wrong or different shapes, NaN or infinite samples.
 
     Examples
         >>> import torch
@@ -83,12 +84,12 @@ def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="num
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
-        ValueError: for wrong or different shapes, NaN or infinite samples, a sample rate that is not a positive
+        UserError: for wrong or different shapes, NaN or infinite samples, a sample rate that is not a positive
             whole number, an unknown rule.
     """
     check_signals(est_targets, targets, SHAPE)
     if not isinstance(sample_rate, numbers.Real) or not sample_rate >= 1 or sample_rate % 1:
-        raise ValueError(f"sample_rate must be a positive whole number of samples, got {sample_rate!r}")
+        raise UserError(f"sample_rate must be a positive whole number of samples, got {sample_rate!r}")
     frame_len = int(sample_rate)
     n_samples = targets.shape[-1]
     whole = max(n_samples // frame_len, 1) * frame_len

@@ -17,6 +17,7 @@ from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from asteroid.metrics import get_metrics
 from pb_bss_eval.evaluation import mir_eval_sources
 
+from ..common.errors import UserError
 from .energies import check_signals, in_float64
 
 SHAPE = "(batch, n_src, time)"
@@ -35,14 +36,14 @@ def _checked(est_targets, targets):
     check_signals(est_targets, targets, SHAPE)
     for name, signal in (("est_targets", est_targets), ("targets", targets)):
         if not torch.isfinite(signal).all():
-            raise ValueError(f"{name} contains NaN or infinite samples")
+            raise UserError(f"{name} contains NaN or infinite samples")
     return _unit_power(est_targets), _unit_power(targets)
 
 
 def _check_mixture(mix, targets):
     if not torch.is_tensor(mix) or mix.shape != targets[:, 0].shape:
         given = tuple(mix.shape) if torch.is_tensor(mix) else type(mix).__name__
-        raise ValueError(f"mix must be a tensor (batch, time) = {tuple(targets[:, 0].shape)}, got {given}")
+        raise UserError(f"mix must be a tensor (batch, time) = {tuple(targets[:, 0].shape)}, got {given}")
     return mix.unsqueeze(1).expand(-1, targets.shape[1], -1)
 
 
@@ -59,7 +60,7 @@ def best_permutation(est_targets, targets):
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
-        ValueError: for wrong or different shapes, NaN or infinite samples.
+        UserError: for wrong or different shapes, NaN or infinite samples.
     """
     return PITLossWrapper.find_best_perm(pairwise_neg_sisdr(*_checked(est_targets, targets)))[1]
 
@@ -79,7 +80,7 @@ def si_sdr(est_targets, targets, permute=True):
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
-        ValueError: for wrong or different shapes, NaN or infinite samples.
+        UserError: for wrong or different shapes, NaN or infinite samples.
 
     Examples
         >>> import torch
@@ -106,7 +107,7 @@ def si_sdr_imp(est_targets, targets, mix, permute=True):
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
-        ValueError: for wrong or different shapes, NaN or infinite samples.
+        UserError: for wrong or different shapes, NaN or infinite samples.
     """
     before = si_sdr(_check_mixture(mix, targets), targets, permute=False)
     return si_sdr(est_targets, targets, permute) - before

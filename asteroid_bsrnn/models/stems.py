@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ..common.errors import UserError
 from .base import SeparationModel, as_batch, as_model, as_ranked, run_batch
 from .layers.checks import plain, source_names
 from .names import MODELS, named_arguments
@@ -33,11 +34,11 @@ class StemSeparator(SeparationModel):
     ) -> None:
         networks = [network_of(member) for member in members]
         if not networks:
-            raise ValueError(f"a {type(self).__name__} needs at least one member")
+            raise UserError(f"a {type(self).__name__} needs at least one member")
         views = [as_model(network) for network in networks]
         rates = {int(view.sample_rate) for view in views}
         if len(rates) > 1:
-            raise ValueError(f"the members have different sample rates: {', '.join(map(str, sorted(rates)))} Hz")
+            raise UserError(f"the members have different sample rates: {', '.join(map(str, sorted(rates)))} Hz")
         channels = {view.channels for view in views} - {None}
         super().__init__(views[0].sample_rate, max(channels, default=2))
         self._channels = channels.pop() if len(channels) == 1 else None
@@ -76,7 +77,7 @@ class StemSeparator(SeparationModel):
     @staticmethod
     def _named(view: Any) -> tuple[str, ...]:
         if view.sources is None:
-            raise ValueError(f"a {type(view).__name__} without source names is told them by 'sources' in its entry")
+            raise UserError(f"a {type(view).__name__} without source names is told them by 'sources' in its entry")
         return view.sources
 
     def _sources_of(self, views: Sequence[Any]) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ class StemSeparator(SeparationModel):
         names = [source for view in views for source in self._named(view)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"more than one member estimates {', '.join(twice)}")
+            raise UserError(f"more than one member estimates {', '.join(twice)}")
         return tuple(names)
 
     def _chosen(self, sources: None | str | Iterable[str]) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ class StemSeparator(SeparationModel):
         unknown = [name for name in chosen if name not in self.sources]
         if unknown or not chosen or len(set(chosen)) < len(chosen):
             wrong = f"unknown source {unknown[0]!r}" if unknown else f"sources must be different names, got {chosen}"
-            raise ValueError(f"{wrong}: this separator has {', '.join(self.sources)}")
+            raise UserError(f"{wrong}: this separator has {', '.join(self.sources)}")
         return chosen
 
     def forward(self, wav: torch.Tensor, sources: Sequence[str] | None = None) -> torch.Tensor:
@@ -152,7 +153,7 @@ def network_of(member: torch.nn.Module | Mapping[str, Any]) -> torch.nn.Module:
     if isinstance(member, Mapping):
         arguments = dict(member)
         return build_named(arguments.pop("model_name", DEFAULT), **arguments)
-    raise ValueError(f"members are models or their constructor arguments, got {type(member).__name__}")
+    raise UserError(f"members are models or their constructor arguments, got {type(member).__name__}")
 
 
 def build_named(model_name: str, sources: Sequence[str] | None = None, **arguments: Any) -> torch.nn.Module:

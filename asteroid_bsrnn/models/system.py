@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..common.errors import UserError
 from .base import as_batch, as_model, as_ranked, run_batch
 from .layers.checks import number, plain
 from .stems import StemSeparator, member_entry, network_of
@@ -29,7 +30,7 @@ class SeparationSystem(StemSeparator):
         residual: share of the residual by source.
 
     Raises:
-        ValueError: for members that do not fit each other, a source without a weight, or entries that name what is not there.
+        UserError: for members that do not fit each other, a source without a weight, or entries that name what is not there.
 
     Examples:
         >>> bag = {"weights": [[1, 1, 0, 0], [1, 0, 1, 1]]}  # of two models of four sources
@@ -62,25 +63,25 @@ class SeparationSystem(StemSeparator):
 
     def _checked_less(self, less: Sequence[Sequence[str] | None]) -> list[list[str] | None]:
         if len(less) != len(self.networks):
-            raise ValueError(f"less needs an entry for each of {len(self.networks)} members, got {len(less)}")
+            raise UserError(f"less needs an entry for each of {len(self.networks)} members, got {len(less)}")
         known = set()
         for member, names in zip(self.networks, less):
             missing = [name for name in names or () if name not in known]
             if missing:
-                raise ValueError(f"less: no earlier member estimates {missing[0]!r}")
+                raise UserError(f"less: no earlier member estimates {missing[0]!r}")
             known |= set(as_model(member).sources)
         return [None if not names else list(names) for names in less]
 
     def _checked_weights(self, weights: Sequence[Sequence[float]]) -> list[list[float]]:
         rows = [list(row) for row in weights]
         if len(rows) != len(self.networks) or any(len(row) != self.n_src for row in rows):
-            raise ValueError(f"weights must be {len(self.networks)} rows of {self.n_src} numbers, got {rows}")
+            raise UserError(f"weights must be {len(self.networks)} rows of {self.n_src} numbers, got {rows}")
         for value in (value for row in rows for value in row):
             number("each of weights", value, least=0)
         for place, name in enumerate(self.sources):
             having = [row for row, member in zip(rows, self.networks) if name in as_model(member).sources]
             if not sum(row[place] for row in having) > 0:
-                raise ValueError(f"weights: {name} has none")
+                raise UserError(f"weights: {name} has none")
         return rows
 
     def _checked_shares(self, residual: Mapping[str, float]) -> dict[str, float]:
@@ -91,7 +92,7 @@ class SeparationSystem(StemSeparator):
 
     def _checked_mixer(self, mixer: nn.Module) -> nn.Module:
         if sorted(mixer.sources) != sorted(self.sources):
-            raise ValueError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
+            raise UserError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
         return mixer.float()
 
     def forward(self, wav: torch.Tensor, sources: Sequence[str] | None = None) -> torch.Tensor:

@@ -107,7 +107,12 @@ def make_loss(conf, n_src):
     section = dict(conf["loss"])
     loss = losses.get(section.pop("name"))
     takes = "n_src" in named_arguments(loss) and "n_src" not in section
-    return loss(**section, **({"n_src": n_src} if takes else {}))
+    try:
+        return loss(**section, **({"n_src": n_src} if takes else {}))
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f"section loss: {conf['loss']['name']} does not take these values: {error}") from error
 
 
 def measured(exp_dir, phase, energy, done=False):

@@ -228,7 +228,7 @@ def _check_open(section, conf, origin):
         raise UserError(f"{origin}: section {section!r} needs a {name_key}")
     try:
         known = named_arguments(table.get(arguments.pop(name_key)))
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{origin}: {error}") from None
     for key in arguments:
         _known("key", key, known, f"in section {section!r} of {origin}")
@@ -268,12 +268,13 @@ def build_model(conf, source=None):
             configuration gives a ``StemSeparator`` of all of them.
 
     Raises:
-        UserError: if ``source`` is not one of the configuration's.
-        ValueError: if the model refuses its arguments.
+        UserError: if ``source`` is not one of the configuration's, or the model refuses its arguments.
     """
     try:
         return _built(conf, source)
-    except TypeError as error:
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
         raise UserError(f"section model: {conf['model']['model_name']} does not take these values: {error}") from error
 
 

@@ -24,7 +24,7 @@ def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
         recipe_dir: what its paths are relative to.
 
     Raises:
-        UserError, ValueError: for the first value that cannot be meant: of another type, NaN, empty, out of range, a
+        UserError: for the first value that cannot be meant: of another type, NaN, empty, out of range, a
             source that the corpus does not have or that stands twice.
     """
     if task_name(conf) == "music":
@@ -52,7 +52,7 @@ def check_sources(conf: dict, recipe_dir: str | Path = ".") -> None:
     corpus, sources = music_data(conf, recipe_dir).value, conf["task"]["sources"]
     try:
         check_targets(corpus, sources)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"task.sources: {error}") from None
     experiments(conf)
 
@@ -67,5 +67,5 @@ def check_inference(conf: dict) -> None:
     plan = {key: value for key, value in section.items() if key in ("scheme", "segment", "overlap", "hop", "window")}
     try:
         make_plan(int(conf["model"].get("sample_rate", 44100)), **plan)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"inference: {error}") from None

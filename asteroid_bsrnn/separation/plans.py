@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from scipy.signal import get_window
 
+from ..common.errors import UserError
 from .published_schemes import ReferenceFader, ReferenceOverlapAdd
 
 SCHEMES = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
@@ -39,29 +40,29 @@ def make_plan(
             that ``scipy.signal.get_window`` knows, ``"ola"`` only.
 
     Raises:
-        ValueError: for a value out of range, or one that the scheme does not use.
+        UserError: for a value out of range, or one that the scheme does not use.
     """
     if scheme not in SCHEMES:
-        raise ValueError(f"unknown scheme {scheme!r}: known are {', '.join(SCHEMES)}")
+        raise UserError(f"unknown scheme {scheme!r}: known are {', '.join(SCHEMES)}")
     for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
         if value is not None and not isinstance(value, numbers.Real):
-            raise ValueError(f"{name} is a number, not {value!r}")
+            raise UserError(f"{name} is a number, not {value!r}")
     if not segment > 0:
-        raise ValueError(f"segment must be more than 0 seconds, not {segment}")
+        raise UserError(f"segment must be more than 0 seconds, not {segment}")
     if not 0 <= overlap < 1:
-        raise ValueError(f"overlap is a fraction of the segment, at least 0 and below 1, not {overlap}")
+        raise UserError(f"overlap is a fraction of the segment, at least 0 and below 1, not {overlap}")
     if hop is not None and scheme not in WITH_HOP or window != "rect" and scheme != "ola":
-        raise ValueError(
+        raise UserError(
             f"hop and window belong to scheme 'ola', hop to 'ola_reference' too; {scheme!r} fades over the overlap"
         )
     if scheme == "whole":
         return Whole()
     if segment > _LONGEST:
-        raise ValueError(
+        raise UserError(
             f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}"
         )
     if hop is not None and not 0 < hop <= segment:
-        raise ValueError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
+        raise UserError(f"hop must be more than 0 and at most the segment of {segment} s, not {hop}")
     if scheme == "fader_reference":
         return ReferenceFader(int(sample_rate * segment * (1 + overlap)), overlap * segment * sample_rate)
     hop = segment * (1 - overlap) if hop is None else hop
@@ -93,9 +94,9 @@ def _window(name, length):
     try:
         weights = torch.as_tensor(get_window("boxcar" if name == "rect" else name, length, fftbins=True)).float()
     except ValueError as error:
-        raise ValueError(f"unknown window {name!r}: {error}") from None
+        raise UserError(f"unknown window {name!r}: {error}") from None
     if weights.min() < -1e-6:  # rounding leaves some of scipy's windows a hair below zero
-        raise ValueError(f"window {name!r} has negative weights, which cannot be scaled to sum to one")
+        raise UserError(f"window {name!r} has negative weights, which cannot be scaled to sum to one")
     return weights.clamp(min=SMALLEST_WEIGHT)
 
 

@@ -10,6 +10,7 @@ import numbers
 
 import torch
 
+from ..common.errors import UserError
 from .plans import SCHEMES, SMALLEST_WEIGHT, make_plan
 from .speakers import SpeakerMemory, best_order
 from .whole_song import shifted, standardised
@@ -94,9 +95,9 @@ def stream_segments(forward, blocks, plan, batch=1, memory=None):
         ValueError: if ``forward`` returns another shape.
     """
     if not isinstance(batch, numbers.Integral):
-        raise ValueError(f"batch is a whole number of segments, not {batch!r}")
+        raise UserError(f"batch is a whole number of segments, not {batch!r}")
     if batch < 1:
-        raise ValueError(f"batch must be at least 1, not {batch}")
+        raise UserError(f"batch must be at least 1, not {batch}")
     length, position = 0, -plan.padding
 
     def padded():

@@ -70,7 +70,7 @@ def make_loggers(entries: Sequence[Entry] | None, folder: Path, start_step: int 
 def _make(name: str, arguments: dict[str, Any], folder: Path, start_step: int) -> lightning.Logger:
     try:
         cls = LOGGERS.get(name)
-    except (ValueError, ImportError) as error:
+    except (UserError, ImportError) as error:
         short = ", ".join(_LIGHTNING)
         raise UserError(f"logging: {error}; short names are {short}, others are import paths") from None
     takes = inspect.signature(cls).parameters

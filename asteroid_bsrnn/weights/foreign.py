@@ -25,7 +25,14 @@ PLACES = ("state_dict", "model_state_dict", "state", "model", "generator", "ema"
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers put before every name."""
 _DEPTH = 3  # containers within containers
-_STRANGE = (LookupError, TypeError, RuntimeError, AttributeError, ArithmeticError)  # what reading other weights ends in
+_STRANGE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    ArithmeticError,
+)  # what reading other weights ends in
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def _explained(origin: str, adapter: Adapter, untold: bool = False) -> Iterator[
     hint = "; give the configuration file that lay beside the weights (--config)" if untold else ""
     try:
         yield
-    except ValueError as error:
+    except UserError as error:
         said = str(error)
         raise UserError(f"{origin}: {said}{hint if '--config' not in said else ''}") from None
     except _STRANGE as error:

@@ -127,7 +127,7 @@ def write_segments(
         AudioError: if a stem cannot be read.
     """
     if mode not in MODES:
-        raise ValueError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
+        raise UserError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
     out_dir, made_from = (
         Path(out_dir),
         {

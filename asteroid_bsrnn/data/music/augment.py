@@ -17,6 +17,7 @@ import inspect
 import numpy as np
 import torch
 
+from ...common.errors import UserError
 from ...common.registry import Registry
 
 _AUGMENTATIONS = Registry("augmentation")
@@ -45,7 +46,7 @@ def silent_source(stems, generator, p=0.1):
 def silent_target(stems, generator, p=0.1, target=None):
     """Silence the only target with probability ``p``, so that the mixture is that of the other stems."""
     if target is None:
-        raise ValueError("silent_target needs a single target; with several use silent_source")
+        raise UserError("silent_target needs a single target; with several use silent_source")
     if generator.random() < p:
         stems[target] = 0
 
@@ -87,7 +88,7 @@ def build_augmentations(entries, target=None):
         list of callables ``augmentation(stems, generator)``; they can be pickled.
 
     Raises:
-        ValueError: for an unknown name or parameter, and for one that needs a single target where there are several.
+        UserError: for an unknown name or parameter, and for one that needs a single target where there are several.
     """
     built = []
     for entry in entries:
@@ -95,12 +96,12 @@ def build_augmentations(entries, target=None):
         function = _AUGMENTATIONS.get(name)
         allowed = set(inspect.signature(function).parameters) - {"stems", "generator", "target"}
         if unknown := set(options or {}) - allowed:
-            raise ValueError(
+            raise UserError(
                 f"augmentation {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(allowed))}"
             )
         if "target" in inspect.signature(function).parameters:
             if target is None:
-                raise ValueError(f"augmentation {name!r} needs a single target; 'silent_source' takes several")
+                raise UserError(f"augmentation {name!r} needs a single target; 'silent_source' takes several")
             options = {**(options or {}), "target": target}
         built.append(functools.partial(function, **(options or {})))
     return built

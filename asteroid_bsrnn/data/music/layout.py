@@ -44,7 +44,7 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
         UserError: if there is no such folder or no track in it.
     """
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
     refuse_stem_mp4(root)
     root, names = Path(root), {nfc(name) for name in (VALIDATION_TRACKS if valid_tracks is None else valid_tracks)}
     if split == "test" or (root / "valid").is_dir():

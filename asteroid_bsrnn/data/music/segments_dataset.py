@@ -79,9 +79,9 @@ class MUSDB18HQ(Dataset):
         gate_level="rms",
     ):
         if gate_level not in MEASURES:
-            raise ValueError(f"unknown gate_level {gate_level!r}: known are {', '.join(MEASURES)}")
+            raise UserError(f"unknown gate_level {gate_level!r}: known are {', '.join(MEASURES)}")
         if pairing not in PAIRINGS:
-            raise ValueError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
+            raise UserError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
         self.corpus = get_corpus(corpus)
         self.root, self.targets, self.seed = Path(root), tuple(targets), seed
         self.sample_rate, self.channels = self.corpus.sample_rate, self.corpus.channels

@@ -99,7 +99,10 @@ class GeneratedFiles:
                 raise UserError(f"{self.path} has no column {missing[0]!r}; it has {rows.fieldnames}")
             self.rows = list(rows)
         self.names = [row["mixture_ID"] for row in self.rows]
-        self.lengths = [int(float(row["length"])) for row in self.rows]
+        try:
+            self.lengths = [int(float(row["length"])) for row in self.rows]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.path}: a length is no number of samples ({error})") from None
 
     def load(self, index, start, frames):
         """Sources (n_src, time) and mixture (time,) of a passage; all of it for ``frames`` -1."""

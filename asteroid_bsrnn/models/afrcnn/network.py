@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.errors import UserError
 from ..base import SpeechModel, as_mixtures
 from ..layers.checks import check_at_least, check_one_of
 from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
@@ -26,7 +27,7 @@ class _FRCNN(SpeechModel):
         check_at_least(1, **{name: getattr(self, name) for name in sizes})
         check_one_of(("joint", "shared"), decoder=self.decoder)
         if self.kernel_size < 3 or self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 3, got {self.kernel_size}")
+            raise UserError(f"kernel_size must be odd and at least 3, got {self.kernel_size}")
         hop = self.kernel_size // 2
         codec = {"kernel_size": self.kernel_size, "stride": hop, "padding": hop, "bias": False}
         self.encoder_conv = nn.Conv1d(1, self.n_filters, **codec)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...common.errors import UserError
 from ..family import Adapter, State
 from .network import BSRNN
 from .reference_names import Views, reference_views
@@ -61,19 +62,19 @@ def from_reference(
         In evaluation mode, float32.
 
     Raises:
-        ValueError: naming the key that is missing, left over, misshapen or not a number, or the setting that
+        UserError: naming the key that is missing, left over, misshapen or not a number, or the setting that
             contradicts the weights.
     """
     sources = (sources,) if isinstance(sources, str) else sources
     if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
-        raise ValueError("a state_dict maps names of weights to tensors or arrays, which this is not")
+        raise UserError("a state_dict maps names of weights to tensors or arrays, which this is not")
     try:
         return _convert(state_dict, hyper_parameters, sources)
-    except ValueError as error:
+    except UserError as error:
         own = next(
             (match[0] for key in state_dict if (match := re.match(r"(masker\.)?mask\.", key))), "maskers.0.mask."
         )
-        raise ValueError(str(error).replace("maskers.0.mask.", own)) from None  # keys as they stand in the file
+        raise UserError(str(error).replace("maskers.0.mask.", own)) from None  # keys as they stand in the file
 
 
 def _convert(
@@ -81,7 +82,7 @@ def _convert(
 ) -> BSRNN:
     tensors = {_current_style(key): _tensor(key, value) for key, value in _without_prefix(state_dict).items()}
     if len(tensors) != len(state_dict):
-        raise ValueError("some keys are there twice, in the old and the new style (mask.*, maskers.0.mask.*)")
+        raise UserError("some keys are there twice, in the old and the new style (mask.*, maskers.0.mask.*)")
     args = infer_arguments({key: value.shape for key, value in tensors.items()}, hyper_parameters, sources)
     model = BSRNN(**args)
     _check_windows(tensors, model)
@@ -100,10 +101,10 @@ def to_reference(model: nn.Module) -> dict[str, torch.Tensor]:
         Key -> tensor, copies.
 
     Raises:
-        ValueError: if it is no BSRNN.
+        UserError: if it is no BSRNN.
     """
     if not isinstance(model, BSRNN):
-        raise ValueError(f"only a BSRNN has a form in the reference, got {type(model).__name__}")
+        raise UserError(f"only a BSRNN has a form in the reference, got {type(model).__name__}")
     with torch.no_grad():
         out = {key: model.stft.window.detach().clone() for key in _WINDOWS}
         for key, (view, shape) in reference_views(model).items():
@@ -127,12 +128,12 @@ def _tensor(key: str, value: Any) -> torch.Tensor:
     if not torch.is_tensor(value):
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
-            raise ValueError(f"{key} holds {type(value).__name__}, neither a tensor nor an array of numbers")
+            raise UserError(f"{key} holds {type(value).__name__}, neither a tensor nor an array of numbers")
         value = torch.as_tensor(array)
     if not value.is_floating_point():
-        raise ValueError(f"{key} holds {value.dtype}, not floating point weights")
+        raise UserError(f"{key} holds {value.dtype}, not floating point weights")
     if not torch.isfinite(value).all():
-        raise ValueError(f"{key} holds values that are not finite")
+        raise UserError(f"{key} holds values that are not finite")
     return value
 
 
@@ -141,21 +142,21 @@ def _check_windows(tensors: dict[str, torch.Tensor], model: BSRNN) -> None:
         window = tensors.pop(key, None)
         own = model.stft.window
         if window is not None and not (window.shape == own.shape and torch.allclose(window.float(), own, atol=1e-6)):
-            raise ValueError(f"{key} is not the periodic Hann window of {model.n_fft} samples")
+            raise UserError(f"{key} is not the periodic Hann window of {model.n_fft} samples")
 
 
 def _copy(tensors: Mapping[str, torch.Tensor], views: Views) -> None:
     for problem, keys in (("missing", views.keys() - tensors.keys()), ("left over", tensors.keys() - views.keys())):
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-            raise ValueError(f"keys {problem} in the state_dict: {', '.join(sorted(keys)[:5])}{more}")
+            raise UserError(f"keys {problem} in the state_dict: {', '.join(sorted(keys)[:5])}{more}")
     filled = {}
     for key, (view, shape) in views.items():
         value = tensors[key]
         if tuple(value.shape) != shape:
-            raise ValueError(f"{key} has shape {tuple(value.shape)}, expected {shape}")
+            raise UserError(f"{key} has shape {tuple(value.shape)}, expected {shape}")
         place = (view.data_ptr(), tuple(view.shape), view.stride())
         if place in filled and not torch.equal(value, tensors[filled[place]]):
-            raise ValueError(f"{key} differs from {filled[place]}, but the two are one shared parameter")
+            raise UserError(f"{key} differs from {filled[place]}, but the two are one shared parameter")
         filled[place] = key
         view.copy_(value.reshape(view.shape))

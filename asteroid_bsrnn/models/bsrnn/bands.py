@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import groupby
 
+from ...common.errors import UserError
+
 Scheme = tuple[tuple[int, float], ...]
 #: (count, Hz) from 0 Hz upwards; one last band takes all bins that are left.
 _VOCALS: Scheme = ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000))
@@ -29,7 +31,7 @@ def choose_scheme(sources: Sequence[str], bands: str | Sequence[Sequence[float]]
         The (count, Hz) pairs.
 
     Raises:
-        ValueError: for an unknown name, a malformed list, or a scheme made for another source.
+        UserError: for an unknown name, a malformed list, or a scheme made for another source.
     """
     own = sources[0] if len(sources) == 1 and sources[0] in SCHEMES else "joint"
     if bands is None:
@@ -39,10 +41,10 @@ def choose_scheme(sources: Sequence[str], bands: str | Sequence[Sequence[float]]
     if bands not in SCHEMES:
         near = get_close_matches(bands, SCHEMES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown bands {bands!r}: {hint}known are {', '.join(SCHEMES)}, or a list of (count, Hz)")
+        raise UserError(f"unknown bands {bands!r}: {hint}known are {', '.join(SCHEMES)}, or a list of (count, Hz)")
     unknown_source = len(sources) == 1 and sources[0] not in SCHEMES
     if bands != "joint" and not unknown_source and (len(sources) > 1 or SCHEMES[bands] != SCHEMES[own]):
-        raise ValueError(
+        raise UserError(
             f"bands {bands!r} contradict the sources {', '.join(sources)}: that scheme is made for {bands} alone; "
             "use None, 'joint' or an explicit list of (count, Hz)"
         )
@@ -56,7 +58,7 @@ def _check_pairs(bands: Sequence[Sequence[float]]) -> Scheme:
     except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
-        raise ValueError(f"bands must be a list of (count, Hz) pairs with count >= 1 and Hz > 0, got {bands!r}")
+        raise UserError(f"bands must be a list of (count, Hz) pairs with count >= 1 and Hz > 0, got {bands!r}")
     return tuple((int(count), hz) for count, hz in pairs)
 
 
@@ -75,19 +77,17 @@ def band_widths(scheme: Sequence[Sequence[float]], n_fft: int, sample_rate: floa
         Widths; the last is the remainder, left out when nothing remains.
 
     Raises:
-        ValueError: if the bands take more bins than there are, or a band of the caller's own is narrower than a bin.
+        UserError: if the bands take more bins than there are, or a band of the caller's own is narrower than a bin.
     """
     n_bins = n_fft // 2 + 1
     widths = [int(hz * n_bins * 2 // sample_rate) for count, hz in scheme for _ in range(count)]
     if 0 in widths and tuple(scheme) not in SCHEMES.values():
         narrow, bin_hz = min(hz for _, hz in scheme), sample_rate / 2 / n_bins
-        raise ValueError(
-            f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz"
-        )
+        raise UserError(f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz")
     widths = [max(1, width) for width in widths]
     rest = n_bins - sum(widths)
     if rest < 0:
-        raise ValueError(
+        raise UserError(
             f"the bands {[tuple(pair) for pair in scheme]} take {sum(widths)} bins, but n_fft {n_fft} has only {n_bins}"
         )
     return widths + [rest] * (rest > 0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import band_widths, choose_scheme
 from .sequence import LAYERS
@@ -47,7 +48,7 @@ class BSRNNConfig:
         eps: added to the variance in norms, except those of the attention (always 1e-7, as in the reference).
 
     Raises:
-        ValueError: for arguments that contradict each other, with what is allowed.
+        UserError: for arguments that contradict each other, with what is allowed.
     """
 
     sources: Sequence[str] = ("vocals",)
@@ -99,14 +100,14 @@ class BSRNNConfig:
         for name in ("n_heads", "n_attn_heads"):
             heads = getattr(self, name)
             if heads and self.feature_dim % heads:
-                raise ValueError(f"feature_dim {self.feature_dim} is not divisible by {name} {heads}")
+                raise UserError(f"feature_dim {self.feature_dim} is not divisible by {name} {heads}")
         if self.group_num is not None:
             whole("group_num", self.group_num)
         n_feat = self.feature_dim // self.n_heads
         groups = max(n_feat // 16, 1) if self.group_num is None else self.group_num
         if n_feat % groups:
             wanted = f"{groups} groups (group_num {self.group_num})"
-            raise ValueError(f"feature_dim / n_heads = {n_feat} is not divisible into {wanted}")
+            raise UserError(f"feature_dim / n_heads = {n_feat} is not divisible into {wanted}")
 
     @property
     def widths(self) -> list[int]:

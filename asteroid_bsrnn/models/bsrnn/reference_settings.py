@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import plain, source_names
 
 #: reference's name -> ours, where the value carries over as it is
@@ -37,10 +38,10 @@ def told_arguments(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     activation without TAC) and whatever is not about the architecture.
 
     Raises:
-        ValueError: if it is no mapping, or a layer's own settings are incomplete.
+        UserError: if it is no mapping, or a layer's own settings are incomplete.
     """
     if not isinstance(hyper_parameters, Mapping):
-        raise ValueError(f"hyper_parameters must map names to values, got {type(hyper_parameters).__name__}")
+        raise UserError(f"hyper_parameters must map names to values, got {type(hyper_parameters).__name__}")
     values = {name: plain(value) for name, value in hyper_parameters.items()}
     told = {ours: values[name] for name, ours in _SAME.items() if name in values}
     told = {name: value for name, value in told.items() if value is not None or name in _MAY_BE_NONE}
@@ -68,7 +69,7 @@ def _layers(values: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
             layers[name] = "dilated"
             missing = [key for key in ("n_dil_conv", "ks", "hs_fac") if key not in value]
             if missing:
-                raise ValueError(f"{name} in hyper_parameters lacks {', '.join(missing)}")
+                raise UserError(f"{name} in hyper_parameters lacks {', '.join(missing)}")
             dilated[axis] = [int(value[key]) for key in ("n_dil_conv", "ks", "hs_fac")]
         else:
             layers[name] = "none" if value is None else str(value).lower()

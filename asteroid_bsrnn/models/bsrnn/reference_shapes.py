@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mode
 from typing import Any
 
+from ...common.errors import UserError
 from .bands import SCHEMES, Scheme, band_widths, choose_scheme, scheme_from_widths
 from .reference_settings import told_arguments
 
@@ -32,14 +33,12 @@ def infer_arguments(
         Keyword arguments.
 
     Raises:
-        ValueError: if the keys are of another architecture or the configuration contradicts the shapes.
+        UserError: if the keys are of another architecture or the configuration contradicts the shapes.
     """
     told = told_arguments(hyper_parameters or {})
     if not any(key.startswith("BN.") for key in shapes) or not any(key.startswith("maskers.") for key in shapes):
         first = ", ".join(list(shapes)[:3])
-        raise ValueError(
-            f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}"
-        )
+        raise UserError(f"these are not the weights of a reference BSRNN, which has BN.0.1.weight; first keys: {first}")
     found, evidence = {}, {}
 
     def find(key: str, **values: Any) -> None:
@@ -71,7 +70,7 @@ def infer_arguments(
         args["band_layer"],
     )
     if joint and widths != band_widths(SCHEMES["joint"], n_fft, rate):  # the reference's BSCNN ignores this setting
-        raise ValueError(
+        raise UserError(
             f"the configuration says joint_bandsplit = True, but BN.* in the weights are {len(widths)} other bands"
         )
     return args
@@ -94,17 +93,17 @@ def _assume(args: dict[str, Any]) -> None:
 def _axes(shapes: Shapes, key: str, n_axes: int) -> tuple[int, ...]:
     """Shape of ``key``, which must be there with so many axes and not empty."""
     if key not in shapes:
-        raise ValueError(f"{key} is missing")
+        raise UserError(f"{key} is missing")
     shape = tuple(shapes[key])
     if len(shape) != n_axes or 0 in shape:
-        raise ValueError(f"{key} has shape {shape}, expected {n_axes} axes")
+        raise UserError(f"{key} has shape {shape}, expected {n_axes} axes")
     return shape
 
 
 def _ratio(shapes: Shapes, key: str, n_axes: int, axis: int, unit: int) -> int:
     value = _axes(shapes, key, n_axes)[axis]
     if value % unit:
-        raise ValueError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
+        raise UserError(f"{key} has shape {tuple(shapes[key])}, whose axis {axis} is no multiple of {unit} features")
     return value // unit
 
 
@@ -131,7 +130,7 @@ def _nets(shapes: Shapes, n_feat: int, told: Mapping[str, Any], found: Mapping[s
         else:
             n_net = _axes(shapes, prefix + "proj.weight", 2)[0]
             if n_feat % n_net:
-                raise ValueError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
+                raise UserError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
             find(prefix + "proj.weight", n_heads=n_feat // n_net)
             _main_layer(shapes, prefix, name, n_net, {**told, **found}, find)
     if dilated:
@@ -149,7 +148,7 @@ def _main_layer(shapes: Shapes, prefix: str, name: str, n_net: int, known: Mappi
     rows, hid = _axes(shapes, hidden, 2)
     layer = {4: "lstm", 3: "gru"}.get(rows // hid if rows % hid == 0 else 0)
     if layer is None:
-        raise ValueError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
+        raise UserError(f"{hidden} has shape {(rows, hid)}, neither that of an LSTM nor that of a GRU")
     both = any(key.startswith(prefix) and key.endswith("_reverse") for key in shapes)
     find(hidden, **{f"{name}_layer": layer}, hid_ratio=_ratio(shapes, hidden, 2, 1, n_net), bidirectional=both)
 
@@ -195,7 +194,7 @@ def _widths(shapes: Shapes, told: Mapping[str, Any]) -> tuple[list[int], int, in
     """Bins per band, channels that the band split reads together, and the STFT size."""
     bands, last = _count(shapes, "BN")
     if f"BN.{bands - 1}.1.weight" not in shapes:
-        raise ValueError(f"{last} is left over, or BN.{bands - 1}.1.weight is missing")
+        raise UserError(f"{last} is left over, or BN.{bands - 1}.1.weight is missing")
     inputs = [_axes(shapes, f"BN.{band}.1.weight", 3)[1] for band in range(bands)]
     window = next((name for name in ("stft.transf.window", "istft.transf.window") if name in shapes), None)
     n_fft = _axes(shapes, window, 1)[0] if window else told.get("n_fft")
@@ -208,7 +207,7 @@ def _widths(shapes: Shapes, told: Mapping[str, Any]) -> tuple[list[int], int, in
     widths = [count // (2 * n_chan) for count in inputs]
     n_bins = sum(inputs) / (2 * n_chan)
     if any(count % (2 * n_chan) for count in inputs) or (n_fft and n_bins != n_fft // 2 + 1):
-        raise ValueError(
+        raise UserError(
             f"the band split BN.* reads {n_bins:g} bins of {n_chan} channel(s) together, which contradicts "
             f"n_fft {n_fft} and stereo {told.get('stereo')!r}"
         )
@@ -228,14 +227,14 @@ def _scheme_names(widths: Sequence[int], n_fft: int) -> list[str]:
 def _widths_or_none(scheme: Scheme, n_fft: int) -> list[int] | None:
     try:
         return band_widths(scheme, n_fft)
-    except ValueError:
+    except UserError:
         return None
 
 
 def _compare(found: Mapping[str, Any], told: Mapping[str, Any], evidence: Mapping[str, str]) -> None:
     for name in sorted(set(found) & set(told)):
         if found[name] != told[name]:
-            raise ValueError(
+            raise UserError(
                 f"the configuration says {name} = {told[name]!r}, but {evidence[name]} in the weights means {found[name]!r}"
             )
 
@@ -261,7 +260,7 @@ def _sources(
         residual = len(names) == n_masks + 1 and n_masks > 0
     residual = residual and len(names) > 1
     if len(names) - residual != n_masks:
-        raise ValueError(
+        raise UserError(
             f"{n_masks} mask estimator(s), the last with {last}, contradict the sources {', '.join(names)}"
             f"{', the last of which is the residual' if residual else ''}"
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole
 
 T_EMBEDDINGS = ("sin", "cape", "scaled")
@@ -20,7 +21,7 @@ def check_fields(config: Any) -> None:
     """Check every field by its annotation.
 
     Raises:
-        ValueError: naming the argument, its value and what is allowed.
+        UserError: naming the argument, its value and what is allowed.
     """
     set_plain(config, sources=list(source_names(config.sources)))
     for field in fields(config):
@@ -40,7 +41,7 @@ def check_fields(config: Any) -> None:
 def _numbers(name: str, values: Any) -> list[float]:
     values = plain(values)
     if not isinstance(values, list):
-        raise ValueError(f"{name} must be a list of numbers, got {values!r}")
+        raise UserError(f"{name} must be a list of numbers, got {values!r}")
     for value in values:
         number(f"each of {name}", value)
     return values
@@ -140,7 +141,7 @@ class HDemucsConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.hybrid_old and not self.hybrid:
-            raise ValueError("hybrid_old is a padding of hybrid networks: it needs hybrid to be true")
+            raise UserError("hybrid_old is a padding of hybrid networks: it needs hybrid to be true")
         check_wiener(self, self.hybrid)
         if self.hybrid:
             self._check_nfft()
@@ -153,7 +154,7 @@ class HDemucsConfig:
                 freqs = 1 if freqs <= self.kernel_size else freqs // self.stride
                 reduced *= self.stride
         if self.nfft % 4 or (freqs == 1 and reduced != self.nfft // 4):
-            raise ValueError(
+            raise UserError(
                 f"nfft {self.nfft} does not fit a hybrid network of stride {self.stride}: a quarter of it must be what "
                 f"the frequency layers shorten the time branch by, here {reduced} (1024 and 4096 do)"
             )
@@ -233,6 +234,6 @@ class HTDemucsConfig:
 def check_wiener(config: Any, hybrid: bool) -> None:
     """Refuse a hybrid network with another number of Wiener iterations in training."""
     if hybrid and config.wiener_iters != config.end_iters:
-        raise ValueError(
+        raise UserError(
             f"wiener_iters {config.wiener_iters} and end_iters {config.end_iters} of a hybrid network must be equal"
         )

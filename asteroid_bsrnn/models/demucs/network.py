@@ -56,7 +56,7 @@ class WrappedDemucs(MusicModel):
             return cls(**{RENAMED.get(name, name): value for name, value in values.items()}, **self.extra)
         except AssertionError as error:
             rules = "attention needs channels / dconv_comp that 4 divides, and split bands (multi_freqs) need no norm"
-            raise ValueError(f"demucs cannot build {name} of these arguments {error}: {rules}") from None
+            raise UserError(f"demucs cannot build {name} of these arguments {error}: {rules}") from None
 
     @property
     def least(self) -> int:
@@ -81,11 +81,11 @@ class WrappedDemucs(MusicModel):
         """The same network with its sources in another order: a copy whose last layers are permuted.
 
         Raises:
-            ValueError: if these are not the sources that it has.
+            UserError: if these are not the sources that it has.
         """
         sources = source_names(sources)
         if sorted(sources) != sorted(self.sources):
-            raise ValueError(f"the sources are {', '.join(self.sources)}; they cannot become {', '.join(sources)}")
+            raise UserError(f"the sources are {', '.join(self.sources)}; they cannot become {', '.join(sources)}")
         other = type(self)(**{**self.get_model_args(), "sources": list(sources)})
         order = [self.sources.index(name) for name in sources]
         other.load_state_dict(permute_sources(self, order))
@@ -136,10 +136,10 @@ class HDemucs(WrappedDemucs):
             (batch, channels, time) -> (batch, n_src, channels, time)
 
         Raises:
-            ValueError: in training, of a network with a Wiener filter.
+            UserError: in training, of a network with a Wiener filter.
         """
         if self.training and torch.is_grad_enabled() and not self.config.cac and self.config.end_iters >= 0:
-            raise ValueError("without cac, a Wiener filter follows, which cannot be trained; wiener_iters -1 omits it")
+            raise UserError("without cac, a Wiener filter follows, which cannot be trained; wiener_iters -1 omits it")
         return super().separate(wav_BCL)
 
     def _stages(self) -> list[nn.Module]:
@@ -150,10 +150,10 @@ class HDemucs(WrappedDemucs):
         """Names of the layers whose outputs lie source by source, and their channels per source.
 
         Raises:
-            ValueError: where a norm follows them, whose groups would change.
+            UserError: where a norm follows them, whose groups would change.
         """
         if self.config.norm_starts == 0:
-            raise ValueError("a network that norms its last layer (norm_starts 0) keeps the order of its sources")
+            raise UserError("a network that norms its last layer (norm_starts 0) keeps the order of its sources")
         last = self.net.decoder[-1]
         parts = [f".layers.{index}" for index in range(len(last.layers))] if hasattr(last, "layers") else [""]
         prefix, width = f"net.decoder.{self.config.depth - 1}", self.in_channels * (1 + self.config.cac)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from ...common.errors import UserError
 from ...common.registry import nearest
 
 
@@ -23,14 +24,14 @@ def source_names(sources: Any) -> tuple[str, ...]:
     """Names of the sources as a tuple, of a single one too.
 
     Raises:
-        ValueError: if they are no sequence of different names.
+        UserError: if they are no sequence of different names.
     """
     names = (sources,) if isinstance(sources, str) else sources
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"sources must be one or more names, got {sources!r}")
+        raise UserError(f"sources must be one or more names, got {sources!r}")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"sources must differ, got {', '.join(sorted(twice))} more than once")
+        raise UserError(f"sources must differ, got {', '.join(sorted(twice))} more than once")
     return tuple(names)
 
 
@@ -43,7 +44,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> Non
     """Refuse whatever is no whole number from ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         limit = f"at least {least}" if most is None else f"{least} to {most}"
-        raise ValueError(f"{name} must be a whole number of {limit}, got {value!r}")
+        raise UserError(f"{name} must be a whole number of {limit}, got {value!r}")
 
 
 def whole_numbers(config: Any, names: Iterable[str], least: int = 1) -> None:
@@ -57,27 +58,27 @@ def number(name: str, value: Any, above: float | None = None, least: float | Non
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
     if not fits or (above is not None and not value > above) or (least is not None and not value >= least):
         bound = f" above {above}" if above is not None else f" of at least {least}" if least is not None else ""
-        raise ValueError(f"{name} must be a number{bound}, got {value!r}")
+        raise UserError(f"{name} must be a number{bound}, got {value!r}")
 
 
 def truth(config: Any, *names: str) -> None:
     """Refuse whatever is neither true nor false."""
     for name in names:
         if not isinstance(getattr(config, name), bool):
-            raise ValueError(f"{name} must be true or false, got {getattr(config, name)!r}")
+            raise UserError(f"{name} must be true or false, got {getattr(config, name)!r}")
 
 
 def choice(name: str, value: Any, known: Iterable[Any]) -> None:
     """Refuse what is not among ``known``, with the nearest that is."""
     known = list(known)
     if value not in known:
-        raise ValueError(f"unknown {name} {value!r}: {nearest(value, known)}known are {', '.join(map(str, known))}")
+        raise UserError(f"unknown {name} {value!r}: {nearest(value, known)}known are {', '.join(map(str, known))}")
 
 
 def divides(name: str, value: int, by_name: str, by: int) -> None:
     """Refuse a value that another does not divide."""
     if value % by:
-        raise ValueError(f"{name} {value} is not divisible by {by_name} {by}")
+        raise UserError(f"{name} {value} is not divisible by {by_name} {by}")
 
 
 def check_at_least(minimum: int, **values: Any) -> None:
@@ -85,30 +86,30 @@ def check_at_least(minimum: int, **values: Any) -> None:
 
     Raises:
         TypeError: for a value that is no integer.
-        ValueError: for one below ``minimum``.
+        UserError: for one below ``minimum``.
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be an integer, got {value!r}")
         if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, got {value}")
+            raise UserError(f"{name} must be at least {minimum}, got {value}")
 
 
 def check_one_of(allowed: Iterable[Any], **values: Any) -> None:
     """Refuse values that are not among ``allowed`` (ValueError)."""
     for name, value in values.items():
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+            raise UserError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def check_divides(divisor_name: str, divisor: int, name: str, value: Any) -> None:
     """Refuse a ``divisor`` that does not divide ``value`` (ValueError)."""
     if divisor < 1 or value % divisor:
-        raise ValueError(f"{divisor_name} ({divisor}) must divide {name} ({value})")
+        raise UserError(f"{divisor_name} ({divisor}) must divide {name} ({value})")
 
 
 def check_fraction(**values: Any) -> None:
     """Refuse values outside [0, 1) (ValueError): dropout probabilities."""
     for name, value in values.items():
         if not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+            raise UserError(f"{name} must be in [0, 1), got {value!r}")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.errors import UserError
 from .checks import check_at_least
 
 
@@ -25,7 +26,7 @@ class LearnedCodec(nn.Module):
         super().__init__()
         check_at_least(1, n_filters=n_filters, kernel_size=kernel_size, stride=stride)
         if stride > kernel_size:
-            raise ValueError(f"stride ({stride}) must not exceed kernel_size ({kernel_size}): samples would be lost")
+            raise UserError(f"stride ({stride}) must not exceed kernel_size ({kernel_size}): samples would be lost")
         self.encoder = nn.Conv1d(1, n_filters, kernel_size, stride, bias=False)
         self.decoder = nn.ConvTranspose1d(n_filters, 1, kernel_size, stride, bias=False)
         self.overlap, self.stride = kernel_size - stride, stride

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import choice, divides, number, plain, set_plain, whole, whole_numbers
 
 NORMS = ("rmsgroupnorm", "layernorm")
@@ -35,7 +36,7 @@ class Config:
         sample_rate: Hz.
 
     Raises:
-        ValueError: naming the argument and what is allowed.
+        UserError: naming the argument and what is allowed.
     """
 
     n_src: int = 2
@@ -70,15 +71,15 @@ class Config:
 
     def _check_feed_forward(self) -> None:
         if not isinstance(self.ffn_hidden, list) or len(self.ffn_hidden) not in (1, 2):
-            raise ValueError(f"ffn_hidden must be a list of one or two sizes, got {self.ffn_hidden!r}")
+            raise UserError(f"ffn_hidden must be a list of one or two sizes, got {self.ffn_hidden!r}")
         for size in self.ffn_hidden:
             whole("ffn_hidden", size)
         if self.conv_shift > self.conv_kernel:
-            raise ValueError(f"conv_shift must be at most conv_kernel {self.conv_kernel}, got {self.conv_shift}")
+            raise UserError(f"conv_shift must be at most conv_kernel {self.conv_kernel}, got {self.conv_shift}")
         if self.hop >= self.n_fft:
-            raise ValueError(f"hop must be smaller than n_fft {self.n_fft}: frames have to overlap")
+            raise UserError(f"hop must be smaller than n_fft {self.n_fft}: frames have to overlap")
         if self.dropout >= 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+            raise UserError(f"dropout must be in [0, 1), got {self.dropout!r}")
 
 
 #: Published sizes for WSJ0-2mix. No released file states the attention's width of S: 96 has the 5.0 M weights that the

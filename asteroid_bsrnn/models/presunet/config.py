@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...common.errors import UserError
 from ..layers.checks import choice, plain, set_plain, source_names, whole, whole_numbers
 
 N_SUBBANDS = (1, 2, 4, 8)
@@ -25,7 +26,7 @@ class PResUNetConfig:
             bank has no delay; ours needs 64.
 
     Raises:
-        ValueError: naming the argument, its value and what is allowed.
+        UserError: naming the argument, its value and what is allowed.
     """
 
     sources: Sequence[str] = ("vocals",)
@@ -43,7 +44,7 @@ class PResUNetConfig:
         whole_numbers(self, ("sample_rate", "in_channels", "n_units", "n_head_units"))
         whole("edge", self.edge, least=0)
         if not isinstance(self.widths, list) or len(self.widths) != N_WIDTHS:
-            raise ValueError(f"widths must be {N_WIDTHS} whole numbers, got {self.widths!r}")
+            raise UserError(f"widths must be {N_WIDTHS} whole numbers, got {self.widths!r}")
         for width in self.widths:
             whole("each of widths", width)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...common.errors import UserError
+
 BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
 """Bins of the 62 published bands, in order, for a window of 2048 samples."""
 
@@ -23,7 +25,7 @@ def mel_bands(n_bands: int, n_fft: int, sample_rate: float) -> list[list[int]]:
     The ends of the scale are bins themselves and belong to the outermost bands.
 
     Raises:
-        ValueError: if a band holds no bin, or a bin lies in no band.
+        UserError: if a band holds no bin, or a bin lies in no band.
 
     Examples
         >>> bands = mel_bands(60, 2048, 44100)
@@ -38,5 +40,5 @@ def mel_bands(n_bands: int, n_fft: int, sample_rate: float) -> list[list[int]]:
     inside_MF[0, 0] = inside_MF[-1, -1] = True
     if not inside_MF.any(1).all() or not inside_MF.any(0).all():
         wrong = "a band without a bin" if not inside_MF.any(1).all() else "a bin without a band"
-        raise ValueError(f"n_bands {n_bands} gives {wrong} for n_fft {n_fft} at {sample_rate} Hz")
+        raise UserError(f"n_bands {n_bands} gives {wrong} for n_fft {n_fft} at {sample_rate} Hz")
     return [np.flatnonzero(row).tolist() for row in inside_MF]

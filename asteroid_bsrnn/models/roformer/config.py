@@ -8,6 +8,7 @@ References
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...common.errors import UserError
 from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import BANDS, mel_bands
 
@@ -39,7 +40,7 @@ class RoFormerConfig:
         segment: length of the segments that it is made for, in seconds.
 
     Raises:
-        ValueError: for arguments out of range, with what is allowed.
+        UserError: for arguments out of range, with what is allowed.
     """
 
     sources: Sequence[str] = ("vocals",)
@@ -76,19 +77,19 @@ class RoFormerConfig:
         for name in ("attn_dropout", "ff_dropout"):
             number(name, getattr(self, name), least=0)
             if getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be below 1, got {getattr(self, name)}")
+                raise UserError(f"{name} must be below 1, got {getattr(self, name)}")
         if (
             isinstance(self.dim_head, bool)
             or not isinstance(self.dim_head, int)
             or self.dim_head < 2
             or self.dim_head % 2
         ):
-            raise ValueError(f"dim_head must be an even number of at least 2, got {self.dim_head!r}")
+            raise UserError(f"dim_head must be an even number of at least 2, got {self.dim_head!r}")
 
     def _check_stft(self) -> None:
         whole("n_fft", self.n_fft, 4)
         if self.n_fft % 2:
-            raise ValueError(f"n_fft must be even, got {self.n_fft}")
+            raise UserError(f"n_fft must be even, got {self.n_fft}")
         if self.win_length is not None:
             whole("win_length", self.win_length, 2, self.n_fft)
         whole("n_hop", self.n_hop, 1, (self.win_length or self.n_fft) // 2)
@@ -112,11 +113,11 @@ class BSRoFormerConfig(RoFormerConfig):
         if self.bands is not None:
             set_plain(self, bands=plain(self.bands))
             if not isinstance(self.bands, list) or not self.bands:
-                raise ValueError(f"bands must be a list of whole numbers, got {self.bands!r}")
+                raise UserError(f"bands must be a list of whole numbers, got {self.bands!r}")
             for width in self.bands:
                 whole("bands: each", width)
         if sum(self.widths) != self.n_fft // 2 + 1:
-            raise ValueError(f"bands must sum to n_fft / 2 + 1 = {self.n_fft // 2 + 1} bins, got {sum(self.widths)}")
+            raise UserError(f"bands must sum to n_fft / 2 + 1 = {self.n_fft // 2 + 1} bins, got {sum(self.widths)}")
 
     @property
     def widths(self) -> list[int]:

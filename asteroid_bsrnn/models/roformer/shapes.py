@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...common.errors import UserError
 from ..family import State
 from .bands import mel_bands
 
@@ -92,6 +93,6 @@ def mel_split(state: State, told: Mapping[str, Any]) -> dict[str, Any]:
 def _values_per_bin(widths: list[int], n_fft: int, rate: float) -> int | None:
     try:
         bins = [len(band) for band in mel_bands(len(widths), n_fft, rate)]
-    except ValueError:
+    except UserError:
         return None
     return next((values for values in (2, 4) if [values * width for width in bins] == widths), None)

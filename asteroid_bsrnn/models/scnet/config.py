@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...common.errors import UserError
 from ..layers.checks import number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 
 N_BANDS = 3
@@ -33,7 +34,7 @@ class SCNetConfig:
         masked: the variant with a Hann window that estimates masks of the mixture's spectrum.
 
     Raises:
-        ValueError: naming the argument, its value and what is allowed.
+        UserError: naming the argument, its value and what is allowed.
     """
 
     sources: Sequence[str] = numbered(4)
@@ -68,31 +69,31 @@ class SCNetConfig:
         self._check_bands()
         self._check_dims()
         if self.conv_kernel % 2 == 0:
-            raise ValueError(f"conv_kernel must be odd, got {self.conv_kernel}")
+            raise UserError(f"conv_kernel must be odd, got {self.conv_kernel}")
         if self.num_dplayer % 2:
-            raise ValueError(f"num_dplayer must be even (every other layer sees a transform), got {self.num_dplayer}")
+            raise UserError(f"num_dplayer must be even (every other layer sees a transform), got {self.num_dplayer}")
         if self.masked and self.standardise:
-            raise ValueError("masked and standardise exclude each other: a mask needs the spectrum as it is")
+            raise UserError("masked and standardise exclude each other: a mask needs the spectrum as it is")
 
     def _check_bands(self) -> None:
         for name in ("band_SR", "band_stride", "band_kernel", "conv_depths"):
             values = getattr(self, name)
             if not isinstance(values, list) or len(values) != N_BANDS:
-                raise ValueError(f"{name} must have {N_BANDS} values, one for each band, got {values!r}")
+                raise UserError(f"{name} must have {N_BANDS} values, one for each band, got {values!r}")
             for value in values:
                 if name == "band_SR":
                     number(name, value, above=0)
                 else:
                     whole(name, value, least=int(name != "conv_depths"))
         if sum(self.band_SR[:2]) >= 1:
-            raise ValueError(f"band_SR must leave something to the third band, got {self.band_SR}")
+            raise UserError(f"band_SR must leave something to the third band, got {self.band_SR}")
 
     def _check_dims(self) -> None:
         if not isinstance(self.dims, list) or len(self.dims) < 2:
-            raise ValueError(f"dims must be at least two whole numbers, got {self.dims!r}")
+            raise UserError(f"dims must be at least two whole numbers, got {self.dims!r}")
         for value in self.dims:
             whole("each of dims", value)
         if self.dims[0] != 2 * self.in_channels:
-            raise ValueError(f"the first of dims must be twice in_channels {self.in_channels}, got {self.dims[0]}")
+            raise UserError(f"the first of dims must be twice in_channels {self.in_channels}, got {self.dims[0]}")
         if min(self.dims[1:]) < self.compress:
-            raise ValueError(f"compress {self.compress} leaves no channel of dims {self.dims}")
+            raise UserError(f"compress {self.compress} leaves no channel of dims {self.dims}")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.errors import UserError
 from ..base import MusicModel
 from ..layers.lstm_inputs import cast_inputs
 from ..layers.recompute import run
@@ -61,7 +62,7 @@ class SCNet(MusicModel):
             lengths = stage.band_lengths(n_bins)
             short = stage.shortened(lengths)
             if min(lengths) < 1 or min(short) < 1:
-                raise ValueError(f"nfft {self.config.nfft} is too small: a stage has bands of {lengths} bins")
+                raise UserError(f"nfft {self.config.nfft} is too small: a stage has bands of {lengths} bins")
             n_bins = sum(short)
 
     def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import divides, number, truth, whole_numbers
 
 _SIZES = ("n_src", "n_filters", "kernel_size", "stride", "bn_chan", "n_stages", "n_heads", "max_rel")
@@ -29,7 +30,7 @@ class Config:
         sample_rate: Hz.
 
     Raises:
-        ValueError: naming the argument and what is allowed.
+        UserError: naming the argument and what is allowed.
     """
 
     n_src: int = 2
@@ -55,11 +56,11 @@ class Config:
         divides("bn_chan", self.bn_chan, "n_heads", self.n_heads)
         for name in ("local_kernel", "down_kernel"):
             if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} must be odd, got {getattr(self, name)}")
+                raise UserError(f"{name} must be odd, got {getattr(self, name)}")
         if self.dropout >= 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+            raise UserError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.stride > self.kernel_size:
-            raise ValueError(f"stride {self.stride} leaves gaps between filters of kernel_size {self.kernel_size}")
+            raise UserError(f"stride {self.stride} leaves gaps between filters of kernel_size {self.kernel_size}")
 
 
 #: Published sizes. B and L are the authors' configurations; T, S and M give the printed sizes and operations.

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ...common.errors import UserError
 from ..layers.checks import check_at_least, check_divides, check_fraction, check_one_of
 
 LOG_FLOOR = 1e-5
@@ -33,7 +34,7 @@ class SpectralFrontEnd(nn.Module):
         check_divides("n_hop", n_hop, "n_fft", n_fft)
         check_one_of(("hann", "sqrt_hann"), window=window)
         if 2 * n_hop > n_fft:
-            raise ValueError(f"n_hop must be at most half of n_fft ({n_fft}), got {n_hop}")
+            raise UserError(f"n_hop must be at most half of n_fft ({n_fft}), got {n_hop}")
         self.n_fft, self.n_hop, self.n_bins = n_fft, n_hop, n_fft // 2 + 1
         values = torch.hann_window(n_fft)
         self.register_buffer("window", values.sqrt() if window == "sqrt_hann" else values, persistent=False)
@@ -68,7 +69,7 @@ class SpectralFrontEnd(nn.Module):
         """Set mean and standard deviation of each bin's log magnitude from an iterable of waveforms (..., time).
 
         Raises:
-            ValueError: if there is no waveform.
+            UserError: if there is no waveform.
         """
         count, total, squares = 0, 0.0, 0.0
         for wav in mixtures:
@@ -76,7 +77,7 @@ class SpectralFrontEnd(nn.Module):
             logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)
             count, total, squares = count + len(logs), total + logs.sum(0), squares + logs.square().sum(0)
         if count == 0:
-            raise ValueError("no mixture to take the statistics of the features from")
+            raise UserError("no mixture to take the statistics of the features from")
         mean = total / count
         self.feature_mean.copy_(mean)
         self.feature_std.copy_((squares / count - mean.square()).clamp(min=1e-8).sqrt())

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.errors import UserError
 from ...losses.clustering import ClusteringLoss, affinity_distance
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
 from ..layers.checks import check_at_least, check_one_of
@@ -151,7 +152,7 @@ class Chimera(_ClusteringModel):
         super().__init__(sample_rate=sample_rate)
         check_one_of(("mask", "clustering"), separate_by=separate_by)
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha!r}")
+            raise UserError(f"alpha must be in [0, 1], got {alpha!r}")
         self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
         self.embedding_dim, self.dropout, self.mask_act = embedding_dim, dropout, mask_act
         self.alpha, self.separate_by = alpha, separate_by

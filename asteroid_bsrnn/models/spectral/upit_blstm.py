@@ -8,6 +8,7 @@ References
 import torch
 from torch import nn
 
+from ...common.errors import UserError
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
 from ..layers.checks import check_at_least
 from .blstm import BLSTM, MaskHead, SpectralFrontEnd
@@ -54,7 +55,7 @@ class UPITBLSTM(SpectralSpeechModel):
         super().__init__(sample_rate=sample_rate)
         check_at_least(1, n_src=n_src)
         if stack_estimates and not stacked:
-            raise ValueError("stack_estimates needs stacked=True: there is no second stage to see the estimates")
+            raise UserError("stack_estimates needs stacked=True: there is no second stage to see the estimates")
         self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
         self.dropout, self.mask_act, self.stacked, self.stack_estimates = dropout, mask_act, stacked, stack_estimates
         self.front_end = SpectralFrontEnd(n_fft, n_hop, "hann")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.errors import UserError
 from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
 from .norms import check_norm
 
@@ -23,7 +24,7 @@ class SpectrogramConfig:
         dim_t: frames of a native segment, which has ``n_hop * (dim_t - 1)`` samples.
 
     Raises:
-        ValueError: for an argument out of range or arguments that contradict each other.
+        UserError: for an argument out of range or arguments that contradict each other.
     """
 
     sources: Any = ("vocals",)
@@ -41,7 +42,7 @@ class SpectrogramConfig:
         whole("dim_t", self.dim_t, least=2)
         whole("n_fft", self.n_fft, least=4)
         if self.n_fft % 2:
-            raise ValueError(f"n_fft must be even, got {self.n_fft}")
+            raise UserError(f"n_fft must be even, got {self.n_fft}")
         whole("n_hop", self.n_hop, most=self.n_fft // 2)
         whole("dim_f", self.dim_f, most=self.n_fft // 2 + 1)
 
@@ -77,14 +78,12 @@ class ConvTDFNetConfig(SpectrogramConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.sources) != 1:
-            raise ValueError(
-                f"sources must be one name, got {', '.join(self.sources)}: join several in a StemSeparator"
-            )
+            raise UserError(f"sources must be one name, got {', '.join(self.sources)}: join several in a StemSeparator")
         whole("n_levels", self.n_levels, least=0)
         whole_numbers(self, ("n_convs", "growth", "kernel_size"))
         truth(self, "bias")
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+            raise UserError(f"kernel_size must be odd, got {self.kernel_size}")
         bottom = _bins_below(self.dim_f, 2, self.n_levels)
         if self.bottleneck is not None:
             whole("bottleneck", self.bottleneck, least=0, most=bottom)
@@ -130,7 +129,7 @@ class DTTNetConfig(ConvTDFNetConfig):
         whole("n_heads", self.n_heads)
         width = self.widths[-1]
         if width % self.n_heads or width // self.n_heads < 16 or width // self.n_heads % (width // self.n_heads // 16):
-            raise ValueError(
+            raise UserError(
                 f"n_heads {self.n_heads} leaves {width / self.n_heads:g} of {width} channels for a head: "
                 "they must be a whole number n of at least 16 that n // 16 divides"
             )
@@ -169,13 +168,13 @@ class TFCTDFv3Config(SpectrogramConfig):
         super().__post_init__()
         set_plain(self, scale=tuple(plain(self.scale)) if isinstance(plain(self.scale), list) else self.scale)
         if not isinstance(self.scale, tuple) or len(self.scale) != 2:
-            raise ValueError(f"scale must be two whole numbers (frames, bins), got {self.scale!r}")
+            raise UserError(f"scale must be two whole numbers (frames, bins), got {self.scale!r}")
         for part in self.scale:
             whole("scale", part)
         whole_numbers(self, ("n_scales", "growth"), least=0)
         whole_numbers(self, ("n_blocks", "n_chan", "n_subbands"))
         if self.dim_f % self.n_subbands:
-            raise ValueError(f"dim_f {self.dim_f} is not divisible by n_subbands {self.n_subbands}")
+            raise UserError(f"dim_f {self.dim_f} is not divisible by n_subbands {self.n_subbands}")
         whole("bottleneck", self.bottleneck, most=self.bins_at_the_bottom)
         check_norm(self.norm_type, self.widths)
         check_norm(self.norm_type, [2 * width for width in self.widths[:-1]])
@@ -205,7 +204,7 @@ class TFCTDFv3Config(SpectrogramConfig):
 
 def _bins_below(n_bins: int, factor: int, n_levels: int) -> int:
     if n_bins % factor**n_levels:
-        raise ValueError(f"{n_bins} bins cannot be divided by {factor} {n_levels} times")
+        raise UserError(f"{n_bins} bins cannot be divided by {factor} {n_levels} times")
     return n_bins // factor**n_levels
 
 
@@ -215,4 +214,4 @@ def _check_act(act: str) -> None:
     except (AttributeError, ValueError):
         known = False
     if not known:
-        raise ValueError(f"unknown act {act!r}: known are gelu, relu and elu with its alpha (elu1.0)")
+        raise UserError(f"unknown act {act!r}: known are gelu, relu and elu with its alpha (elu1.0)")

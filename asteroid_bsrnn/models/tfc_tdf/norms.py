@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from ...common.errors import UserError
+
 NORMS = {"BatchNorm": nn.BatchNorm2d, "SyncBatchNorm": nn.SyncBatchNorm, "none": lambda n_chan: nn.Identity()}
 GROUPED = "GroupNorm"
 
@@ -27,12 +29,12 @@ def check_norm(norm_type: str, widths: Iterable[int]) -> None:
     """Refuse an unknown norm, or one whose groups do not divide every width.
 
     Raises:
-        ValueError: naming the width.
+        UserError: naming the width.
     """
     groups = norm_type[len(GROUPED) :] if isinstance(norm_type, str) and norm_type.startswith(GROUPED) else None
     if groups is None and norm_type not in (*NORMS, "InstanceNorm") or groups is not None and not groups.isdigit():
         known = ", ".join([*NORMS, "InstanceNorm", "GroupNorm with its number of groups (GroupNorm8)"])
-        raise ValueError(f"unknown norm_type {norm_type!r}: known are {known}")
+        raise UserError(f"unknown norm_type {norm_type!r}: known are {known}")
     for width in widths if groups is not None else ():
         if int(groups) == 0 or width % int(groups):
-            raise ValueError(f"norm_type {norm_type}: its groups do not divide {width} channels")
+            raise UserError(f"norm_type {norm_type}: its groups do not divide {width} channels")

@@ -141,7 +141,7 @@ def layers(nodes: list, tensors: Mapping[str, np.ndarray]) -> Iterator[tuple[str
         elif operation == "Add" and given:
             yield operation, {"bias": given[0]}, 1
         elif operation not in ("Relu", "Transpose", "Add", "Mul"):
-            raise ValueError(f"it has a node {operation}")
+            raise UserError(f"it has a node {operation}")
 
 
 def named(found: list[tuple[str, dict, int]]) -> dict[str, torch.Tensor]:

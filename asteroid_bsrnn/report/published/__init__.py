@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+
 HERE = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
 KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")

@@ -4,6 +4,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ...common.errors import UserError
+
 
 class WeightAverage:
     """Running mean of a model's state, ``mean <- decay * mean + (1 - decay) * weights`` after every step.
@@ -15,7 +17,7 @@ class WeightAverage:
 
     def __init__(self, model, decay):
         if not 0 < decay < 1:
-            raise ValueError(f"training.ema must lie between 0 and 1 or be null, not {decay!r}")
+            raise UserError(f"training.ema must lie between 0 and 1 or be null, not {decay!r}")
         self.model, self.decay = model, decay
         self.mean = {name: value.detach().clone() for name, value in model.state_dict().items()}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.download import checksum, is_archive, unpack
+from ...common.errors import UserError
 from ..any_file import read_file
 from ..assemble import is_model
 from ..foreign import open_foreign
@@ -57,7 +58,7 @@ def convert_all(
         for member, file in members(path, origin["file"], workspace, skipped, _DEPTH):
             try:
                 checkpoints.append(_convert(file, member, folder, origin, system))
-            except ValueError as error:
+            except UserError as error:
                 skipped.append({"member": member, "reason": str(error).replace(str(file), member)})
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
@@ -87,7 +88,7 @@ def members(path: Path, name: str, workspace: Path, skipped: list[dict], depth: 
 def _convert(path: Path, member: str, folder: Path, origin: Mapping[str, Any], system: str) -> dict[str, Any]:
     content = read_file(path)
     if is_model(content):
-        raise ValueError("it is no checkpoint of the reference")
+        raise UserError("it is no checkpoint of the reference")
     foreign = open_foreign(path, system, content)
     model = foreign.model()
     digest = checksum.of_file(path).partition(":")[2]
