@@ -256,9 +256,11 @@ def _separate(separator, song, args, inference):
 
 
 def _sentence(error):
+    from ..separation.memory_limits import is_out_of_memory
+
     text = str(error).strip()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "not enough memory: choose a smaller --batch or --segment"
+    if is_out_of_memory(error):
+        return "not enough memory: choose a smaller --segment"
     if isinstance(error, (ValueError, OSError)):
         return text
     return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"
