@@ -247,6 +247,7 @@ def _separate(separator, song, args, inference):
     """Separate one song; a failure becomes part of the result."""
     from tqdm import tqdm
 
+    from ..separation.memory_limits import is_out_of_memory
     from ..separation.recordings import separate_file
 
     names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch", "tolerant")
@@ -263,20 +264,18 @@ def _separate(separator, song, args, inference):
         except Exception as error:  # whatever befell one file, the others go on
             if os.environ.get("ASTEROID_BSRNN_DEBUG"):
                 raise
-            if not (isinstance(error, (UserError, OSError)) or _is_memory(error)):
+            if not (isinstance(error, (UserError, OSError)) or is_out_of_memory(error)):
                 traceback.print_exc()  # nothing that the user could mend
             return {"file": str(song), "status": "failed", "error": _sentence(error)}
     return {**done, "status": "done"}
 
 
-def _is_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-
-
 def _sentence(error: Exception) -> str:
+    from ..separation.memory_limits import is_out_of_memory
+
     text = str(error).strip()
-    if _is_memory(error):
-        return "not enough memory: choose a smaller --batch or --segment"
+    if is_out_of_memory(error):
+        return "not enough memory: choose a smaller --segment"
     if isinstance(error, (UserError, OSError)):
         return text
     return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"

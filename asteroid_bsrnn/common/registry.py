@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-Entry = TypeVar("Entry")
-
 from .errors import UserError
+
+Entry = TypeVar("Entry")
 
 
 def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:

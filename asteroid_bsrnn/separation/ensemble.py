@@ -14,6 +14,7 @@ from ..common.precision import PRECISIONS, choose_precision
 from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .channels import explain
+from .memory_limits import MemoryLimits
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
 
@@ -81,6 +82,7 @@ class Separator:
                 rates = f"{self.sample_rate} and {_rate(model)} Hz"
                 raise UserError(f"models of one ensemble need the same rate, not {rates}")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
+        self.limits = MemoryLimits(self.models, self.sample_rate, self.ordered)
 
     @staticmethod
     def _wanted(sources, known):
@@ -146,13 +148,16 @@ class Separator:
     def __call__(self, wav, layout=0):
         """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
 
+        What does not fit the memory is halved, see :class:`~asteroid_bsrnn.separation.memory_limits.MemoryLimits`.
+
         Shape:
             (batch, channels, time) -> (batch, n_src, channels, time), on the device of ``wav``.
         """
         estimates = wav.new_zeros(wav.shape[0], len(self.sources), *wav.shape[1:])
         audible = wav.flatten(1).any(dim=1)
         if audible.any():
-            estimates[audible] = self._average(wav[audible], layout)
+            average = functools.partial(self._average, layout=layout)
+            estimates[audible] = self.limits.run(average, wav[audible])
         return estimates
 
     def _average(self, wav, layout):

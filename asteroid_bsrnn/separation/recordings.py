@@ -10,6 +10,7 @@ from ..audio.channel_order import DEFAULT as DEFAULT_LAYOUT
 from ..audio.read import AudioReader
 from ..audio.write import check_format
 from ..common.errors import AudioError, UserError
+from .addresses import with_addresses
 from .ensemble import Separator
 from .stem_files import StemFormat, write_stems
 from .values import as_mixture, as_names, as_part, as_rate
@@ -122,6 +123,7 @@ def stem_paths(path, out_dir, sources, complement=False, fmt="wav"):
     return {name: Path(out_dir) / song_name(path) / f"{name}.{fmt}" for name in names}
 
 
+@with_addresses
 def separate_file(
     separator,
     path,
@@ -145,8 +147,8 @@ def separate_file(
 
     Args:
         separator (Separator, Module or str): what separates.
-        path (str or Path): any audio file.
-        out_dir (str or Path): stems go to ``out_dir/<song>/<source>.<fmt>``, with rate, length, channels and tags of
+        path (str or Path): any audio file, or its address (``https://``, ``s3://``, ..., see :mod:`.addresses`).
+        out_dir (str or Path): folder, or address of one; stems go to ``out_dir/<song>/<source>.<fmt>``, with rate, length, channels and tags of
             the file. All of them appear, or none.
         sources (str or list of str, optional): write only these.
         complement (bool): also write ``no_<source>``, the mixture less the stem.
