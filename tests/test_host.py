@@ -136,5 +136,5 @@ def test_silence_through_the_hosts_separate():
 
 
 def test_repairs_report_what_they_did():
-    assert asteroid_bsrnn.host.repair() == ["system_configuration", "infer_window", "silent_separate"]
+    assert asteroid_bsrnn.host.repair() == ["system_configuration", "infer_window", "silent_separate", "waiting_permutations"]
     assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()
