@@ -10,6 +10,7 @@ import importlib
 import importlib.abc
 import importlib.metadata
 import importlib.util
+import itertools
 import sys
 import types
 import warnings
@@ -30,7 +31,7 @@ def repair() -> list[str]:
         Names of the repairs that were applied.
     """
     repairs = [torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals]
-    repairs += [system_configuration, infer_window, silent_separate]
+    repairs += [system_configuration, infer_window, silent_separate, waiting_permutations]
     made = [step.__name__ for step in repairs if step()]
     REPAIRED.extend(name for name in made if name not in REPAIRED)
     return made
@@ -215,6 +216,42 @@ def _mend_separate(module: ModuleType) -> None:
 
     vars(torch_separate)["mended"] = True
     vars(module)["torch_separate"] = torch_separate
+
+
+def waiting_permutations():
+    """Let ``PITLossWrapper`` find the best permutation without waiting for the GPU.
+
+    Fault: with up to three sources it reads the index of the best permutation of every example back to the host, and
+    copies the table of permutations to the device at every call. The same values and the same orders come out of
+    operations on the device. Can go when the host indexes the table by the whole tensor and keeps it on the device.
+    """
+    return _when_imported("asteroid.losses.pit_wrapper", _mend_permutations)
+
+
+def _mend_permutations(module):
+    if getattr(module.PITLossWrapper, "mended", False):
+        return
+    module.PITLossWrapper.find_best_perm_factorial = staticmethod(_best_permutation)
+    module.PITLossWrapper.mended = True
+
+
+def _best_permutation(pair_wise_losses, perm_reduce=None, **kwargs):
+    """Least loss (batch,) and for each target the estimate that belongs to it (batch, n_src), by trying all.
+
+    Args:
+        pair_wise_losses (torch.Tensor): (batch, n_src, n_src), estimates along axis 1.
+        perm_reduce (callable, optional): (batch, n_src!, n_src) -> (batch, n_src!); None: the mean.
+        **kwargs: for ``perm_reduce``.
+    """
+    import torch
+
+    orders = list(itertools.permutations(range(pair_wise_losses.shape[-1])))
+    rows = [[pair_wise_losses[:, est, target] for target, est in enumerate(order)] for order in orders]
+    pairs = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1)
+    least, best = (pairs.mean(-1) if perm_reduce is None else perm_reduce(pairs, **kwargs)).min(dim=1)
+    places = zip(*orders)  # for each target, its estimate in every order
+    chosen = [sum(est * (best == number) for number, est in enumerate(place)) for place in places]
+    return least, torch.stack(chosen, dim=1)
 
 
 class _PatchOnImport(importlib.abc.MetaPathFinder):

@@ -144,5 +144,10 @@ def test_a_module_that_the_host_lacks_is_reported_as_missing():
 
 
 def test_repairs_report_what_they_did():
-    assert asteroid_bsrnn.host.repair() == ["system_configuration", "infer_window", "silent_separate"]
+    assert asteroid_bsrnn.host.repair() == [
+        "system_configuration",
+        "infer_window",
+        "silent_separate",
+        "waiting_permutations",
+    ]
     assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()

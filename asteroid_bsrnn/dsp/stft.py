@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..common.errors import UserError
+from .inverse_stft import istft
 
 
 class STFT(nn.Module):
@@ -64,8 +65,8 @@ class STFT(nn.Module):
         shape = spec.shape
         spec = spec.reshape(-1, *shape[-2:])
         full = max(length, self.n_fft // 2 + 1)
-        sizes = (self.n_fft, self.n_hop, self.win_length, self._wide_window())
-        wav = torch.istft(spec, *sizes, normalized=self.normalized, length=full)
+        window = self._wide_window()
+        wav = istft(spec, self.n_fft, self.n_hop, window, normalized=self.normalized, length=full)
         return wav[..., :length].reshape(*shape[:-2], length)
 
     def _wide_window(self) -> torch.Tensor:

@@ -103,9 +103,9 @@ class MultiStageLoss(nn.Module):
 
 def best_sum(pairwise_BSS: torch.Tensor) -> torch.Tensor:
     """Smallest sum over pairs of any assignment of estimates to targets, mean over items."""
-    places = range(pairwise_BSS.shape[1])
-    sums = [pairwise_BSS[:, list(places), list(order)].sum(-1) for order in permutations(places)]
-    return torch.stack(sums).amin(0).mean()
+    orders = permutations(range(pairwise_BSS.shape[1]))
+    pairs = [torch.stack([pairwise_BSS[:, est, ref] for est, ref in enumerate(order)]) for order in orders]
+    return torch.stack(pairs).sum(1).amin(0).mean()
 
 
 def _power(wav: torch.Tensor) -> torch.Tensor:

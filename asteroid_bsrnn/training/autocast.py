@@ -43,17 +43,21 @@ class Precision:
             bool: True if overflow is the likely reason for gradients that are not finite, so that the scale was
             lowered and nothing is wrong with the run.
         """
-        if self.scaler:
-            before = self.scaler.get_scale()
-            if finite:
-                self.scaler.step(optimizer)
-                self.scaler.update()
-            else:
-                self.scaler.update(before / 2)
-            return not finite and before > 1.0
         if finite:
-            optimizer.step()
-        return False
+            optimizer.step()  # not through the scaler, which would read back whether it may
+            if self.scaler:
+                self.scaler.update()
+            return False
+        if not self.scaler:
+            return False
+        before = self.scaler.get_scale()
+        self.scaler.update(before / 2)
+        return before > 1.0
+
+    def abandon(self):
+        """Forget that the gradients of a step were unscaled, before they are computed anew."""
+        if self.scaler:
+            self.scaler.update(self.scaler.get_scale())
 
     def state_dict(self):
         return self.scaler.state_dict() if self.scaler else {}

@@ -123,15 +123,11 @@ class Loop:
             tuple: mean loss of the step, number of the signal that asks to stop (0: none).
         """
         progress, messages = self.progress, [text for _, failures in parts for text in failures]
-        loss, factor = self.gradients(parts)
-        self.state.precision.unscale(self.optimizer)
-        if factor != 1.0:
-            for parameter in self.parameters:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip or float("inf"))
-        numbers = torch.stack([loss * factor, norm.double()])
-        loss, norm, n_failures, stop = self.over_ranks(numbers, len(messages), self.stop_signal)
+        loss, norm, counted, n_failures, stop = self.gradients(parts, len(messages))
+        if not counted:  # everything is better than the floor: then everything counts
+            self.state.precision.abandon()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss, norm, _, n_failures, stop = self.gradients(parts, len(messages), keep_all=True)
         finite = bool(np.isfinite(loss) and np.isfinite(norm))
         with warmed_up(self.optimizer, progress.global_step):
             overflow = self.state.precision.step(self.optimizer, finite) and bool(np.isfinite(loss))
@@ -149,23 +145,30 @@ class Loop:
         progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
         return loss, stop
 
-    def gradients(self, parts, keep_all=False):
-        """Gradients of the loss of the effective batch, up to a factor.
+    def gradients(self, parts, n_failures, keep_all=False):
+        """Gradients of the mean loss of the effective batch, clipped; nothing is read back from the device but at the end.
+
+        Where the loss leaves examples out, the mean of the micro-batches' sums is multiplied by the number of
+        micro-batches over that of what counts in them.
 
         Returns:
-            tuple: mean of the micro-batches' sums, and what it and the gradients are still to be multiplied by: the
-            number of micro-batches over that of what counts in them (1 unless the loss leaves examples out).
+            tuple: loss, norm of the gradient, number of examples that counted (1 for a loss that is a mean), number of
+            unreadable files, signal that asks to stop; the same on every rank.
         """
         seed_everything(self.options.seed, self.progress.global_step, self.fabric.global_rank)
         pairs = [self.backward(batch, number, len(parts), keep_all) for number, (batch, _) in enumerate(parts)]
         totals, counts = (torch.stack(values) for values in zip(*pairs))
-        if not self.system.counts_examples:
-            return totals.mean(), 1.0
-        counted = sum(gather(self.fabric, float(counts.sum())))
-        if not counted and not keep_all:  # everything is better than the floor: then everything counts
-            self.optimizer.zero_grad(set_to_none=True)
-            return self.gradients(parts, keep_all=True)
-        return totals.mean(), len(parts) * self.fabric.world_size / max(counted, 1.0)
+        loss, counted = totals.mean(), torch.ones_like(totals[0])
+        self.state.precision.unscale(self.optimizer)
+        if self.system.counts_examples:
+            counted = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
+            factor = len(parts) * self.fabric.world_size / counted.clamp(min=1)
+            loss = loss * factor
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip or float("inf"))
+        return self.over_ranks(torch.stack([loss, norm.double(), counted]), n_failures, self.stop_signal)
 
     def backward(self, batch, number, count, keep_all):
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last of a step."""
@@ -177,13 +180,13 @@ class Loop:
         return total.detach().double(), counted.detach().double()
 
     def over_ranks(self, numbers, n_failures, stop):
-        """Mean loss and gradient norm, sum of failures, largest stop signal: the same on every rank."""
+        """Means of the numbers, sum of failures, largest stop signal: the same on every rank."""
         if self.fabric.world_size == 1:
             return (*numbers.tolist(), n_failures, stop)
-        own = torch.cat([numbers, numbers.new_tensor([n_failures, stop])])
-        every = self.fabric.all_gather(own).reshape(self.fabric.world_size, 4).cpu()
-        loss, norm, failures, _ = every.mean(0).tolist()
-        return loss, norm, round(failures * len(every)), int(every[:, 3].max())
+        own = torch.cat([numbers, numbers.new_full((1,), n_failures), numbers.new_full((1,), stop)])
+        every = self.fabric.all_gather(own).reshape(self.fabric.world_size, -1).cpu()
+        *means, failures, _ = every.mean(0).tolist()
+        return (*means, round(failures * len(every)), int(every[:, -1].max()))
 
     def roll_back(self):
         """Weights, optimizer and averages of the last good checkpoint; the data go on from here."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...dsp.inverse_stft import istft
 from ..base import SpeechModel
 from ..layers.recompute import recomputed
 from .config import Config
@@ -87,5 +88,5 @@ class TFLocoformer(SpeechModel):
         real, imag = spectra_BS2TF.flatten(0, 1).mT.unbind(1)
         with torch.autocast(real.device.type, enabled=False):
             spectra = torch.complex(real.contiguous(), imag.contiguous())
-            wav = torch.istft(spectra, self.config.n_fft, self.config.hop, window=self.window, length=length)
+            wav = istft(spectra, self.config.n_fft, self.config.hop, self.window, length=length)
         return wav.unflatten(0, (-1, self.n_src))

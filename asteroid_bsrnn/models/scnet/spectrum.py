@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...dsp.inverse_stft import istft
+
 
 class Spectrum(nn.Module):
     """STFT and its inverse for signals of any length.
@@ -49,7 +51,8 @@ class Spectrum(nn.Module):
             (batch, 2 n, bins, frames) -> (batch, n, length)
         """
         spec = as_complex(parts_BPFT)
-        wav = torch.istft(spec.flatten(0, 1), window=self.window, length=self.padded_length(length), **self.options)
+        sizes = {"normalized": self.options["normalized"], "length": self.padded_length(length)}
+        wav = istft(spec.flatten(0, 1), self.nfft, self.hop_size, self.window, **sizes)
         return wav.unflatten(0, spec.shape[:2])[..., :length]
 
 

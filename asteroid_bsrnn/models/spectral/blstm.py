@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ...common.errors import UserError
+from ...dsp.inverse_stft import istft
 from ..layers.checks import check_at_least, check_divides, check_fraction, check_one_of
 
 LOG_FLOOR = 1e-5
@@ -53,7 +54,7 @@ class SpectralFrontEnd(nn.Module):
     def synthesise(self, spectra: torch.Tensor, length: int) -> torch.Tensor:
         """complex (..., F, T) -> (..., length)."""
         flat = spectra.flatten(0, -3)
-        wav = torch.istft(flat, self.n_fft, self.n_hop, window=self.window, center=True)
+        wav = istft(flat, self.n_fft, self.n_hop, self.window)
         return F.pad(wav, (0, max(0, length - wav.shape[-1])))[..., :length].unflatten(0, spectra.shape[:-2])
 
     def n_frames(self, lengths: torch.Tensor) -> torch.Tensor:

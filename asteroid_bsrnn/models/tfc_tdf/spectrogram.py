@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from ...dsp.inverse_stft import istft
 from ..base import MusicModel
 from ..layers.recompute import run
 
@@ -88,5 +89,5 @@ def to_waveforms(est_BPFN: torch.Tensor, n_src: int, n_fft: int, n_hop: int) -> 
     parts = est_BPFN.reshape(-1, 2, n_bins, n_frames).permute(0, 2, 3, 1).contiguous()
     spec = F.pad(torch.view_as_complex(parts), (0, 0, 0, n_fft // 2 + 1 - n_bins))
     window = torch.hann_window(n_fft, dtype=est_BPFN.dtype, device=est_BPFN.device)
-    wav = torch.istft(spec, n_fft, n_hop, window=window)
+    wav = istft(spec, n_fft, n_hop, window)
     return wav.reshape(batch, n_src, n_parts // (2 * n_src), -1)
