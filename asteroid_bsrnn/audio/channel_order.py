@@ -84,7 +84,7 @@ def groups(channels: int, mask: int = 0) -> list[list[int]]:
     Without a mask channels are paired as they come.
 
     Returns:
-        Each channel once.
+        The groups; each channel is in one.
     """
     names = speakers_of(mask)
     if channels < 3 or len(names) != channels:
