@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -199,7 +198,7 @@ class LibriMixPlan(Plan):
         sf.write(file, np.atleast_2d(wav).T, self.sample_rate, format="RAW", subtype="PCM_16", endian="LITTLE")
         return np.frombuffer(file.getvalue(), "<i2").reshape(-1, np.atleast_2d(wav).shape[0]).T.reshape(wav.shape)
 
-    def definition(self) -> list[tuple[Any, ...]]:
+    def definition(self) -> list[tuple[object, ...]]:
         return [(mixture.name, mixture.paths, mixture.gains) for mixture in self.mixtures]
 
     def describe(self, index: int) -> dict[str, list[str]]:

@@ -63,7 +63,7 @@ class Plan:
         """What 16-bit files hold of ``wav``: int16, rounded as the corpus' original script does."""
         raise TypeError(f"{type(self).__name__} must define pcm16")
 
-    def definition(self) -> list[tuple[Any, ...]]:
+    def definition(self) -> list[tuple[object, ...]]:
         """Everything in the metadata that decides how the mixtures sound, as printable values."""
         raise TypeError(f"{type(self).__name__} must define definition")
 

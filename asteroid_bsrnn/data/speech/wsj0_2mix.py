@@ -11,7 +11,6 @@ References
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -192,7 +191,7 @@ class WSJ0Plan(Plan):
         scaled = np.asarray(wav, np.float64) * 32768
         return np.clip(np.copysign(np.floor(np.abs(scaled) + 0.5), scaled), -32768, 32767).astype(np.int16)
 
-    def definition(self) -> list[tuple[Any, ...]]:
+    def definition(self) -> list[tuple[object, ...]]:
         return [(line.paths, line.levels) for line in self.lines]
 
     def describe(self, index: int) -> dict[str, list[str]]:
