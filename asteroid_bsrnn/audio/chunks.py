@@ -78,14 +78,13 @@ def find_sound(path: str | Path) -> Sound | None:
         head = file.read(40)
         for recognises, read in _KINDS:
             if recognises(head):
-                stated = read(file, head, size)
-                return None if stated is None else _settle(file, stated, size)
+                return _settle(file, stated, size) if (stated := read(file, head, size)) else None
     return None
 
 
 def _settle(file: BinaryIO, stated: _Stated, size: int) -> Sound:
-    there, told = max(0, size - stated.start), stated.length
-    length, remark, cut = told, "", ""
+    there, told, remark, cut = max(0, size - stated.start), stated.length, "", ""
+    length = told
     if not (told <= there and _ends_well(file, stated, told, size)):
         length, remark = there, "its header states no length: all that is on the disk was read"
         if not _is_placeholder(told - stated.lead, stated.bits):
