@@ -127,6 +127,15 @@ def test_without_ffmpeg_the_error_says_so(tmp_path, monkeypatch):
         probe(tmp_path / "a.m4a")
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_a_file_that_is_removed_before_it_is_read_is_named(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}")
+    reader = AudioReader(path)
+    path.unlink()
+    with pytest.raises(AudioError, match="cannot be opened again"):
+        list(reader)
+
+
 def test_start_behind_the_end(tmp_path):
     with pytest.raises(AudioError, match="ends at 0.1.* s, before the start that was asked for, 1 s"):
         read_audio(write(tmp_path / "a.wav"), start=44100)

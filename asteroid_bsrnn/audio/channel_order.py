@@ -1,5 +1,7 @@
 """Channel layouts: which loudspeaker each channel is for, in the order and with the mask of WAVE_FORMAT_EXTENSIBLE."""
 
+from collections.abc import Iterable, Sequence
+
 SPEAKERS = (
     "FL",
     "FR",
@@ -50,17 +52,17 @@ _FFMPEG = {
 _PAIRS = (("FL", "FR"), ("SL", "SR"), ("BL", "BR"), ("FLC", "FRC"), ("TFL", "TFR"), ("TBL", "TBR"))
 
 
-def mask_of(speakers) -> int:
+def mask_of(speakers: Iterable[str]) -> int:
     """The mask of loudspeakers given by name."""
     return sum(1 << SPEAKERS.index(name) for name in speakers)
 
 
-def speakers_of(mask: int) -> list:
+def speakers_of(mask: int) -> list[str]:
     """Names of the loudspeakers in a mask, in the order of channels."""
     return [name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1]
 
 
-def from_sndfile(numbers: list) -> tuple:
+def from_sndfile(numbers: Sequence[int]) -> tuple[list[int] | None, int]:
     """libsndfile's channel map -> (order of channels or None, mask); mask 0 where it says nothing useful."""
     bits = [_SNDFILE.get(number, -1) for number in numbers]
     if min(bits) < 0 or len(set(bits)) < len(bits):
@@ -76,13 +78,13 @@ def from_ffmpeg(name: str, channels: int) -> int:
     return mask_of(speakers) if known else 0
 
 
-def groups(channels: int, mask: int = 0) -> list:
+def groups(channels: int, mask: int = 0) -> list[list[int]]:
     """Channels that a stereo model hears together: left and right of front, side and back as pairs, others alone.
 
     Without a mask channels are paired as they come.
 
     Returns:
-        list of list of int: each channel once.
+        The groups; each channel is in one.
     """
     names = speakers_of(mask)
     if channels < 3 or len(names) != channels:

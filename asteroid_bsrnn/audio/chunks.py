@@ -6,8 +6,12 @@ sound is called truncated only where the header states a size and the file ends 
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from .view import Piece
 
 _W64_TAILS = (bytes.fromhex("f3acd3118cd100c04f8edb8a"), bytes.fromhex("2f91cf11a5d628db04c10000"))  # of its GUIDs
 _RIFF_GUID = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -16,6 +20,7 @@ umidminfelm1regnovwfstrcMARKINSTCOMTNAMEAUTHANNO(c) APPLMIDICHANFVERCOMMchanstrg
 _KNOWN = frozenset(line[at : at + 4] for line in _NAMES.splitlines() for at in range(0, len(line), 4))
 _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")
 _NEAR = 1 << 16  # placeholders lie so near to 2 GiB and 4 GiB: 0x7ffff024, 0x7fffffff, 0x80000023, 0xffffffff, ...
+_NextChunk = Callable[[BinaryIO, int], tuple[bytes, int]]
 
 
 @dataclass(frozen=True)
@@ -23,16 +28,16 @@ class Sound:
     """Where the samples of a container lie.
 
     Args:
-        start, length (int): bytes; the length is what counts.
-        pieces (tuple): of a :class:`~.view.View` with a header that states this length; empty if the file's does.
-        remark (str): what was wrong with the stated size, empty if nothing was.
-        cut (str): what says that samples are missing at the end, empty if nothing does.
-        tag (int): the WAVE format tag, 0 in other containers.
+        start, length: bytes; the length is what counts.
+        pieces: of a :class:`~.view.View` with a header that states this length; empty if the file's does.
+        remark: what was wrong with the stated size, empty if nothing was.
+        cut: what says that samples are missing at the end, empty if nothing does.
+        tag: the WAVE format tag, 0 in other containers.
     """
 
     start: int
     length: int
-    pieces: tuple = ()
+    pieces: tuple[Piece, ...] = ()
     remark: str = ""
     cut: str = ""
     tag: int = 0
@@ -43,26 +48,26 @@ class _Stated:
     """What a header says of its sound.
 
     Args:
-        start, length (int): bytes, as stated.
-        bits (int): of the field with the length.
-        fields (callable): ``fields(length)`` gives [(byte, bytes)], what to write where for another length.
-        chunk (callable): ``chunk(file, byte)`` gives name and end of a chunk that may follow.
-        tag (int): the WAVE format tag.
-        form (bytes): the WAVE format of a plain RIFF file, or of a W64 file that libsndfile misreads.
-        lead (int): bytes before the first sample that count as sound.
+        start, length: bytes, as stated.
+        bits: of the field with the length.
+        fields: ``fields(length)`` gives [(byte, bytes)], what to write where for another length.
+        chunk: ``chunk(file, byte)`` gives name and end of a chunk that may follow.
+        tag: the WAVE format tag.
+        form: the WAVE format of a plain RIFF file, or of a W64 file that libsndfile misreads.
+        lead: bytes before the first sample that count as sound.
     """
 
     start: int
     length: int
     bits: int
-    fields: Callable
-    chunk: Callable
+    fields: Callable[[int], list[tuple[int, bytes]]]
+    chunk: _NextChunk
     tag: int = 0
     form: bytes = b""
     lead: int = 0
 
 
-def find_sound(path) -> Sound | None:
+def find_sound(path: str | Path) -> Sound | None:
     """Measure the sound of a container.
 
     Returns:
@@ -73,14 +78,13 @@ def find_sound(path) -> Sound | None:
         head = file.read(40)
         for recognises, read in _KINDS:
             if recognises(head):
-                stated = read(file, head, size)
-                return None if stated is None else _settle(file, stated, size)
+                return _settle(file, stated, size) if (stated := read(file, head, size)) else None
     return None
 
 
-def _settle(file, stated, size):
-    there, told = max(0, size - stated.start), stated.length
-    length, remark, cut = told, "", ""
+def _settle(file: BinaryIO, stated: _Stated, size: int) -> Sound:
+    there, told, remark, cut = max(0, size - stated.start), stated.length, "", ""
+    length = told
     if not (told <= there and _ends_well(file, stated, told, size)):
         length, remark = there, "its header states no length: all that is on the disk was read"
         if not _is_placeholder(told - stated.lead, stated.bits):
@@ -91,7 +95,7 @@ def _settle(file, stated, size):
     return Sound(stated.start, length, pieces, remark, cut, stated.tag)
 
 
-def _judge(file, stated, there, size):
+def _judge(file: BinaryIO, stated: _Stated, there: int, size: int) -> tuple[int, str, str]:
     """Length, remark and cut where the stated size is no placeholder and does not fit."""
     told = stated.length
     if stated.bits == 32 and there >= 2**32:
@@ -109,14 +113,14 @@ def _judge(file, stated, there, size):
     return there, f"its header states {told} bytes of sound and {there} are on the disk: all of them were read", ""
 
 
-def _is_placeholder(told, bits):
+def _is_placeholder(told: int, bits: int) -> bool:
     if bits == 64:
         return told <= 0 or told >= 2**62
     near = (0x7F000000, 0x7FFFFFFF, 0xFFFFFFFF)
     return told <= 0 or any(abs(told - value) <= _NEAR for value in near)
 
 
-def _ends_well(file, stated, length, size):
+def _ends_well(file: BinaryIO, stated: _Stated, length: int, size: int) -> bool:
     """Whether the file ends behind the sound, or nothing but chunks follow."""
     at = stated.start + length
     for end in (at, at + 1, at + -at % 8 if stated.bits == 64 else at):
@@ -132,15 +136,15 @@ def _ends_well(file, stated, length, size):
     return False
 
 
-def _name(data):
+def _name(data: bytes) -> bytes:
     """A chunk's name if these four bytes can be one."""
     return data if len(data) == 4 and all(32 <= byte < 127 for byte in data) else b""
 
 
-def _reader(layout):
+def _reader(layout: str) -> _NextChunk:
     """chunk(file, at) for headers of a name and a size in this layout."""
 
-    def chunk(file, at):
+    def chunk(file: BinaryIO, at: int) -> tuple[bytes, int]:
         file.seek(at)
         head = file.read(4 + struct.calcsize(layout))
         if len(head) < 4 + struct.calcsize(layout):
@@ -151,7 +155,7 @@ def _reader(layout):
     return chunk
 
 
-def _chunks(file, at, size, layout):
+def _chunks(file: BinaryIO, at: int, size: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield (name, first byte of the body, length) of chunks from a byte on."""
     head_len, chunk = 4 + struct.calcsize(layout), _reader(layout)
     while at + head_len <= size:
@@ -169,14 +173,15 @@ def _chunks(file, at, size, layout):
         at = behind
 
 
-def _read(file, at, length):
+def _read(file: BinaryIO, at: int, length: int) -> bytes:
     file.seek(at)
     return file.read(length)
 
 
-def _riff(file, head, size):
+def _riff(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     layout = ">I" if head[:4] == b"RIFX" else "<I"
-    form, sizes, where = b"", None, 0
+    form, where = b"", 0
+    sizes: int | None = None
     for name, at, length in _chunks(file, 12, size, layout):
         if name == b"ds64":
             sizes, where = struct.unpack("<Q", _read(file, at + 8, 8))[0], at
@@ -190,7 +195,7 @@ def _riff(file, head, size):
                 tag = struct.unpack(layout[0] + "H", form[24:26])[0]
             frame = max(1, struct.unpack(layout[0] + "H", form[12:14])[0])
 
-            def fields(real, at=at):
+            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
                 if where:
                     triple = struct.pack("<QQQ", at + real - 8, real, real // frame)
                     return [(where, triple), (at - 4, b"\xff" * 4)]
@@ -200,8 +205,8 @@ def _riff(file, head, size):
     return None
 
 
-def _w64(file, head, size):
-    def chunk(file, at):
+def _w64(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
+    def chunk(file: BinaryIO, at: int) -> tuple[bytes, int]:
         head = _read(file, at, 24)
         length = struct.unpack("<q", head[16:])[0] if len(head) == 24 else 0
         return _name(head[:4]) if head[4:16] in _W64_TAILS else b"", at + length + -length % 8
@@ -214,7 +219,7 @@ def _w64(file, head, size):
         if name == b"data":
             told = struct.unpack("<q", _read(file, at + 16, 8))[0]
 
-            def fields(real, at=at):
+            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
                 return [(16, struct.pack("<q", at + 24 + real)), (at + 16, struct.pack("<q", real + 24))]
 
             return _Stated(at + 24, told - 24 if told > 24 else 0, 64, fields, chunk, form=form)
@@ -224,29 +229,29 @@ def _w64(file, head, size):
     return None
 
 
-def _aiff(file, head, size):
+def _aiff(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     for name, at, length in _chunks(file, 12, size, ">I"):
         if name == b"SSND":
 
-            def fields(real, at=at):
+            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
                 return [(4, struct.pack(">I", (at + real - 8) % 2**32)), (at - 4, struct.pack(">I", real % 2**32))]
 
             return _Stated(at, length, 32, fields, _reader(">I"), lead=8)
     return None
 
 
-def _caf(file, head, size):
+def _caf(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     for name, at, length in _chunks(file, 8, size, ">q"):
         if name == b"data":
 
-            def fields(real, at=at):
+            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
                 return [(at - 8, struct.pack(">q", real))]
 
             return _Stated(at, length, 64, fields, _reader(">q"), lead=4)
     return None
 
 
-def _au(file, head, size):
+def _au(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     start, told = struct.unpack(">II", head[4:12])
     if not 24 <= start <= size:
         return None
@@ -264,7 +269,7 @@ _KINDS = (
 )
 
 
-def _pieces(file, stated, length, size):
+def _pieces(file: BinaryIO, stated: _Stated, length: int, size: int) -> tuple[Piece, ...]:
     """The file with a header that states this length; RF64 in place of RIFF, where that has no room.
 
     A writer that wanted to go back and could not has left its header again, in front of the samples and behind them.
@@ -278,14 +283,15 @@ def _pieces(file, stated, length, size):
     length = stated.lead + end - begin
     if stated.form and (stated.bits == 64 or stated.start + length >= 2**32):
         return (_rf64(stated.form, length), (begin, end))
-    at, pieces = 0, []
+    at = 0
+    pieces: list[Piece] = []
     for where, data in sorted(stated.fields(length)):
         pieces += [(at, where), data]
         at = where + len(data)
     return (*pieces, (at, first), (begin, end))
 
 
-def _rf64(form, length):
+def _rf64(form: bytes, length: int) -> bytes:
     """Header of an RF64 file with a WAVE format and a length of the sound in bytes."""
     body = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + b"\xff" * 4
     sizes = struct.pack(

@@ -11,13 +11,17 @@ everything else                          ffmpeg
 ======================================  ==========================================================================
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from ..common.errors import AudioError
 from . import channel_order as layout
 from . import ffmpeg, flac, mpeg, ogg, sndfile
-from .chunks import find_sound
+from .chunks import Sound, find_sound
 from .info import AudioInfo
 from .source import Source, check_joined, from_libsndfile, info_of, refuse, reordered, what_is_wrong
 from .view import Bytes, View
@@ -26,7 +30,7 @@ _MPEG_IN_WAV = (0x50, 0x55)
 _TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 
 
-def open_source(path, tolerant: bool = False) -> Source:
+def open_source(path: str | Path, tolerant: bool = False) -> Source:
     """Find out how a file is decoded.
 
     Raises:
@@ -46,7 +50,7 @@ def open_source(path, tolerant: bool = False) -> Source:
 # -------------------------------------------------------------------------------------------------- plain samples
 
 
-def _measured(path, tolerant):
+def _measured(path: str | Path, tolerant: bool) -> Source | None:
     """Containers whose sound can be measured; None for others, and for codecs that libsndfile does not know."""
     sound = find_sound(path)
     if sound is None:
@@ -61,7 +65,7 @@ def _measured(path, tolerant):
     return from_libsndfile(path, partial(View, path, sound.pieces) if sound.pieces else partial(str, path), remarks)
 
 
-def _plain(path, tolerant):
+def _plain(path: str | Path, tolerant: bool) -> Source | None:
     """What libsndfile knows beside: MPEG audio is counted first."""
     stream = sndfile.open_stream(path)
     if stream is None:
@@ -75,7 +79,7 @@ def _plain(path, tolerant):
     return from_libsndfile(path, partial(str, path))
 
 
-def _voc_blocks(path):
+def _voc_blocks(path: str | Path) -> int:
     """Blocks of sound in a Creative Voice file."""
     with Bytes(path) as data:
         at, n_blocks = int.from_bytes(data[20:22], "little"), 0
@@ -88,7 +92,7 @@ def _voc_blocks(path):
 # ------------------------------------------------------------------------------------------------------------- Ogg
 
 
-def _ogg(path, tolerant):
+def _ogg(path: str | Path, tolerant: bool) -> Source | None:
     """Vorbis and Opus, also several joined; None for what ffmpeg shall read."""
     found = ogg.walk(path)
     if bad := what_is_wrong(found):
@@ -111,10 +115,10 @@ def _ogg(path, tolerant):
     info = replace(infos[0], frames=sum(info.frames for info in infos), layout=mask)
     order = layout.VORBIS_ORDER.get(first.channels) if speakers else None
 
-    def decode(block_len, begin):
+    def decode(block_len: int, begin: int) -> Iterator[np.ndarray]:
         done = 0
         for make_file in makers:
-            with sndfile.open_stream(make_file()) as stream:
+            with sndfile.reopen(make_file, path) as stream:
                 for block in sndfile.read_on(stream, path, block_len, done):
                     done += len(block)
                     yield block
@@ -122,7 +126,7 @@ def _ogg(path, tolerant):
     return Source(info, lambda block_len, begin: reordered(decode(block_len, begin), order))
 
 
-def _joined_through_ffmpeg(path, links):
+def _joined_through_ffmpeg(path: str | Path, links: Sequence[ogg.Link]) -> Source | None:
     """FLAC or Speex in Ogg, several joined; None for one alone, which any way of reading gets right."""
     if len(links) < 2 or not ffmpeg.available():
         return None
@@ -136,7 +140,7 @@ def _joined_through_ffmpeg(path, links):
 # ------------------------------------------------------------------------------------------------------------ MPEG
 
 
-def _mpeg(path, info, tolerant):
+def _mpeg(path: str | Path, info: AudioInfo, tolerant: bool) -> Source | None:
     """MP3 and MP2, whose frames are counted."""
     found = mpeg.walk(path)
     if found is None:  # of a free bit rate, which ffmpeg cannot decode
@@ -154,7 +158,7 @@ def _mpeg(path, info, tolerant):
     return _frames_through_ffmpeg(path, replace(info, frames=frames), found, found.delay, remark)
 
 
-def _mpeg_in_wav(path, sound, tolerant):
+def _mpeg_in_wav(path: str | Path, sound: Sound, tolerant: bool) -> Source | None:
     found = mpeg.walk(path, sound.start)
     if found is None:
         return None
@@ -164,7 +168,7 @@ def _mpeg_in_wav(path, sound, tolerant):
     return _frames_through_ffmpeg(path, info, found, 0, sound.remark)
 
 
-def _tags_of(path):
+def _tags_of(path: str | Path) -> dict[str, str]:
     stream = sndfile.open_stream(path)
     if stream is None:
         return {}
@@ -172,13 +176,13 @@ def _tags_of(path):
         return sndfile.tags_of(stream)
 
 
-def _frames_through_ffmpeg(path, info, found, delay, remark):
+def _frames_through_ffmpeg(path: str | Path, info: AudioInfo, found: mpeg.Mpeg, delay: int, remark: str) -> Source:
     if not ffmpeg.available():
         raise AudioError(path, "is an MP3 whose header does not say how long it is; with ffmpeg installed, it is read")
     remarks = (remark,) if remark else ()
     info = replace(info, decoder="ffmpeg", remarks=remarks)
 
-    def decode(block_len, begin):
+    def decode(block_len: int, begin: int) -> Iterator[np.ndarray]:
         done = -delay
         blocks = ffmpeg.decode_frames(path, found, block_len)
         for block in blocks:
@@ -194,13 +198,13 @@ def _frames_through_ffmpeg(path, info, found, delay, remark):
 # ---------------------------------------------------------------------------------------------------------- ffmpeg
 
 
-def through_ffmpeg(path, tolerant: bool = False, remark: str = "") -> Source:
+def through_ffmpeg(path: str | Path, tolerant: bool = False, remark: str = "") -> Source:
     """What ffmpeg makes of a file.
 
     Args:
-        path (str or Path): the file.
-        tolerant (bool): go on behind damage, as players do.
-        remark (str): what is known to be wrong.
+        path: the file.
+        tolerant: go on behind damage, as players do.
+        remark: what is known to be wrong.
 
     Raises:
         AudioError: if there is no ffmpeg, or nothing that it understands.
@@ -222,7 +226,7 @@ def through_ffmpeg(path, tolerant: bool = False, remark: str = "") -> Source:
     return source
 
 
-def _avi_cut(path):
+def _avi_cut(path: str | Path) -> str:
     """What the header of an AVI file says of a missing end."""
     with open(path, "rb") as file:
         promised, size = int.from_bytes(file.read(8)[4:], "little") + 8, file.seek(0, 2)

@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from ..common.errors import AudioError
+from .mpeg import Mpeg
 
 _LOCAL_ONLY = ["-protocol_whitelist", "file,pipe"]  # a playlist that poses as audio opens no other address
 # Their last packet may be shorter than the others, which ffmpeg takes for damage.
@@ -28,15 +31,15 @@ def available() -> bool:
     return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
-def _source(path):
+def _source(path: str | Path) -> str:
     return "file:" + str(Path(path).absolute())
 
 
-def probe(path) -> dict:
+def probe(path: str | Path) -> dict[str, Any]:
     """Facts about the default audio stream, or the first where none is marked.
 
     Returns:
-        dict: ``index`` (of the stream), ``format``, ``codec``, ``sample_rate`` (Hz), ``channels``, ``layout`` (ffmpeg's
+        ``index`` (of the stream), ``format``, ``codec``, ``sample_rate`` (Hz), ``channels``, ``layout`` (ffmpeg's
         name), ``frames`` (from the stated duration: an estimate), ``stated`` (seconds, 0 where the stream states none),
         ``tags``.
 
@@ -66,16 +69,20 @@ def probe(path) -> dict:
 
 
 def decode(
-    path, facts: dict, block_len: int, tolerant: bool = False, complain: Callable = lambda line: None
+    path: str | Path,
+    facts: dict[str, Any],
+    block_len: int,
+    tolerant: bool = False,
+    complain: Callable[[str], object] = lambda line: None,
 ) -> Iterator[np.ndarray]:
     """Yield a stream as float32 blocks, (time, channels) each.
 
     Args:
-        path (str or Path): the file.
-        facts (dict): from :func:`probe`.
-        block_len (int): samples per block.
-        tolerant (bool): go on behind damage, as players do.
-        complain (callable): is given each line of ffmpeg's complaints.
+        path: the file.
+        facts: from :func:`probe`.
+        block_len: samples per block.
+        tolerant: go on behind damage, as players do.
+        complain: is given each line of ffmpeg's complaints.
 
     Raises:
         AudioError: if the stream is damaged.
@@ -100,28 +107,30 @@ def decode(
         raise AudioError(path, f"is truncated: it states {facts['stated']:.1f} s and ends at {done / rate:.1f} s")
 
 
-def decode_frames(path, frames, block_len: int) -> Iterator[np.ndarray]:
+def decode_frames(path: str | Path, frames: Mpeg, block_len: int) -> Iterator[np.ndarray]:
     """Yield MPEG frames as float32 blocks, (time, channels).
 
     Args:
-        path (str or Path): the file.
-        frames (Mpeg): where they are, from :func:`.mpeg.walk`.
-        block_len (int): samples per block.
+        path: the file.
+        frames: where they are, from :func:`.mpeg.walk`.
+        block_len: samples per block.
     """
     decoder = "mp3float" if frames.layer == 3 else f"mp{frames.layer}float"  # "mp2" rounds to 16 bits
     source = ["-c:a", decoder, "-f", "mp3", "-i", "pipe:0", "-map", "0:a:0"]
     source += ["-ac", str(frames.channels), "-ar", str(frames.sample_rate)]
-    yield from _Run(source, frames.channels, feed=lambda stdin: _feed(path, frames.parts, stdin)).blocks(block_len)
+    yield from _Run(source, frames.channels, feed=partial(_feed, path, frames.parts)).blocks(block_len)
 
 
-def decode_joined(path, parts: list, facts: dict, block_len: int) -> Iterator[np.ndarray]:
+def decode_joined(
+    path: str | Path, parts: Iterable[tuple[int, int]], facts: dict[str, Any], block_len: int
+) -> Iterator[np.ndarray]:
     """Yield Ogg streams that stand one behind the other, each by a run of its own, as float32 blocks (time, channels).
 
     Args:
-        path (str or Path): the file.
-        parts (list): (first byte, number of bytes) of each stream.
-        facts (dict): from :func:`probe`.
-        block_len (int): samples per block.
+        path: the file.
+        parts: (first byte, number of bytes) of each stream.
+        facts: from :func:`probe`.
+        block_len: samples per block.
     """
     source = [
         "-xerror",
@@ -137,7 +146,7 @@ def decode_joined(path, parts: list, facts: dict, block_len: int) -> Iterator[np
         str(facts["sample_rate"]),
     ]
     for part in parts:
-        run = _Run(source, facts["channels"], feed=lambda stdin, part=part: _feed(path, [part], stdin))
+        run = _Run(source, facts["channels"], feed=partial(_feed, path, [part]))
         yield from run.blocks(block_len)
         if run.failed:
             raise AudioError(path, f"is damaged: {(run.lines or ['decoding failed'])[-1]}")
@@ -146,17 +155,25 @@ def decode_joined(path, parts: list, facts: dict, block_len: int) -> Iterator[np
 class _Run:
     """One run of ffmpeg: what it decodes, what it complains of, and whether it failed."""
 
-    def __init__(self, source, channels, complain=lambda line: None, feed=None):
+    def __init__(
+        self,
+        source: Sequence[str],
+        channels: int,
+        complain: Callable[[str], object] = lambda line: None,
+        feed: Callable[[IO[bytes]], None] | None = None,
+    ) -> None:
         quiet = [] if feed else ["-nostdin"]
         self.command = ["ffmpeg", "-v", "error", *quiet, *source, "-f", "f32le", "-c:a", "pcm_f32le", "-"]
         self.channels, self.complain, self.feed = channels, complain, feed
-        self.lines, self.failed = [], False
+        self.lines: list[str] = []
+        self.failed = False
 
-    def blocks(self, block_len):
+    def blocks(self, block_len: int) -> Iterator[np.ndarray]:
         """Yield float32 blocks (time, channels)."""
         pipe, n_bytes = subprocess.PIPE, 4 * self.channels
         stdin = pipe if self.feed else subprocess.DEVNULL
         with subprocess.Popen(self.command, stdin=stdin, stdout=pipe, stderr=pipe) as process:
+            assert process.stdout is not None  # a pipe
             workers = [threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)]
             if self.feed:
                 workers.append(threading.Thread(target=self.feed, args=(process.stdin,), daemon=True))
@@ -171,14 +188,14 @@ class _Run:
                 for worker in workers:
                     worker.join()
 
-    def _listen(self, stream):
+    def _listen(self, stream: IO[bytes]) -> None:
         for line in stream:
             text = line.decode(errors="replace").strip()
             self.complain(text)
             self.lines = [*self.lines[-99:], text]
 
 
-def _feed(path, parts, stdin):
+def _feed(path: str | Path, parts: Iterable[tuple[int, int]], stdin: IO[bytes]) -> None:
     try:
         with open(path, "rb") as file, stdin:
             for begin, length in parts:

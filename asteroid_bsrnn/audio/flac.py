@@ -1,8 +1,12 @@
 """FLAC files, decoded to their end: with and without a count of samples, several joined, tags before and behind."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from ..common.errors import AudioError
 from . import channel_order as layout
@@ -13,14 +17,14 @@ from .view import Bytes, View
 _BEGIN = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 
 
-def begins_behind_tag(path) -> bool:
+def begins_behind_tag(path: str | Path) -> bool:
     """Whether FLAC follows an ID3v2 tag."""
     with Bytes(path) as data:
         length = 10 + mpeg.syncsafe(data[6:10])
         return data[length : length + 4] == b"fLaC"
 
 
-def flac_source(path) -> Source | None:
+def flac_source(path: str | Path) -> Source | None:
     """FLAC, also several joined: their sample counts are taken out, so that each is decoded to its end."""
     with Bytes(path) as data:
         begins = list(data.search(_BEGIN))
@@ -45,11 +49,13 @@ def flac_source(path) -> Source | None:
     return Source(info, lambda block_len, begin: _decode_flac(path, parts, block_len))
 
 
-def _decode_flac(path, parts, block_len):
+def _decode_flac(
+    path: str | Path, parts: Sequence[tuple[Callable[[], View], int, bytes]], block_len: int
+) -> Iterator[np.ndarray]:
     done = 0
     for make_file, stated, md5 in parts:
         here = 0
-        with sndfile.open_stream(make_file()) as stream:
+        with sndfile.reopen(make_file, path) as stream:
             try:
                 for block in sndfile.read_on(stream, path, block_len, done):
                     here += len(block)
@@ -63,7 +69,7 @@ def _decode_flac(path, parts, block_len):
             raise AudioError(path, f"is truncated: {promised}")
 
 
-def _flac_layout(path, channels):
+def _flac_layout(path: str | Path, channels: int) -> int:
     """Mask of a FLAC file: the usual one unless a tag says otherwise."""
     if channels < 3:
         return 0

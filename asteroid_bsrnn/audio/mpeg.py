@@ -6,6 +6,7 @@ is decoded: each frame's four bytes say where the next one begins (ISO/IEC 11172
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from .view import Bytes
@@ -21,12 +22,13 @@ _KBITS = {  # (half rates, layer) -> kbit/s of the indices 1 to 14
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version bits
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 _DECODER_DELAY = 529  # samples by which any decoder lags, which the LAME header does not count
+Kind = tuple[int, int, int, int]
 
 
 class Frame(NamedTuple):
     """One frame: ``kind`` is (version, layer, rate, channels), ``length`` is in bytes, ``samples`` per channel."""
 
-    kind: tuple
+    kind: Kind
     length: int
     samples: int
 
@@ -36,14 +38,14 @@ class Mpeg:
     """What a walk over all frames found.
 
     Args:
-        layer, sample_rate, channels (int): rate in Hz.
-        samples (int): that all frames but the header frame decode to, per channel.
-        stated (int or None): frames that the Xing, Info or VBRI header states; None without a header.
-        counted (int): frames but the header frame.
-        parts (tuple): (first byte, number of bytes) of the runs of frames, without the header frame and tags between.
-        delay (int): samples at the beginning that the encoder added, 0 where nothing says so.
-        fault (str): what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
-        cut (str): what says that the end is missing, empty if nothing does.
+        layer, sample_rate, channels: rate in Hz.
+        samples: that all frames but the header frame decode to, per channel.
+        stated: frames that the Xing, Info or VBRI header states; None without a header.
+        counted: frames but the header frame.
+        parts: (first byte, number of bytes) of the runs of frames, without the header frame and tags between.
+        delay: samples at the beginning that the encoder added, 0 where nothing says so.
+        fault: what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
+        cut: what says that the end is missing, empty if nothing does.
     """
 
     layer: int
@@ -52,13 +54,13 @@ class Mpeg:
     samples: int
     stated: int | None
     counted: int
-    parts: tuple
+    parts: tuple[tuple[int, int], ...]
     delay: int
     fault: str = ""
     cut: str = ""
 
 
-def parse_frame(data, at: int) -> Frame | None:
+def parse_frame(data: bytes | Bytes, at: int) -> Frame | None:
     """The frame whose header stands at a byte; None if none does, or it has a free format."""
     head = data[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -75,12 +77,12 @@ def parse_frame(data, at: int) -> Frame | None:
     return Frame((version, layer, rate, channels), n_slots * slot, samples)
 
 
-def syncsafe(data) -> int:
+def syncsafe(data: bytes) -> int:
     """A number of four bytes with seven bits each, as ID3v2 writes its length."""
     return data[0] << 21 | data[1] << 14 | data[2] << 7 | data[3]
 
 
-def _tag_length(data, at):
+def _tag_length(data: Bytes, at: int) -> int:
     """Bytes of a tag (ID3, APE, Lyrics3) that begins here; 0 if none does."""
     head = data[at : at + 32]
     if head[:3] == b"ID3" and len(head) >= 10:
@@ -95,7 +97,7 @@ def _tag_length(data, at):
     return 0
 
 
-def _next_frame(data, at, kind=None, n_more=1):
+def _next_frame(data: Bytes, at: int, kind: Kind | None = None, n_more: int = 1) -> int:
     """Where the next frame begins that so many of its kind, or a tag or the end, follow; -1 if there is none."""
     for found in data.search(_SYNC, at, longest=2):
         frame = parse_frame(data, found)
@@ -104,7 +106,7 @@ def _next_frame(data, at, kind=None, n_more=1):
     return -1
 
 
-def _followed(data, at, frame, n_more):
+def _followed(data: Bytes, at: int, frame: Frame, n_more: int) -> bool:
     for _ in range(n_more):
         at += frame.length
         if at == len(data) or _tag_length(data, at):
@@ -116,13 +118,13 @@ def _followed(data, at, frame, n_more):
     return True
 
 
-def _is_free(head):
+def _is_free(head: bytes) -> bool:
     """Whether this is the head of a frame of a free bit rate, which does not say where the next one begins."""
     usual = head[:2] + bytes([head[2] | 0x10]) + head[3:] if len(head) == 4 else b""
     return bool(usual) and head[2] >> 4 == 0 and parse_frame(usual, 0) is not None
 
 
-def walk(path, within: int = 0) -> Mpeg | None:
+def walk(path: str | Path, within: int = 0) -> Mpeg | None:
     """Walk over all frames of a file, or of the sound that begins at byte ``within`` of a WAV file: there a header frame
     is a frame like others.
 
@@ -133,7 +135,7 @@ def walk(path, within: int = 0) -> Mpeg | None:
         return _walk(data, within)
 
 
-def _walk(data, within):
+def _walk(data: Bytes, within: int) -> Mpeg | None:
     at = within
     while length := _tag_length(data, at):
         at += length
@@ -161,7 +163,7 @@ def _walk(data, within):
 class _Run:
     """Frames from a byte on: how many, where they lie, the first fault, what says that the end is missing."""
 
-    def __init__(self, data, at, first):
+    def __init__(self, data: Bytes, at: int, first: Frame) -> None:
         self.counted, self.parts, self.fault, self.cut = 0, [], "", ""
         self.data, self.first, size = data, first, len(data)
         while 0 <= at < size:
@@ -175,22 +177,25 @@ class _Run:
                 return
             at = at + _tag_length(data, at) if _tag_length(data, at) else self._behind_a_fault(at)
 
-    def _behind_a_fault(self, at):
+    def _behind_a_fault(self, at: int) -> int:
         """Where frames go on behind what is none; -1 if there are no more."""
         found, other = _next_frame(self.data, at, self.first.kind), _next_frame(self.data, at, None, n_more=3)
         gap, kinds = f"{found - at} bytes are no MPEG audio", ""
-        if 0 <= other and (found < 0 or other < found):
-            both = (self.first.kind, parse_frame(self.data, other).kind)
+        stranger = parse_frame(self.data, other) if other >= 0 else None
+        if stranger is not None and (found < 0 or other < found):
+            both = (self.first.kind, stranger.kind)
             kinds = " and ".join(f"{kind[2]} Hz with {kind[3]} channel(s)" for kind in both)
         if not self.fault and (found >= 0 or other >= 0):
-            at = f"at about {self.counted * self.first.samples / self.first.kind[2]:.2f} s"
+            place = f"at about {self.counted * self.first.samples / self.first.kind[2]:.2f} s"
             self.fault = (
-                f"joins recordings of different kinds, {kinds}, {at}: split it" if kinds else f"is damaged {at}: {gap}"
+                f"joins recordings of different kinds, {kinds}, {place}: split it"
+                if kinds
+                else f"is damaged {place}: {gap}"
             )
         return found
 
 
-def _header(data, first):
+def _header(data: bytes, first: Frame) -> tuple[int | None, int, int, bool]:
     """What a Xing, Info or VBRI header states: frames (None without one), bytes, delay in samples, whether it is one."""
     half, mono = first.kind[0] != 3, first.kind[3] == 1
     at = 4 + ((9 if mono else 17) if half else (17 if mono else 32))

@@ -6,6 +6,7 @@ found, to be decoded on its own, with its own pre-skip and end (RFC 3533, RFC 78
 
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from .view import Bytes
@@ -20,14 +21,14 @@ class Link:
     """One of the streams that follow each other.
 
     Args:
-        codec (str): ``"vorbis"``, ``"opus"`` or ``"other"``.
-        channels, rate (int): rate in Hz, of positions.
-        wanted (int): rate of the sound that was encoded, in Hz.
-        family (int): the channel mapping of Opus; 0 and 1 are speakers in the order of Vorbis, others have no order.
-        serial (int): number of the stream.
-        start, stop (int): its bytes.
-        page (int): number of the last page that was seen.
-        position (int): samples up to there.
+        codec: ``"vorbis"``, ``"opus"`` or ``"other"``.
+        channels, rate: rate in Hz, of positions.
+        wanted: rate of the sound that was encoded, in Hz.
+        family: the channel mapping of Opus; 0 and 1 are speakers in the order of Vorbis, others have no order.
+        serial: number of the stream.
+        start, stop: its bytes.
+        page: number of the last page that was seen.
+        position: samples up to there.
     """
 
     codec: str
@@ -59,23 +60,23 @@ class Ogg:
     """What a walk over all pages found.
 
     Args:
-        links (list of Link or None): the streams, one behind the other; None where some run side by side (video).
-        fault (str): what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
-        cut (str): what says that the end is missing, empty if nothing does.
+        links: the streams, one behind the other; None where some run side by side (video).
+        fault: what is wrong in the middle, with its place, as a sentence without subject; empty if nothing is.
+        cut: what says that the end is missing, empty if nothing does.
     """
 
-    links: list | None
+    links: list[Link] | None
     fault: str = ""
     cut: str = ""
 
 
-def _checksum(page):
+def _checksum(page: bytes) -> int:
     """CRC-32 of Ogg: zlib's polynomial with bits the other way round, begun with zeros."""
     turned = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{turned:032b}"[::-1], 2)
 
 
-def read_page(data, at: int) -> Page | None:
+def read_page(data: Bytes, at: int) -> Page | None:
     """The page that begins at a byte; None if none does or its end is missing. ``sound``: its checksum is right."""
     head = data[at : at + 27]
     if len(head) < 27 or head[:5] != b"OggS\0":
@@ -91,18 +92,19 @@ def read_page(data, at: int) -> Page | None:
     return Page(length, head[5], position, serial, number, at + 27 + head[26], _checksum(page) == stated)
 
 
-def walk(path) -> Ogg:
+def walk(path: str | Path) -> Ogg:
     """Walk over all pages of a file that begins with ``OggS``."""
     with Bytes(path) as data:
         return _Walk(data).found()
 
 
 class _Walk:
-    def __init__(self, data):
-        self.data, self.links, self.fault, self.beside = data, [], "", False
+    def __init__(self, data: Bytes) -> None:
+        self.data, self.fault, self.beside = data, "", False
+        self.links: list[Link] = []
         self.end = self._pages()
 
-    def found(self):
+    def found(self) -> Ogg:
         """The result of the walk."""
         cut = ""
         if self.data[self.end : self.end + 4] == b"OggS":
@@ -111,7 +113,7 @@ class _Walk:
             link.stop = stop
         return Ogg(None if self.beside else self.links or None, self.fault, cut)
 
-    def _pages(self):
+    def _pages(self) -> int:
         """Walk to the end; returns where the last whole page ends."""
         at = 0
         while at < len(self.data):
@@ -129,7 +131,7 @@ class _Walk:
             at = behind
         return at
 
-    def _take(self, page, at):
+    def _take(self, page: Page, at: int) -> None:
         if page.kind & _FIRST:
             self.beside = self.beside or bool(self.links and not self.links[-1].page)
             self.links.append(self._identify(page, at))
@@ -140,7 +142,7 @@ class _Walk:
             link.page = max(page.number, 1)
             link.position = link.position if page.position == _NO_POSITION else page.position
 
-    def _identify(self, page, at):
+    def _identify(self, page: Page, at: int) -> Link:
         packet = self.data[page.body : page.body + 32]
         if packet[:7] == b"\1vorbis":
             rate = int.from_bytes(packet[12:16], "little")
@@ -149,7 +151,7 @@ class _Walk:
             return Link("opus", packet[9], 48000, int.from_bytes(packet[12:16], "little"), packet[18], page.serial, at)
         return Link("other", 0, 1, 1, 1, page.serial, at)
 
-    def _note(self, reason, at):
+    def _note(self, reason: str, at: int) -> None:
         if not self.fault:
             known = all(link.codec != "other" for link in self.links)
             seconds = sum(link.position / (link.rate or 1) for link in self.links)

@@ -1,6 +1,7 @@
 """Audio files in: any format, block by block, all of it, with every fault named. (Files out: :mod:`.write`.)"""
 
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..common.errors import AudioError
 from . import ffmpeg
 from .decoders import open_source, through_ffmpeg
 from .info import AudioInfo
+from .source import Source
 from .write import AudioWriter
 
 __all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio", "probe", "read_audio"]
@@ -23,7 +25,7 @@ SUFFIXES = frozenset(
 _BLOCK_LEN = 1 << 18
 
 
-def probe(path) -> AudioInfo:
+def probe(path: str | Path) -> AudioInfo:
     """What an audio file says about itself.
 
     Raises:
@@ -32,7 +34,7 @@ def probe(path) -> AudioInfo:
     return _open(path).info
 
 
-def _open(path, tolerant=False):
+def _open(path: str | Path, tolerant: bool = False) -> Source:
     path = Path(path)
     try:
         facts = path.stat()
@@ -60,21 +62,23 @@ class AudioReader:
     """An audio file as a stream of blocks.
 
     Args:
-        path (str or Path): the file.
-        start (int): first frame.
-        frames (int): how many frames, all to the end if negative. A file that ends earlier gives what there is.
-        block_len (int): frames per block.
-        tolerant (bool): decode what is damaged or truncated as players do, and say so in ``remarks``.
+        path: the file.
+        start: first frame.
+        frames: how many frames, all to the end if negative. A file that ends earlier gives what there is.
+        block_len: frames per block.
+        tolerant: decode what is damaged or truncated as players do, and say so in ``remarks``.
 
     Attributes:
-        info (AudioInfo): of the whole file.
-        n_read (int): frames given so far.
+        info: of the whole file.
+        n_read: frames given so far.
 
     Raises:
         AudioError: as :func:`probe` does, or if the file ends before ``start``.
     """
 
-    def __init__(self, path, start=0, frames=-1, block_len=_BLOCK_LEN, tolerant=False):
+    def __init__(
+        self, path: str | Path, start: int = 0, frames: int = -1, block_len: int = _BLOCK_LEN, tolerant: bool = False
+    ) -> None:
         self.source = _open(path, tolerant)
         self.info, self.start, self.frames, self.block_len = self.source.info, start, frames, block_len
         self.tolerant, self.n_read = tolerant, 0
@@ -82,15 +86,15 @@ class AudioReader:
             raise AudioError(path, self._too_late(self.info.frames))
 
     @property
-    def remarks(self) -> list:
+    def remarks(self) -> list[str]:
         """What was wrong with the file though it could be read, as far as known when it is asked."""
         return list(self.source.remarks)
 
-    def _too_late(self, length):
+    def _too_late(self, length: int) -> str:
         rate = self.info.sample_rate
         return f"ends at {length / rate:g} s, before the start that was asked for, {self.start / rate:g} s"
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[torch.Tensor]:
         """Yield float32 tensors (channels, time).
 
         Raises:
@@ -115,7 +119,7 @@ class AudioReader:
                 self.info.path, self._too_late(self.source.at) if too_late else "holds no samples (its length is zero)"
             )
 
-    def _tolerated(self):
+    def _tolerated(self) -> Iterator[np.ndarray]:
         """All blocks; from where decoding fails on, what ffmpeg makes of the rest."""
         source = self.source
         try:
@@ -129,16 +133,16 @@ class AudioReader:
             )
 
 
-def read_audio(path, start=0, frames=-1):
+def read_audio(path: str | Path, start: int = 0, frames: int = -1) -> tuple[torch.Tensor, int]:
     """Read a file, or a part of it, into memory.
 
     Args:
-        path (str or Path): any format that libsndfile or ffmpeg reads.
-        start (int): first frame.
-        frames (int): how many, all to the end if negative.
+        path: any format that libsndfile or ffmpeg reads.
+        start: first frame.
+        frames: how many, all to the end if negative.
 
     Returns:
-        tuple: float32 Tensor (channels, time), sample rate in Hz.
+        Waveform, float32 (channels, time), and its sample rate in Hz.
 
     Raises:
         AudioError: if the file cannot be used.
@@ -147,11 +151,13 @@ def read_audio(path, start=0, frames=-1):
     return torch.cat(list(reader), dim=-1), reader.info.sample_rate
 
 
-def check_audio(path, sample_rate=None, channels=None, frames=None):
+def check_audio(
+    path: str | Path, sample_rate: int | None = None, channels: int | None = None, frames: int | None = None
+) -> AudioInfo:
     """Read a file through and compare it with what is expected; memory does not grow with its length.
 
     Returns:
-        AudioInfo: with the number of frames that were really there.
+        Its facts, with the number of frames that were really there.
 
     Raises:
         AudioError: if the file is missing, empty, truncated, no audio, not finite, or not as expected.

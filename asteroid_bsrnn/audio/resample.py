@@ -1,27 +1,29 @@
 """Streams from one sample rate to another: nothing shifted, nothing lost at the end."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import soxr
 import torch
 
 
-def resample_blocks(blocks, rate_in, rate_out):
+def resample_blocks(blocks: Iterable[torch.Tensor], rate_in: int, rate_out: int) -> Iterator[torch.Tensor]:
     """Resample a stream.
 
     The filter's delay is compensated; n samples become exactly ceil(n * rate_out / rate_in), so that the way there and
     back never ends early.
 
     Args:
-        blocks (iterable of Tensor): consecutive parts, (..., time) each, float32.
-        rate_in, rate_out (int): in Hz.
+        blocks: consecutive parts, (..., time) each, float32.
+        rate_in, rate_out: in Hz.
 
     Yields:
-        Tensor: consecutive parts, (..., time).
+        Consecutive parts, (..., time).
     """
     if rate_in == rate_out:
         yield from blocks
         return
-    resampler, n_in, n_out, shape = None, 0, 0, ()
+    resampler, n_in, n_out, shape = None, 0, 0, torch.Size()
     for block in blocks:
         if resampler is None:
             shape = block.shape[:-1]
@@ -38,14 +40,14 @@ def resample_blocks(blocks, rate_in, rate_out):
         yield _as_tensor(part[:n_left], shape)
 
 
-def resample(wav, rate_in, rate_out):
+def resample(wav: torch.Tensor, rate_in: int, rate_out: int) -> torch.Tensor:
     """Resample a whole signal, (..., time), to exactly ceil(time * rate_out / rate_in) samples."""
     return torch.cat(list(resample_blocks([wav], rate_in, rate_out)), dim=-1)
 
 
-def _as_frames(block):
+def _as_frames(block: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(block.reshape(-1, block.shape[-1]).T.cpu().numpy(), dtype="f4")
 
 
-def _as_tensor(part, shape):
+def _as_tensor(part: np.ndarray, shape: torch.Size) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(part.T)).reshape(*shape, -1)

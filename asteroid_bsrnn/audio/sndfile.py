@@ -4,13 +4,15 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Optional
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from ..common.errors import AudioError
 from .channel_order import from_sndfile
+from .view import View
 
 _CHANNEL_MAP = 0x1100  # SFC_GET_CHANNEL_MAP_INFO of sndfile.h
 _MAPPED = ("WAV", "WAVEX", "RF64", "W64", "CAF")  # libsndfile 1.2 answers for AIFF too, with numbers of no meaning
@@ -21,11 +23,11 @@ _TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", 
 class Stream(soundfile.SoundFile):
     """A file that is read on without a seek behind every block, which some formats do not have."""
 
-    def seekable(self):
+    def seekable(self) -> bool:
         return False
 
 
-def name_for(path) -> str | bytes:
+def name_for(path: str | os.PathLike[str]) -> str | bytes:
     """A path as soundfile takes it: text, or bytes where the name is none of the system's encoding."""
     text = os.fspath(path)
     try:
@@ -35,7 +37,7 @@ def name_for(path) -> str | bytes:
     return text
 
 
-def open_stream(file) -> Optional["Stream"]:
+def open_stream(file: str | os.PathLike[str] | View) -> Stream | None:
     """Open a path or a :class:`~.view.View`; None if libsndfile cannot."""
     try:
         return Stream(name_for(file) if isinstance(file, (str, os.PathLike)) else file)
@@ -43,13 +45,32 @@ def open_stream(file) -> Optional["Stream"]:
         return None
 
 
-def tags_of(stream: Stream) -> dict:
+def reopen(make_file: Callable[[], str | View], path: str | Path) -> Stream:
+    """Open again what could be opened before.
+
+    Args:
+        make_file: gives the file's name or a view of it.
+        path: its name, for the error.
+
+    Raises:
+        AudioError: if it cannot be opened any more: it was removed or changed meanwhile.
+    """
+    try:
+        stream = open_stream(make_file())
+    except OSError:
+        stream = None
+    if stream is None:
+        raise AudioError(path, "cannot be opened again: it was removed or changed while it was read")
+    return stream
+
+
+def tags_of(stream: Stream) -> dict[str, str]:
     """Title, artist, ... of an open file, as far as given."""
     tags = {name: _text(stream, name) for name in _TAGS}
     return {name: value for name, value in tags.items() if value}
 
 
-def _text(stream, name):
+def _text(stream: Stream, name: str) -> str:
     text = getattr(stream, name)
     if "\N{REPLACEMENT CHARACTER}" in text:  # no UTF-8: what old programs for Windows wrote
         raw = soundfile._snd.sf_get_string(stream._file, soundfile._str_types[name])
@@ -57,7 +78,7 @@ def _text(stream, name):
     return text
 
 
-def layout_of(stream: Stream) -> tuple:
+def layout_of(stream: Stream) -> tuple[list[int] | None, int]:
     """(order of channels in WAVE's order or None, mask) of an open file; mask 0 where it states none."""
     if stream.channels < 3 or stream.format not in _MAPPED:
         return None, 0
@@ -67,13 +88,17 @@ def layout_of(stream: Stream) -> tuple:
     return from_sndfile(list(numbers)) if stated else (None, 0)
 
 
-def read_on(stream: Stream, path, block_len: int, begin: int = 0, dtype: str = "float32") -> Iterator[np.ndarray]:
+def read_on(
+    stream: Stream, path: str | Path, block_len: int, begin: int = 0, dtype: str = "float32"
+) -> Iterator[np.ndarray]:
     """Yield all blocks from where the stream stands, (time, channels).
 
     Raises:
         AudioError: where decoding fails, with the time; ``begin`` is what came before, in samples.
     """
-    parts, done, failed = [], begin, None
+    parts: list[np.ndarray] = []
+    done = begin
+    failed: Damaged | None = None
     while failed is None:
         try:
             part = stream.read(min(block_len, _STEP), dtype=dtype, always_2d=True)
@@ -94,21 +119,21 @@ class Damaged(AudioError):
     """Decoding ends early.
 
     Args:
-        path (str or Path): the file.
-        at (int): samples that came before.
-        sample_rate (int): in Hz.
-        reason (str): in the words of the decoder.
+        path: the file.
+        at: samples that came before.
+        sample_rate: in Hz.
+        reason: in the words of the decoder.
     """
 
-    def __init__(self, path, at: int, sample_rate: int, reason: str):
+    def __init__(self, path: str | Path, at: int, sample_rate: int, reason: str) -> None:
         self.at, self.sample_rate, self.why = at, sample_rate, reason
         super().__init__(path, f"is damaged or truncated: {reason.rstrip('.')}, at {at / sample_rate:.2f} s")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.at, self.sample_rate, self.why)
 
 
-def same_sum(make_file: Callable, md5: bytes) -> bool | None:
+def same_sum(make_file: Callable[[], View], md5: bytes) -> bool | None:
     """Whether all samples of a FLAC file have the sum that its header states; None if it states none."""
     if not any(md5):
         return None

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,25 +24,25 @@ class SphereHeader:
     """What a reader needs of a header.
 
     Args:
-        fields (dict): every field by its name, converted by its type.
-        size (int): bytes before the samples.
+        fields: every field by its name, converted by its type.
+        size: bytes before the samples.
     """
 
-    fields: dict
+    fields: dict[str, Any]
     size: int
 
     @property
-    def frames(self):
+    def frames(self) -> int:
         """Samples per channel."""
         return self.fields["sample_count"]
 
     @property
-    def coding(self):
+    def coding(self) -> str:
         """``"pcm"``, or for example ``"pcm,embedded-shorten-v2.00"``."""
         return str(self.fields.get("sample_coding", "pcm"))
 
 
-def read_header(path):
+def read_header(path: str | Path) -> SphereHeader:
     """Read and check the header of a SPHERE file: 16 bit, one channel.
 
     Raises:
@@ -70,14 +71,14 @@ def read_header(path):
     return SphereHeader(_check_fields(path, fields), size)
 
 
-def _value(path, name, kind, text):
+def _value(path: str | Path, name: str, kind: str, text: str) -> int | float | str:
     try:
         return _TYPES.get(kind, str)(text.strip())
     except ValueError:
         raise AudioError(path, f"has a damaged header: {name} is {text!r}") from None
 
 
-def _check_fields(path, fields):
+def _check_fields(path: str | Path, fields: dict[str, Any]) -> dict[str, Any]:
     for name in ("sample_count", "sample_rate"):
         if not isinstance(fields.get(name), int) or fields[name] < 1:
             raise AudioError(path, f"has no {name} in its header")
@@ -87,14 +88,14 @@ def _check_fields(path, fields):
     return fields
 
 
-def read_sphere(path):
+def read_sphere(path: str | Path) -> tuple[np.ndarray, int]:
     """Samples of a SPHERE file.
 
     Args:
-        path (str or Path): a file with 16-bit samples of one channel, plain or compressed by shorten.
+        path: a file with 16-bit samples of one channel, plain or compressed by shorten.
 
     Returns:
-        tuple: int16 (time,), sample rate in Hz.
+        Samples, int16 (time,), and their rate in Hz.
 
     Raises:
         AudioError: for an unknown coding, or when number or sum of the samples disagree with the header.
@@ -115,12 +116,12 @@ def read_sphere(path):
     return wav, header.fields["sample_rate"]
 
 
-def checksum(wav):
+def checksum(wav: np.ndarray) -> int:
     """SPHERE's checksum: the sum of all samples modulo 65536."""
     return int(wav.astype(np.int64).sum()) % 65536
 
 
-def _read_pcm(path, header):
+def _read_pcm(path: str | Path, header: SphereHeader) -> np.ndarray:
     order = str(header.fields.get("sample_byte_format", "01"))
     if order not in ("01", "10"):
         raise AudioError(path, f"has the byte order {order!r}; 01 and 10 are allowed")
@@ -128,7 +129,7 @@ def _read_pcm(path, header):
     return np.frombuffer(data[: len(data) // 2 * 2], "<i2" if order == "01" else ">i2").astype(np.int16)
 
 
-def _decode_shorten(path):
+def _decode_shorten(path: str | Path) -> np.ndarray:
     if shutil.which("ffmpeg") is None:
         raise UserError(f"{path} is compressed by shorten: to read it, ffmpeg must be on the PATH")
     source = "file:" + str(Path(path).absolute())
@@ -140,18 +141,30 @@ def _decode_shorten(path):
     return np.frombuffer(done.stdout[: len(done.stdout) // 2 * 2], "<i2").astype(np.int16)
 
 
-def write_sphere(path, wav, sample_rate=16000, coding="pcm", data=None, **fields):
+def write_sphere(
+    path: str | Path,
+    wav: np.ndarray,
+    sample_rate: int = 16000,
+    coding: str = "pcm",
+    data: bytes | None = None,
+    **fields: int | str,
+) -> None:
     """Write a SPHERE file with count and checksum in its header.
 
     Args:
-        path (str or Path): where to.
-        wav (ndarray): int16, (time,).
-        sample_rate (int): Hz.
-        coding (str): what ``data`` is.
-        data (bytes, optional): the encoded samples; by default ``wav`` as little-endian PCM.
-        **fields (int or str): further header fields, or other values for the usual ones.
+        path: where to.
+        wav: int16, (time,).
+        sample_rate: Hz.
+        coding: what ``data`` is.
+        data: the encoded samples; by default ``wav`` as little-endian PCM.
+        **fields: further header fields, or other values for the usual ones.
     """
-    usual = {"channel_count": 1, "sample_count": len(wav), "sample_rate": sample_rate, "sample_n_bytes": 2}
+    usual: dict[str, int | str] = {
+        "channel_count": 1,
+        "sample_count": len(wav),
+        "sample_rate": sample_rate,
+        "sample_n_bytes": 2,
+    }
     usual.update(sample_byte_format="01", sample_sig_bits=16, sample_coding=coding, sample_checksum=checksum(wav))
     lines = [
         f"{name} {f'-s{len(value)}' if isinstance(value, str) else '-i'} {value}\n"

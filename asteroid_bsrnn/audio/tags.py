@@ -1,11 +1,14 @@
 """Tags that libsndfile cannot write as others read them: ID3v2 in UTF-16, and the layout of a FLAC file's channels."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 _WAV_BYTES = 2000  # of one text: libsndfile reads none of them back where they are much longer
 _ID3 = {"title": "TIT2", "artist": "TPE1", "album": "TALB", "date": "TDRC", "genre": "TCON", "tracknumber": "TRCK"}
 _ID3 |= {"copyright": "TCOP"}
 
 
-def fitting(tags: dict, fmt: str) -> dict:
+def fitting(tags: Mapping[str, str], fmt: str) -> dict[str, str]:
     """The tags that libsndfile shall write into such a file: none into mp3, short ones into wav."""
     if fmt == "mp3":
         return {}
@@ -14,14 +17,14 @@ def fitting(tags: dict, fmt: str) -> dict:
     return {name: value.decode("utf-8", "ignore") for name, value in clean.items()}
 
 
-def add_tags(path, fmt: str, tags: dict, layout: int = 0):
+def add_tags(path: str | Path, fmt: str, tags: Mapping[str, str], layout: int = 0) -> None:
     """Add to a finished file what :func:`fitting` left out.
 
     Args:
-        path (str or Path): the file.
-        fmt (str): ``"wav"``, ``"flac"`` or ``"mp3"``.
-        tags (dict): title, artist, ...
-        layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if there is none to say.
+        path: the file.
+        fmt: ``"wav"``, ``"flac"`` or ``"mp3"``.
+        tags: title, artist, ...
+        layout: mask of WAVE_FORMAT_EXTENSIBLE, 0 if there is none to say.
     """
     if fmt == "mp3" and tags:
         _add_id3(path, tags)
@@ -37,7 +40,7 @@ def add_tags(path, fmt: str, tags: dict, layout: int = 0):
         _set_mask(path, layout)
 
 
-def _add_id3(path, tags):
+def _add_id3(path: str | Path, tags: Mapping[str, str]) -> None:
     from mutagen import id3
 
     file = id3.ID3()
@@ -50,7 +53,7 @@ def _add_id3(path, tags):
     file.save(path, v2_version=3)
 
 
-def _set_mask(path, layout):
+def _set_mask(path: str | Path, layout: int) -> None:
     """Write the mask into the format chunk of a WAVE_FORMAT_EXTENSIBLE file."""
     with open(path, "r+b") as file:
         head = file.read(4096)

@@ -5,9 +5,10 @@ import struct
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from ..common.errors import AudioError, UserError
@@ -28,22 +29,20 @@ class WavInfo(NamedTuple):
     encoding: str | None
 
     @property
-    def bytes_per_frame(self):
-        return self.channels * int(self.encoding[-1])
+    def bytes_per_frame(self) -> int:
+        """Of what we decode ourselves; 0 of what soundfile decodes."""
+        return self.channels * int(self.encoding[-1]) if self.encoding else 0
 
     @property
-    def is_float(self):
+    def is_float(self) -> bool:
         return self.encoding is None or self.encoding[1] == "f"
 
 
-def wav_info(path):
+def wav_info(path: str | Path) -> WavInfo:
     """Read the header of a WAV file and check that the file holds as much as the header says.
 
     Args:
-        path (str or Path): a WAV file of any encoding that libsndfile reads.
-
-    Returns:
-        WavInfo
+        path: a WAV file of any encoding that libsndfile reads.
 
     Raises:
         AudioError: if the file is missing, unreadable, empty, truncated or no WAV file.
@@ -58,7 +57,7 @@ def wav_info(path):
         raise AudioError(path, f"cannot be read ({error.strerror})") from None
 
 
-def _parse(file, path, size):
+def _parse(file: BinaryIO, path: str | Path, size: int) -> WavInfo:
     if size == 0:
         raise AudioError(path, "is empty (0 bytes); a WAV file was expected")
     riff = file.read(12)
@@ -77,7 +76,7 @@ def _parse(file, path, size):
     raise AudioError(path, "is a truncated WAV file: it ends before its audio begins")
 
 
-def _with_data(path, form, offset, length, size):
+def _with_data(path: str | Path, form: bytes, offset: int, length: int, size: int) -> WavInfo:
     tag, channels, sample_rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
     if tag == _EXTENSIBLE and len(form) >= 26:
         tag = struct.unpack("<H", form[24:26])[0]
@@ -95,7 +94,7 @@ def _with_data(path, form, offset, length, size):
     return WavInfo(sample_rate, channels, frames, offset, encoding)
 
 
-def _soundfile_info(path):
+def _soundfile_info(path: str | Path) -> WavInfo:
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -111,28 +110,32 @@ class WavReader:
     A file must not change while it is read, and a reader serves one thread.
 
     Args:
-        max_open (int): most files that stay open at a time.
+        max_open: most files that stay open at a time.
     """
 
-    def __init__(self, max_open=384):
+    def __init__(self, max_open: int = 384) -> None:
         self.max_open = max_open
-        self._infos, self._open, self._buffer = {}, OrderedDict(), bytearray()
+        self._infos: dict[str | Path, WavInfo] = {}
+        self._open: OrderedDict[str | Path, int] = OrderedDict()
+        self._buffer = bytearray()
 
-    def info(self, path):
+    def info(self, path: str | Path) -> WavInfo:
         """:func:`wav_info` of ``path``, remembered."""
         info = self._infos.get(path)
         if info is None:
             info = self._infos[path] = wav_info(path)
         return info
 
-    def read(self, path, start=0, frames=None, out=None):
+    def read(
+        self, path: str | Path, start: int = 0, frames: int | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Samples ``[start, start + frames)`` as float32 in [-1, 1).
 
         Args:
-            path (str or Path): the file.
-            start (int): first sample.
-            frames (int, optional): samples per channel; to the end by default.
-            out (ndarray, optional): where to put them, float32.
+            path: the file.
+            start: first sample.
+            frames: samples per channel; to the end by default.
+            out: where to put them, float32.
 
         Shape: (channels, frames)
 
@@ -150,12 +153,12 @@ class WavReader:
         if info.encoding is None:
             out[:] = _soundfile_read(path, start, frames)
         else:
-            _decode(self._bytes(path, info, start, frames), info, out)
+            _decode(self._bytes(path, info, start, frames), info.encoding, out)
         if info.is_float and not np.isfinite(out).all():
             raise AudioError(path, f"holds NaN or infinite samples between samples {start} and {start + frames}")
         return out
 
-    def _bytes(self, path, info, start, frames):
+    def _bytes(self, path: str | Path, info: WavInfo, start: int, frames: int) -> memoryview:
         """The bytes of these samples, in a buffer that the next call overwrites (a new one would cost page faults)."""
         wanted = frames * info.bytes_per_frame
         if len(self._buffer) < wanted:
@@ -169,7 +172,7 @@ class WavReader:
             raise AudioError(path, f"gave {got} of {wanted} bytes: it was cut since its header was read")
         return data
 
-    def _descriptor(self, path):
+    def _descriptor(self, path: str | Path) -> int:
         descriptor = self._open.pop(path, None)
         if descriptor is None:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
@@ -178,22 +181,22 @@ class WavReader:
         self._open[path] = descriptor
         return descriptor
 
-    def close(self):
+    def close(self) -> None:
         """Close every file; the next read opens it again."""
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict(), "_buffer": bytearray()}
 
-    def __del__(self):
+    def __del__(self) -> None:
         if hasattr(self, "_open"):
             self.close()
 
 
-def _decode(data, info, out):
+def _decode(data: memoryview, encoding: str, out: np.ndarray) -> None:
     """Interleaved bytes -> ``out``, (channels, frames) float32 in [-1, 1)."""
-    if info.encoding == "<i2" and info.channels == 2 and sys.byteorder == "little":
+    if encoding == "<i2" and len(out) == 2 and sys.byteorder == "little":
         frames = np.frombuffer(
             data, np.int32
         )  # left in the low half, right in the high: twice as fast as a strided copy
@@ -201,18 +204,18 @@ def _decode(data, info, out):
         np.copyto(out[1], frames >> 16, casting="unsafe")
         out *= np.float32(2.0**-15)
         return
-    if info.encoding == "<i3":
+    if encoding == "<i3":
         wide = np.zeros((len(data) // 3, 4), np.uint8)  # little-endian 32-bit words whose lowest byte is 0
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         samples = wide.view("<i4")
     else:
-        samples = np.frombuffer(data, info.encoding)
-    np.copyto(out, samples.reshape(-1, info.channels).T, casting="unsafe")
-    if info.encoding[1] == "i":
+        samples = np.frombuffer(data, encoding)
+    np.copyto(out, samples.reshape(-1, len(out)).T, casting="unsafe")
+    if encoding[1] == "i":
         out *= np.float32(2.0 ** (1 - 8 * samples.itemsize))
 
 
-def _soundfile_read(path, start, frames):
+def _soundfile_read(path: str | Path, start: int, frames: int) -> np.ndarray:
     try:
         audio, _ = soundfile.read(str(path), frames, start, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -222,7 +225,7 @@ def _soundfile_read(path, start, frames):
     return audio.T
 
 
-def write_wav(path, audio, sample_rate, subtype="PCM_16"):
+def write_wav(path: str | Path, audio: npt.ArrayLike, sample_rate: int, subtype: str = "PCM_16") -> None:
     """Write ``audio`` (channels, frames) whole or not at all; raises ValueError if 16 bit would clip it."""
     from ..common.files import atomic_path
 

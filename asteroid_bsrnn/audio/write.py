@@ -1,10 +1,13 @@
 """Audio files out: whole or not at all, in exactly the samples that were asked for."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import soundfile
+import torch
 from mutagen import MutagenError
 
 from ..common.errors import AudioError, UserError
@@ -28,7 +31,9 @@ _RF64_DOWNGRADE = 0x1210  # SFC_RF64_AUTO_DOWNGRADE of sndfile.h: a plain wav if
 _RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
 
 
-def check_format(fmt, bits=None, sample_rate=None, channels=None):
+def check_format(
+    fmt: str, bits: int | None = None, sample_rate: int | None = None, channels: int | None = None
+) -> int | None:
     """Bits per sample of a format that can hold such audio (None for mp3).
 
     Raises:
@@ -56,40 +61,49 @@ class AudioWriter:
     """Writes a file block by block; it appears under its name when the ``with`` block ends without an error.
 
     Args:
-        path (str or Path): the suffix gives the format: ``.wav``, ``.flac`` or ``.mp3``.
-        sample_rate (int): in Hz.
-        channels (int): how many.
-        bits (int, optional): 16, 24, or 32 (float, wav only). Default 32 for wav, 24 for flac.
-        tags (dict, optional): as :class:`~.info.AudioInfo` has them; wav has room for 2000 bytes of each.
-        frames (int, optional): expected length; a wav beyond 4 GB becomes RF64. None: unknown, which the end will show.
-        layout (int): mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
-        partial (Path, optional): write there, for a caller who lets several files appear together.
+        path: the suffix gives the format: ``.wav``, ``.flac`` or ``.mp3``.
+        sample_rate: in Hz.
+        channels: how many.
+        bits: 16, 24, or 32 (float, wav only). Default 32 for wav, 24 for flac.
+        tags: as :class:`~.info.AudioInfo` has them; wav has room for 2000 bytes of each.
+        frames: expected length; a wav beyond 4 GB becomes RF64. None: unknown, which the end will show.
+        layout: mask of WAVE_FORMAT_EXTENSIBLE for more than two channels, 0 if unknown.
+        partial: write there, for a caller who lets several files appear together.
 
     Raises:
         UserError: if the format cannot hold such audio.
         AudioError: if the disk is full.
     """
 
-    def __init__(self, path, sample_rate, channels, bits=None, tags=None, frames=0, layout=0, partial=None):
+    def __init__(
+        self,
+        path: str | Path,
+        sample_rate: int,
+        channels: int,
+        bits: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        frames: int | None = 0,
+        layout: int = 0,
+        partial: Path | None = None,
+    ) -> None:
         self.path, self.partial = Path(path), partial
         self.fmt = self.path.suffix.lower().lstrip(".")
         self.bits = check_format(self.fmt, bits, sample_rate, channels)
         self.unknown = self.fmt == "wav" and frames is None
-        large = self.unknown or (self.fmt == "wav" and frames * channels * self.bits // 8 > _RF64_FROM)
+        large = self.unknown or (self.fmt == "wav" and (frames or 0) * channels * (self.bits or 0) // 8 > _RF64_FROM)
         self.layout = layout if channels > 2 else 0
         self.settings = {"samplerate": sample_rate, "channels": channels, "subtype": SUBTYPES[self.fmt, self.bits]}
         plain = "WAVEX" if self.fmt == "wav" and self.layout else self.fmt.upper()
         self.settings["format"] = "RF64" if large else plain
         self.tags, self.frames = tags or {}, 0
 
-    def __enter__(self):
+    def __enter__(self) -> "AudioWriter":
         with ExitStack() as stack:
-            if self.partial is None:
-                (self.partial,) = stack.enter_context(atomic_paths([self.path]))
+            self.target = self.partial or stack.enter_context(atomic_paths([self.path]))[0]
             try:
-                self.file = soundfile.SoundFile(name_for(self.partial), "w", **self.settings)
+                self.file = soundfile.SoundFile(name_for(self.target), "w", **self.settings)
             except soundfile.LibsndfileError:
-                open(self.partial, "wb").close()  # raises with the reason that libsndfile does not give
+                open(self.target, "wb").close()  # raises with the reason that libsndfile does not give
                 raise self._refused() from None
             if self.unknown:
                 soundfile._snd.sf_command(self.file._file, _RF64_DOWNGRADE, soundfile._ffi.NULL, 1)
@@ -100,33 +114,37 @@ class AudioWriter:
             self.stack = stack.pop_all()
         return self
 
-    def write(self, block):
+    def write(self, block: torch.Tensor | np.ndarray) -> None:
         """Append a block: Tensor or array (channels, time) of floats, full scale at 1, or of int32 if the file has
         16 or 24 bits: its own integer values, written unchanged."""
-        block = np.asarray(block).T
-        if block.dtype == np.int32:
-            block = block << (32 - self.bits)
-        elif self.bits in (16, 24):
-            top = 2 ** (self.bits - 1)
-            block = np.clip(np.rint(block.astype("f8") * top), -top, top - 1).astype("i4") << (32 - self.bits)
+        samples, bits = np.asarray(block).T, self.bits or 32
+        if samples.dtype == np.int32:
+            samples = samples << (32 - bits)
+        elif bits in (16, 24):
+            top = 2 ** (bits - 1)
+            samples = np.clip(np.rint(samples.astype("f8") * top), -top, top - 1).astype("i4") << (32 - bits)
         try:
-            self.file.write(np.ascontiguousarray(block))
+            self.file.write(np.ascontiguousarray(samples))
         except (AssertionError, soundfile.LibsndfileError):  # python-soundfile asserts that all was written
             raise self._refused() from None
-        self.frames += len(block)
+        self.frames += len(samples)
 
-    def _refused(self):
+    def _refused(self) -> AudioError:
         return AudioError(self.path, "could not be written: no space left on the disk, or a limit on file sizes")
 
-    def _verify(self, kind, error, trace):
+    def _verify(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             return
-        if self.fmt != "mp3" and soundfile.info(name_for(self.partial)).frames != self.frames:
+        if self.fmt != "mp3" and soundfile.info(name_for(self.target)).frames != self.frames:
             raise self._refused()
         try:
-            add_tags(self.partial, self.fmt, self.tags, self.layout)
+            add_tags(self.target, self.fmt, self.tags, self.layout)
         except (OSError, MutagenError):
             raise self._refused() from None
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         return self.stack.__exit__(kind, error, trace)

@@ -24,7 +24,7 @@ def supports(precision: str, device: str | torch.device) -> bool:
 
     Args:
         precision: a key of :data:`PRECISIONS`.
-        device (str or torch.device): such as ``"cpu"`` or ``"cuda:1"``; it must be there.
+        device: such as ``"cpu"`` or ``"cuda:1"``; it must be there.
     """
     dtype, device = PRECISIONS[precision], torch.device(device)
     if dtype is None:

@@ -12,7 +12,7 @@ from .errors import UserError
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
 
 
-def check_types(values: Mapping[str, Any], reader: Callable, section: str) -> None:
+def check_types(values: Mapping[str, Any], reader: Callable[..., Any], section: str) -> None:
     """Refuse values of a section that its reader cannot mean; arguments without annotation take anything.
 
     Whole numbers are numbers too, true and false are none, and NaN is nothing.

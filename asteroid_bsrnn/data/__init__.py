@@ -10,7 +10,7 @@ from .speech.mixtures import SpeechMixtures
 from .speech.speech_section import SpeechData, speech_data
 
 
-def _from_host(name):
+def _from_host(name: str) -> Any:
     import asteroid.data  # needs librosa, so only on demand
 
     return getattr(asteroid.data, name, None)

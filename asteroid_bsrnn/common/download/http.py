@@ -237,18 +237,14 @@ def _extent(response: requests.Response) -> tuple[int | None, int]:
 
 
 def _verify(transfer: _Transfer, checksum: str | None) -> None:
-    size = transfer.done
+    size, refused = transfer.done, f"{transfer.url} is refused"
     if transfer.size not in (None, size):
         transfer.discard()
-        raise UserError(
-            f"{transfer.url} is refused: it has {size} bytes, expected are {transfer.size}; the download was removed"
-        )
+        raise UserError(f"{refused}: it has {size} bytes, expected are {transfer.size}; the download was removed")
     if checksum is not None and not checksums.matches(transfer.part, checksum):
         found = checksums.of_file(transfer.part, checksums.parse(checksum)[0])
         transfer.discard()
-        raise UserError(
-            f"{transfer.url} is refused: its checksum is {found}, expected is {checksum}; the download was removed"
-        )
+        raise UserError(f"{refused}: its checksum is {found}, expected is {checksum}; the download was removed")
 
 
 def _is_there(path: Path, checksum: str | None, size: int | None) -> bool:
@@ -259,9 +255,8 @@ def _is_there(path: Path, checksum: str | None, size: int | None) -> bool:
 
 def _gave_up(url: str, failure: Exception, attempts: int) -> str:
     host = urlsplit(url).netloc
-    if isinstance(failure, (requests.ConnectionError, requests.Timeout)) and not isinstance(
-        failure, requests.exceptions.ReadTimeout
-    ):
+    unreachable = isinstance(failure, (requests.ConnectionError, requests.Timeout))
+    if unreachable and not isinstance(failure, requests.exceptions.ReadTimeout):
         return f"cannot download {url}: no connection to {host}; is there a network?"
     return f"cannot download {url}: {host} broke off {attempts} times, last: {failure}"
 
@@ -276,14 +271,8 @@ def _disk_trouble(url: str, path: Path, error: OSError) -> str:
 
 def _bar(transfer: _Transfer, progress: bool) -> tqdm:
     hidden: Any = None if progress else True  # None: where there is no terminal
-    return tqdm(
-        desc=transfer.path.name,
-        total=transfer.total,
-        initial=transfer.done,
-        unit="B",
-        unit_scale=True,
-        disable=hidden,
-    )
+    name, total, there = transfer.path.name, transfer.total, transfer.done
+    return tqdm(desc=name, total=total, initial=there, unit="B", unit_scale=True, disable=hidden)
 
 
 @contextmanager

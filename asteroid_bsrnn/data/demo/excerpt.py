@@ -6,6 +6,8 @@ Scores on it show that everything works, and say nothing about other music.
 
 from pathlib import Path
 
+import numpy as np
+
 from ...audio.wav import write_wav
 from ...common.errors import UserError
 from ...common.files import write_json
@@ -40,7 +42,7 @@ INFOS = {
 }
 
 
-def decode_excerpt():
+def decode_excerpt() -> dict[str, np.ndarray]:
     """The excerpt's streams by name, float64 (2, time), without the decoder's click and scaled to fit 16 bit.
 
     Raises:
@@ -63,11 +65,11 @@ def decode_excerpt():
     return {name: stem / max(peak, 1.0) for name, stem in stems.items()}
 
 
-def make_excerpt(root):
+def make_excerpt(root: str | Path) -> None:
     """Write the corpus in MUSDB18-HQ's layout, with a folder ``valid`` of its own.
 
     Args:
-        root (str or Path): where; created when missing.
+        root: where; created when missing.
     """
     streams = decode_excerpt()
     for (split, track), (begin, end) in CUTS.items():

@@ -10,6 +10,8 @@ References:
     [2] Peterson and Barney, "Control Methods Used in a Study of the Vowels", JASA 1952 (formants of women's vowels).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
@@ -21,41 +23,41 @@ VOWELS = np.array([[850, 1220, 2810], [610, 2330, 2990], [310, 2790, 3310], [590
 _BANDWIDTHS, _LEVELS = np.array([90.0, 120.0, 180.0]), np.array([1.0, 0.55, 0.3])
 
 
-def samples(seconds):
+def samples(seconds: float) -> int:
     """Number of samples in ``seconds``."""
     return int(round(seconds * SAMPLE_RATE))
 
 
-def saw_table(n_harmonics):
+def saw_table(n_harmonics: int) -> np.ndarray:
     """One cycle of a saw with so many harmonics; rounded phases leave noise below -75 dB."""
     phase = np.arange(_TABLE) / _TABLE
-    return sum(np.sin(2 * np.pi * h * phase) / h for h in range(1, n_harmonics + 1))
+    return sum((np.sin(2 * np.pi * h * phase) / h for h in range(1, n_harmonics + 1)), np.zeros(_TABLE))
 
 
-def oscillate(table, frequency, n, phase=0.0):
+def oscillate(table: np.ndarray, frequency: float, n: int, phase: float = 0.0) -> np.ndarray:
     """``n`` samples of a wavetable at a frequency in Hz."""
     turns = phase + np.arange(n) * (frequency / SAMPLE_RATE)
     return table[(turns % 1.0 * _TABLE).astype(np.int32) % _TABLE]
 
 
-def fade(n, attack, release):
+def fade(n: int, attack: float, release: float) -> np.ndarray:
     """Envelope of ``n`` samples: linear rise and fall over ``attack`` and ``release`` seconds."""
     time = np.arange(n)
     return np.clip(np.minimum(time / max(samples(attack), 1), (n - time) / max(samples(release), 1)), 0, 1)
 
 
-def decay(n, seconds):
+def decay(n: int, seconds: float) -> np.ndarray:
     """Envelope that falls by 60 dB in ``seconds``."""
     return 10 ** (-3 * np.arange(n) / (seconds * SAMPLE_RATE))
 
 
-def filtered_noise(n, low, high, generator):
+def filtered_noise(n: int, low: float, high: float, generator: np.random.Generator) -> np.ndarray:
     """Noise between two frequencies in Hz."""
     sections = butter(2, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos")
     return sosfilt(sections, generator.standard_normal(n))
 
 
-def drum(kind, generator):
+def drum(kind: str, generator: np.random.Generator) -> np.ndarray:
     """One hit of ``"kick"``, ``"snare"``, ``"hat"``, ``"open_hat"`` or ``"tom"``; each hit is slightly different."""
     n = samples({"kick": 0.35, "snare": 0.25, "hat": 0.06, "open_hat": 0.3, "tom": 0.35}[kind])
     time = np.arange(n) / SAMPLE_RATE
@@ -72,7 +74,7 @@ def drum(kind, generator):
 _DARK, _BRIGHT = saw_table(3), saw_table(18)
 
 
-def bass(frequency, seconds):
+def bass(frequency: float, seconds: float) -> np.ndarray:
     """A bass note that starts bright and darkens."""
     n = samples(seconds)
     brightness = decay(n, 0.5)
@@ -80,16 +82,17 @@ def bass(frequency, seconds):
     return 0.6 * note * fade(n, 0.005, 0.03)
 
 
-def pad(frequencies, seconds, generator):
+def pad(frequencies: Sequence[float], seconds: float, generator: np.random.Generator) -> np.ndarray:
     """A held chord of detuned saws, stereo: (2, time)."""
-    n, out = samples(seconds), 0.0
+    n = samples(seconds)
+    out = np.zeros((2, n))
     for frequency in frequencies:
         sides = [oscillate(_BRIGHT, frequency * 2 ** (cents / 1200), n, generator.random()) for cents in (-6, 6)]
         out = out + np.stack(sides)
     return 0.3 * out / len(frequencies) * fade(n, 0.15, 0.3)
 
 
-def pluck(frequency, seconds, generator):
+def pluck(frequency: float, seconds: float, generator: np.random.Generator) -> np.ndarray:
     """A plucked string: a burst of noise in a delay line with a low-pass in its loop."""
     n, period = samples(seconds), int(round(SAMPLE_RATE / frequency))
     excitation = np.zeros(n)
@@ -99,14 +102,14 @@ def pluck(frequency, seconds, generator):
     return lfilter([1.0], loop, excitation) * fade(n, 0.0, 0.02)
 
 
-def sing(notes, generator):
+def sing(notes: Sequence[tuple[float, float, float]], generator: np.random.Generator) -> np.ndarray:
     """A phrase of one voice.
 
     Args:
-        notes (list): (start in seconds, length in seconds, frequency in Hz), in order and not overlapping.
+        notes: (start in seconds, length in seconds, frequency in Hz), in order and not overlapping.
 
     Returns:
-        ndarray: from the start of the first note to the end of the last, (time,).
+        From the start of the first note to the end of the last, (time,).
     """
     begin, end = notes[0][0], notes[-1][0] + notes[-1][1]
     n = samples(end - begin)
@@ -127,7 +130,7 @@ def sing(notes, generator):
     return voice
 
 
-def _harmonics(frequency, formants, n):
+def _harmonics(frequency: np.ndarray, formants: np.ndarray, n: int) -> np.ndarray:
     """Harmonics of a gliding tone, each as loud as the formants make it; arguments at the control rate."""
     position, grid = np.arange(n) / _CONTROL, np.arange(len(frequency))
     phase = np.cumsum(np.interp(position, grid, frequency)) * (2 * np.pi / SAMPLE_RATE)
@@ -139,21 +142,23 @@ def _harmonics(frequency, formants, n):
     return voice
 
 
-def _smooth(track, seconds):
+def _smooth(track: np.ndarray, seconds: float) -> np.ndarray:
     """Moving average over ``seconds`` at the control rate, with the ends held."""
     width = max(int(seconds * SAMPLE_RATE / _CONTROL), 1)
     padded = np.pad(track, (width // 2, width - 1 - width // 2), mode="edge")
     return np.convolve(padded, np.ones(width) / width, "valid")
 
 
-def _consonant(voice, generator):
+def _consonant(voice: np.ndarray, generator: np.random.Generator) -> None:
     """Add a burst of noise at the start of ``voice``, in place."""
     n = min(samples(generator.uniform(0.03, 0.09)), len(voice))
     low = generator.choice([1500, 3000, 5000])
     voice[:n] += 0.35 * filtered_noise(n, low, 2.4 * low, generator) * fade(n, 0.01, 0.02)
 
 
-def reverberate(stem, generator, seconds=0.5, wet=0.12):
+def reverberate(
+    stem: np.ndarray, generator: np.random.Generator, seconds: float = 0.5, wet: float = 0.12
+) -> np.ndarray:
     """A short diffuse room: (2, time) convolved with decaying noise, plus the dry sound."""
     n = samples(seconds)
     room = generator.standard_normal((2, n)) * decay(n, seconds) * (wet / np.sqrt(n * 0.1))

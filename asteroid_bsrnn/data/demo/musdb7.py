@@ -78,7 +78,7 @@ def write_excerpts(stems_dir: Path, out_dir: Path) -> int:
     if not songs.tracks:
         raise UserError(f"{stems_dir} holds no *.stem.mp4 in train/ and test/")
 
-    def decode(song):
+    def decode(song: Any) -> None:
         audio = np.asarray(song.stems).swapaxes(1, 2)  # (streams, channels, time)
         stems = {name: audio[streams[name]] for name in get_corpus("musdb7").stems}
         gain = 1 / max(1.0, max(np.abs(stem).max() for stem in stems.values()))  # what AAC adds must not clip

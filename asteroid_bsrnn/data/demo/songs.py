@@ -6,6 +6,7 @@ that everything works at a realistic size, nothing else.
 """
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -55,16 +56,16 @@ class Song(NamedTuple):
     duration: float
     beat: float
     key: int
-    scale: tuple
-    chords: tuple
-    playing: list  # per bar: the names of the stems that play
+    scale: tuple[int, ...]
+    chords: tuple[int, ...]
+    playing: list[list[str]]  # per bar: the names of the stems that play
 
-    def frequency(self, degree, octave=0):
+    def frequency(self, degree: int, octave: int = 0) -> float:
         """Hz of a degree of the scale (0 is the key note)."""
         note = self.key + 12 * octave + 12 * (degree // 7) + self.scale[degree % 7]
         return 440 * 2 ** ((note - 69) / 12)
 
-    def bars(self, stem):
+    def bars(self, stem: str) -> list[tuple[float, int]]:
         """(start in seconds, chord degree) of the bars in which ``stem`` plays."""
         return [
             (4 * self.beat * k, self.chords[k % len(self.chords)])
@@ -73,7 +74,7 @@ class Song(NamedTuple):
         ]
 
 
-def compose(duration, generator):
+def compose(duration: float, generator: np.random.Generator) -> Song:
     """Draw tempo, key, chords and structure of a song of ``duration`` seconds."""
     beat = 60 / generator.uniform(84, 148)
     n_bars = max(int(np.ceil(duration / (4 * beat))), 1)
@@ -83,11 +84,11 @@ def compose(duration, generator):
     return Song(duration, beat, int(generator.integers(45, 57)), scale, chords, [names.split() for names in sections])
 
 
-def render(song, generator):
+def render(song: Song, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Render the stems of a song.
 
     Returns:
-        dict: source -> (2, time) float32; their sum stays within full scale.
+        Source -> (2, time) float32; their sum stays within full scale.
     """
     makers = {"vocals": _vocals, "bass": _bass, "drums": _drums, "other": _other}
     stems = {}
@@ -101,7 +102,7 @@ def render(song, generator):
     return {source: audio * min(1, 0.98 / max(peak, 1e-9)) for source, audio in stems.items()}
 
 
-def _add(out, sound, start, left=1.0, right=1.0):
+def _add(out: np.ndarray, sound: np.ndarray, start: float, left: float = 1.0, right: float = 1.0) -> None:
     """Add a mono or stereo sound to ``out`` from ``start`` seconds on; what lies beyond its end is cut."""
     first = voices.samples(start)
     sound = np.stack([left * sound, right * sound]) if sound.ndim == 1 else sound
@@ -109,7 +110,7 @@ def _add(out, sound, start, left=1.0, right=1.0):
     out[:, first : first + part.shape[1]] += part
 
 
-def _drums(song, out, generator):
+def _drums(song: Song, out: np.ndarray, generator: np.random.Generator) -> None:
     hits = {
         kind: [voices.drum(kind, generator) for _ in range(4)] for kind in ("kick", "snare", "hat", "open_hat", "tom")
     }
@@ -128,7 +129,7 @@ def _drums(song, out, generator):
     np.tanh(out, out=out)  # a soft limit where hits coincide
 
 
-def _bass(song, out, generator):
+def _bass(song: Song, out: np.ndarray, generator: np.random.Generator) -> None:
     rhythm = ((0, 1, 2, 3), (0, 1.5, 2, 3.5), (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5), (0, 2.5))[generator.integers(4)]
     for start, chord in song.bars("bass"):
         for beat, after in zip(rhythm, (*rhythm[1:], 4)):
@@ -140,7 +141,7 @@ def _bass(song, out, generator):
             )
 
 
-def _other(song, out, generator):
+def _other(song: Song, out: np.ndarray, generator: np.random.Generator) -> None:
     strings = {}
     for start, chord in song.bars("other"):
         triad = [chord, chord + 2, chord + 4]
@@ -152,7 +153,7 @@ def _other(song, out, generator):
             _add(out, strings[degree], start + k * song.beat / 2, 0.5 + 0.4 * (k % 2), 0.9 - 0.4 * (k % 2))
 
 
-def _vocals(song, out, generator):
+def _vocals(song: Song, out: np.ndarray, generator: np.random.Generator) -> None:
     """One phrase per bar: a walk along the scale that begins on a note of the chord, with a breath at the end."""
     octave = int(generator.integers(1, 3)) if song.key < 50 else 1
     for start, chord in song.bars("vocals"):
@@ -166,20 +167,22 @@ def _vocals(song, out, generator):
         _add(out, voices.sing(notes, generator), start)
 
 
-def make_synth(root, sizes, duration=30.0, seed=0, n_jobs=None):
+def make_synth(
+    root: str | Path, sizes: Mapping[str, int], duration: float = 30.0, seed: int = 0, n_jobs: int | None = None
+) -> None:
     """Render a corpus in MUSDB18-HQ's layout, with a folder ``valid`` of its own.
 
     A song depends on ``seed``, its split and its number alone: a larger corpus holds the smaller one's songs.
 
     Args:
-        root (str or Path): where; created when missing.
-        sizes (dict): split (``train``, ``valid``, ``test``) -> number of songs.
-        duration (float): seconds per song.
-        n_jobs (int, optional): songs at a time; by default one per core.
+        root: where; created when missing.
+        sizes: split (``train``, ``valid``, ``test``) -> number of songs.
+        duration: seconds per song.
+        n_jobs: songs at a time; by default one per core.
     """
     from tqdm import tqdm
 
-    def make(item):
+    def make(item: tuple[str, int]) -> None:
         split, k = item
         generator = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index(split), k]))
         stems = render(compose(duration, generator), generator)

@@ -5,6 +5,7 @@ else. Voices and sentences are a function of the seed; scores on them show that 
 """
 
 import csv
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...common.errors import UserError
 from ...common.files import write_json, write_text
 from ..speech.plan import in_parallel
 from ..speech.utterances import resample
-from .voices import RATE, choose_engine, make_speakers, speak
+from .voices import RATE, Speaker, choose_engine, make_speakers, speak
 
 CORPUS_FILE = "corpus.json"
 #: Speakers, espeak-ng's variants of men and women, utterances of each speaker.
@@ -37,6 +38,8 @@ _ENDS = (
     "before the summer rain,near the railway station,without any help,in the middle of the night,for the "
     "third time,behind the stone church,on a windy afternoon,with great patience"
 ).split(",")
+Pair = tuple[tuple[int, int], ...]
+"""(speaker, utterance) of each of the two, by number."""
 LICENSE = {
     "title": "Sentences spoken by synthetic voices, made by asteroid_bsrnn",
     "title_link": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -48,16 +51,16 @@ LICENSE = {
 }
 
 
-def sentence(generator):
+def sentence(generator: np.random.Generator) -> str:
     """A sentence of about ten words."""
     return " ".join(words[generator.integers(len(words))] for words in (_SUBJECTS, _VERBS, _OBJECTS, _ENDS)) + "."
 
 
-def spoken(split, seed, engine):
+def spoken(split: str, seed: int, engine: str) -> list[tuple[Speaker, list[np.ndarray]]]:
     """Every utterance of a split.
 
     Returns:
-        list: one list per speaker of (speaker, utterances), an utterance being (time,) at 16 kHz.
+        One list per speaker of (speaker, utterances), an utterance being (time,) at 16 kHz.
     """
     n, male, female, n_utterances = SPLITS[split]
     speakers = make_speakers(n, male, female, seed)
@@ -69,20 +72,20 @@ def spoken(split, seed, engine):
     ]
 
 
-def draw_pairs(counts, n, generator):
+def draw_pairs(counts: Sequence[int], n: int, generator: np.random.Generator) -> list[Pair]:
     """``n`` different pairs ((speaker, utterance), (speaker, utterance)) of a man and a woman, in any order.
 
     A small model learns to tell these apart in minutes; two voices of one sex take hours.
 
     Args:
-        counts (list of int): utterances of each speaker; men and women in turn.
+        counts: utterances of each speaker; men and women in turn.
     """
     possible = 2 * sum(counts[::2]) * sum(counts[1::2])
     if n > possible // 2:  # beyond, drawing takes long
         raise UserError(
             f"a demonstration of {sum(counts)} utterances cannot have {n} mixtures in a split; {possible // 2} at most"
         )
-    pairs = set()
+    pairs: set[Pair] = set()
     while len(pairs) < n:
         speakers = generator.permutation(
             [2 * generator.integers((len(counts) + 1) // 2), 2 * generator.integers(len(counts) // 2) + 1]
@@ -91,17 +94,17 @@ def draw_pairs(counts, n, generator):
     return sorted(pairs, key=lambda pair: generator.random())
 
 
-def make_librispeech(root, sizes, seed=0, voices="auto"):
+def make_librispeech(root: str | Path, sizes: Mapping[str, int], seed: int = 0, voices: str = "auto") -> str:
     """LibriSpeech's layout with LibriMix's metadata in ``root/metadata``.
 
     Args:
-        root (str or Path): where to.
-        sizes (dict): ``train``, ``valid``, ``test``: number of mixtures.
-        seed (int): decides everything.
-        voices (str): ``auto``, ``espeak-ng`` or ``formant``.
+        root: where to.
+        sizes: ``train``, ``valid``, ``test``: number of mixtures.
+        seed: decides everything.
+        voices: ``auto``, ``espeak-ng`` or ``formant``.
 
     Returns:
-        str: the voices that were used.
+        The voices that were used.
     """
     root, engine, table = Path(root), choose_engine(voices), []
     subsets = {"train": ("train-clean-100", 1000), "valid": ("dev-clean", 2000), "test": ("test-clean", 3000)}
@@ -124,7 +127,14 @@ def make_librispeech(root, sizes, seed=0, voices="auto"):
     return _describe(root, "libri2mix_demo", sizes, seed, engine)
 
 
-def _write_librimix(folder, subset, files, levels, pairs, generator):
+def _write_librimix(
+    folder: Path,
+    subset: str,
+    files: Sequence[tuple[int, str, list[str]]],
+    levels: Sequence[Sequence[float]],
+    pairs: Iterable[Pair],
+    generator: np.random.Generator,
+) -> None:
     """Both CSVs; the gains bring each utterance to a level in [-33, -25] dB, as LibriMix' do."""
     rows, infos = [], []
     for (one, first), (two, second) in pairs:
@@ -147,13 +157,13 @@ def _write_librimix(folder, subset, files, levels, pairs, generator):
     _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, infos)
 
 
-def _write_csv(path, columns, rows):
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *rows])
 
 
-def make_wsj0(root, sizes, seed=0, voices="auto"):
+def make_wsj0(root: str | Path, sizes: Mapping[str, int], seed: int = 0, voices: str = "auto") -> str:
     """WSJ0's layout, ``.wv1`` files included, with lists and active levels in ``root/metadata``.
 
     As there, training and validation share speakers and differ in utterances, and the test set's two folders hold
@@ -173,9 +183,12 @@ def make_wsj0(root, sizes, seed=0, voices="auto"):
     return _describe(root, "wsj0_2mix_demo", sizes, seed, engine)
 
 
-def _write_wv1(root, folders, prefix, spoken_by):
+def _write_wv1(
+    root: Path, folders: Sequence[str], prefix: str, spoken_by: Iterable[tuple[Speaker, list[np.ndarray]]]
+) -> list[list[str]]:
     """Write the speakers in turn into the folders; their utterances as the lists name them."""
-    files, levels = [], {folder: [] for folder in folders}
+    files = []
+    levels: dict[str, list[str]] = {folder: [] for folder in folders}
     for index, (_, wavs) in enumerate(spoken_by):
         folder, speaker = folders[index % len(folders)], f"{prefix}{chr(ord('a') + index)}"
         names = [f"{speaker}c02{place:02d}" for place in range(len(wavs))]
@@ -188,13 +201,13 @@ def _write_wv1(root, folders, prefix, spoken_by):
     return files
 
 
-def active_level(wav, frame_len=160):
+def active_level(wav: np.ndarray, frame_len: int = 160) -> float:
     """Mean square of the frames that are less than 16 dB below the mean: a simple stand-in for ITU-T P.56."""
     frames = np.square(wav[: len(wav) // frame_len * frame_len]).reshape(-1, frame_len).mean(1)
     return float(frames[frames > frames.mean() * 10**-1.6].mean())
 
 
-def _describe(root, corpus, sizes, seed, engine):
+def _describe(root: Path, corpus: str, sizes: Mapping[str, int], seed: int, engine: str) -> str:
     infos = {"dataset": corpus, "task": "sep_clean", "licenses": [LICENSE]}
     write_json(root / CORPUS_FILE, {"corpus": corpus, "sizes": sizes, "seed": seed, "voices": engine, "infos": infos})
     return engine

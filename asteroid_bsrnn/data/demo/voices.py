@@ -10,6 +10,7 @@ References
 import io
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,11 +36,11 @@ class Speaker:
     """A voice.
 
     Args:
-        sex (str): ``"M"`` or ``"F"``.
-        variant (str): voice of espeak-ng, for example ``"en-us+f2"``.
-        pitch (float): 0 to 1, from low to high within the voice.
-        speed (int): words per minute.
-        tract (float): factor of all formants of the fallback.
+        sex: ``"M"`` or ``"F"``.
+        variant: voice of espeak-ng, for example ``"en-us+f2"``.
+        pitch: 0 to 1, from low to high within the voice.
+        speed: words per minute.
+        tract: factor of all formants of the fallback.
     """
 
     sex: str
@@ -49,13 +50,13 @@ class Speaker:
     tract: float
 
 
-def make_speakers(n, male, female, seed):
+def make_speakers(n: int, male: Sequence[str], female: Sequence[str], seed: int) -> list[Speaker]:
     """``n`` different speakers, men and women in turn.
 
     Args:
-        n (int): how many.
-        male, female (sequence of str): espeak-ng's variants to use in turn, for example ``"m1"``.
-        seed (int): decides pitch and speed.
+        n: how many.
+        male, female: espeak-ng's variants to use in turn, for example ``"m1"``.
+        seed: decides pitch and speed.
     """
     generator, accents, speakers = np.random.default_rng([seed, n]), ("en-us", "en-gb", "en-gb-scotland"), []
     for index in range(n):
@@ -70,7 +71,7 @@ def make_speakers(n, male, female, seed):
     return speakers
 
 
-def choose_engine(engine="auto"):
+def choose_engine(engine: str = "auto") -> str:
     """``"espeak-ng"`` or ``"formant"``: the one that is asked for, or for ``"auto"`` the best that is there.
 
     Raises:
@@ -86,13 +87,13 @@ def choose_engine(engine="auto"):
     return ("espeak-ng" if installed else "formant") if engine == "auto" else engine
 
 
-def speak(text, speaker, engine):
+def speak(text: str, speaker: Speaker, engine: str) -> np.ndarray:
     """A sentence: (time,) at 16 kHz, float64, peak below 1."""
     wav = _espeak(text, speaker) if engine == "espeak-ng" else formant_speech(text, speaker)
     return 0.6 * wav / max(np.abs(wav).max(), 1e-9)
 
 
-def _espeak(text, speaker):
+def _espeak(text: str, speaker: Speaker) -> np.ndarray:
     pitch = str(int(15 + 70 * speaker.pitch))
     command = ["espeak-ng", "-v", speaker.variant, "-p", pitch, "-s", str(speaker.speed), "--stdout", "--", text]
     done = subprocess.run(command, capture_output=True, check=False)
@@ -104,13 +105,13 @@ def _espeak(text, speaker):
     return resample_poly(wav, RATE // 50, rate // 50)
 
 
-def _mended(data):
+def _mended(data: bytes) -> bytes:
     """A WAV file from a pipe states no length; write the true one where libsndfile looks for it."""
     start = data.index(b"data")
     return data[: start + 4] + (len(data) - start - 8).to_bytes(4, "little") + data[start + 8 :]
 
 
-def formant_speech(text, speaker):
+def formant_speech(text: str, speaker: Speaker) -> np.ndarray:
     """The fallback's sentence: syllables with falling pitch, pauses between words; a function of its arguments alone."""
     words, base = text.lower().split(), (95 if speaker.sex == "M" else 175) * (1 + 0.5 * speaker.pitch)
     stretch, parts = 165 / speaker.speed, []
@@ -122,7 +123,7 @@ def formant_speech(text, speaker):
     return np.concatenate(parts)
 
 
-def _sound(letter, pitch, stretch, tract):
+def _sound(letter: str, pitch: float, stretch: float, tract: float) -> np.ndarray:
     if letter in VOWELS:
         return _vowel(letter, round(pitch), round(0.11 * stretch, 3), tract)
     if letter in _HISSES:
@@ -137,11 +138,11 @@ def _sound(letter, pitch, stretch, tract):
 
 
 @lru_cache(maxsize=4096)
-def _vowel(letter, pitch, seconds, tract):
+def _vowel(letter: str, pitch: float, seconds: float, tract: float) -> np.ndarray:
     return _voiced(VOWELS[letter], pitch, seconds, tract)
 
 
-def _voiced(formants, pitch, seconds, tract):
+def _voiced(formants: Sequence[float], pitch: float, seconds: float, tract: float) -> np.ndarray:
     n = int(seconds * RATE)
     phase = np.cumsum(pitch * (1 + 0.01 * np.sin(2 * np.pi * 5 * np.arange(n) / RATE))) / RATE
     source = lfilter([1.0], [1, -0.97], np.diff(np.floor(phase), prepend=0.0)) - 0.01
@@ -153,12 +154,12 @@ def _voiced(formants, pitch, seconds, tract):
 
 
 @lru_cache(maxsize=256)
-def _hiss(letter, seconds):
+def _hiss(letter: str, seconds: float) -> np.ndarray:
     noise = np.random.default_rng([ord(letter), int(seconds * RATE)]).standard_normal(int(seconds * RATE))
     sections = butter(2, _HISSES[letter], "bandpass", fs=RATE, output="sos")
     return _faded(0.12 * sosfilt(sections, noise), 0.008)
 
 
-def _faded(wav, seconds):
+def _faded(wav: np.ndarray, seconds: float) -> np.ndarray:
     ramp = np.minimum(1, np.arange(len(wav)) / (seconds * RATE))
     return wav * ramp * ramp[::-1]

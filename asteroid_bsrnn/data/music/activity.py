@@ -11,10 +11,12 @@ References:
 """
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,21 +34,21 @@ MODES = ("reference", "track")
 _BLOCK_CHUNKS = 60  # read at a time
 
 
-def window_samples(window, sample_rate):
+def window_samples(window: float, sample_rate: int) -> int:
     """Length of a window of ``window`` seconds in samples, a multiple of its number of chunks."""
     return N_CHUNKS * int(round(window * sample_rate / N_CHUNKS))
 
 
-def chunk_rms(read, frames, chunk_len):
+def chunk_rms(read: Callable[[int, int], np.ndarray], frames: int, chunk_len: int) -> np.ndarray:
     """RMS of consecutive chunks; exact zeros become ``EPS``. Windows start at chunks, so each is computed once.
 
     Args:
-        read (callable): ``read(start, frames)`` -> (channels, frames).
-        frames (int): length of the track; a tail shorter than a chunk is left out.
-        chunk_len (int): samples per chunk.
+        read: ``read(start, frames)`` -> (channels, frames).
+        frames: length of the track; a tail shorter than a chunk is left out.
+        chunk_len: samples per chunk.
 
     Returns:
-        ndarray: (channels, n_chunks)
+        (channels, n_chunks)
     """
     blocks = []
     for first in range(0, frames // chunk_len, _BLOCK_CHUNKS):
@@ -60,15 +62,15 @@ def chunk_rms(read, frames, chunk_len):
     return np.where(rms == 0, EPS, rms)
 
 
-def active_windows(rms, mode):
+def active_windows(rms: np.ndarray, mode: str) -> np.ndarray:
     """Which windows are kept.
 
     Args:
-        rms (ndarray): RMS of the track's chunks, (channels, n_chunks).
-        mode (str): ``"reference"`` or ``"track"``.
+        rms: RMS of the track's chunks, (channels, n_chunks).
+        mode: ``"reference"`` or ``"track"``.
 
     Returns:
-        ndarray: one bool per window; windows are 10 chunks long and start every 5 chunks. Empty for a shorter track.
+        One bool per window; windows are 10 chunks long and start every 5 chunks. Empty for a shorter track.
     """
     if rms.shape[1] < N_CHUNKS:
         return np.zeros(0, bool)
@@ -80,47 +82,58 @@ def active_windows(rms, mode):
     return (active.mean(-1) > KEEP).all(0)
 
 
-def detect_track(track, sources, mode, window, reader=None):
+def detect_track(
+    track: Track | str | Path, sources: Sequence[str], mode: str, window: float, reader: WavReader | None = None
+) -> dict[str, list[int]]:
     """First samples of the active windows of each stem of one track.
 
     Args:
-        track (Track, str or Path): of a corpus, or a folder that holds ``<source>.wav``.
-        window (float): seconds.
+        track: of a corpus, or a folder that holds ``<source>.wav``.
+        window: seconds.
 
     Returns:
-        dict: source -> list of int.
+        Source -> first samples.
     """
-    reader, found = StemReader(reader or WavReader(max_open=len(sources))), {}
+    stems = StemReader(reader or WavReader(max_open=len(sources)))
+    found: dict[str, list[int]] = {}
     for source in sources:
         files = track.stems[source] if isinstance(track, Track) else (str(Path(track) / f"{source}.wav"),)
-        infos = [reader.wav.info(path) for path in files]
+        infos = [stems.wav.info(path) for path in files]
         if not infos:
             found[source] = []
             continue
         chunk_len = window_samples(window, infos[0].sample_rate) // N_CHUNKS
-        read = partial(reader.read, files, channels=infos[0].channels)
-        rms = chunk_rms(read, reader.frames(files), chunk_len)
+        read = partial(stems.read, files, channels=infos[0].channels)
+        rms = chunk_rms(read, stems.frames(files), chunk_len)
         found[source] = (np.flatnonzero(active_windows(rms, mode)) * HOP_CHUNKS * chunk_len).tolist()
     return found
 
 
 def write_segments(
-    root, tracks, sources, out_dir, mode="reference", window=6.0, sample_rate=44100, n_jobs=1, split="train"
-):
+    root: str | Path,
+    tracks: Sequence[Track | str],
+    sources: Sequence[str],
+    out_dir: str | Path,
+    mode: str = "reference",
+    window: float = 6.0,
+    sample_rate: int = 44100,
+    n_jobs: int | None = 1,
+    split: str = "train",
+) -> list[Path]:
     """Write ``<source>_<split>.csv`` for each source: row number, ``track``, ``ind_beg``, ``ind_end`` (samples).
 
     Tracks that an interrupted run finished are not read again, and lists that are complete stay untouched.
 
     Args:
-        root (str or Path): folder of the track folders, where ``tracks`` are their names.
-        tracks (list of Track or str): tracks of a corpus, or names of folders.
-        out_dir (str or Path): where the lists go.
-        mode (str): see the module.
-        window (float): seconds; the hop is half of it.
-        n_jobs (int): threads; NumPy works outside of Python's lock.
+        root: folder of the track folders, where ``tracks`` are their names.
+        tracks: tracks of a corpus, or names of folders.
+        out_dir: where the lists go.
+        mode: see the module.
+        window: seconds; the hop is half of it.
+        n_jobs: threads; NumPy works outside of Python's lock.
 
     Returns:
-        list of Path: the lists.
+        The lists.
 
     Raises:
         UserError: if the folder holds lists made otherwise, or a source is active nowhere.
@@ -161,11 +174,11 @@ def write_segments(
     return lists
 
 
-def _name(track):
+def _name(track: Track | str) -> str:
     return track.name if isinstance(track, Track) else track
 
 
-def _lengths(named, sources):
+def _lengths(named: Mapping[str, Track | Path], sources: Sequence[str]) -> dict[str, int]:
     """Samples of each track, of its longest file that can be read."""
     reader, found = StemReader(WavReader(max_open=len(sources))), dict.fromkeys(named, 0)
     for name, track in named.items():
@@ -178,13 +191,13 @@ def _lengths(named, sources):
     return found
 
 
-def check_made_from(path, wanted, root):
+def check_made_from(path: Path, wanted: Mapping[str, Any], root: str | Path) -> None:
     """Refuse segment lists of another corpus, whatever its name, or of other settings.
 
     Args:
-        path (Path): ``<split>.json`` beside the lists; none, or one of version 0.1.0, says nothing of the corpus.
-        wanted (dict): settings, and ``lengths`` of tracks in samples: what must be the same, as far as the file says it.
-        root (str or Path): folder of the corpus, or the one in it that holds the tracks.
+        path: ``<split>.json`` beside the lists; none, or one of version 0.1.0, says nothing of the corpus.
+        wanted: settings, and ``lengths`` of tracks in samples: what must be the same, as far as the file says it.
+        root: folder of the corpus, or the one in it that holds the tracks.
     """
     known, root = read_json(path) if path.exists() else {}, Path(root).resolve()
     lengths, then = wanted.get("lengths", {}), known.get("lengths", {})
@@ -198,11 +211,13 @@ def check_made_from(path, wanted, root):
         )
 
 
-def _detect_all(named, sources, mode, window, parts, n_jobs):
+def _detect_all(
+    named: Mapping[str, Track | Path], sources: Sequence[str], mode: str, window: float, parts: Path, n_jobs: int | None
+) -> dict[str, dict[str, list[int]]]:
     """Detect on all tracks, each track's result kept in a file of its own until the lists are written."""
     from tqdm import tqdm
 
-    def detect(name):
+    def detect(name: str) -> dict[str, list[int]]:
         part = parts / f"{name}.json"
         if not part.exists():
             write_json(part, detect_track(named[name], sources, mode, window))
@@ -213,7 +228,7 @@ def _detect_all(named, sources, mode, window, parts, n_jobs):
         return dict(zip(named, list(found)))
 
 
-def read_segments(path):
+def read_segments(path: str | Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """A segment list as columns: track names (list), first samples and last samples + 1 (int64 arrays).
 
     Raises:

@@ -13,6 +13,8 @@ References:
 
 import functools
 import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,30 +22,31 @@ import torch
 from ...common.errors import UserError
 from ...common.registry import Registry
 
+Augmentation = Callable[[np.ndarray, np.random.Generator], None]
 _AUGMENTATIONS = Registry("augmentation")
 register_augmentation = _AUGMENTATIONS.register
 
 
 @register_augmentation
-def rescale_db(stems, generator, low=-10.0, high=10.0):
+def rescale_db(stems: np.ndarray, generator: np.random.Generator, low: float = -10.0, high: float = 10.0) -> None:
     """Gain of 10^(u / 20) per stem, u uniform in [low, high) dB."""
     _apply_gains(stems, 10 ** (generator.uniform(low, high, len(stems)) / 20))
 
 
 @register_augmentation
-def rescale(stems, generator, low=0.25, high=1.25):
+def rescale(stems: np.ndarray, generator: np.random.Generator, low: float = 0.25, high: float = 1.25) -> None:
     """Linear gain per stem, uniform in [low, high)."""
     _apply_gains(stems, generator.uniform(low, high, len(stems)))
 
 
 @register_augmentation
-def silent_source(stems, generator, p=0.1):
+def silent_source(stems: np.ndarray, generator: np.random.Generator, p: float = 0.1) -> None:
     """Silence each stem with probability ``p``, the target like every other."""
     stems[generator.random(len(stems)) < p] = 0
 
 
 @register_augmentation
-def silent_target(stems, generator, p=0.1, target=None):
+def silent_target(stems: np.ndarray, generator: np.random.Generator, p: float = 0.1, target: int | None = None) -> None:
     """Silence the only target with probability ``p``, so that the mixture is that of the other stems."""
     if target is None:
         raise UserError("silent_target needs a single target; with several use silent_source")
@@ -52,20 +55,20 @@ def silent_target(stems, generator, p=0.1, target=None):
 
 
 @register_augmentation
-def channel_swap(stems, generator, p=0.5):
+def channel_swap(stems: np.ndarray, generator: np.random.Generator, p: float = 0.5) -> None:
     """Reverse the channels of each stem with probability ``p`` (left and right, for stereo)."""
     for stem in np.flatnonzero(generator.random(len(stems)) < p):
         stems[stem] = stems[stem, ::-1].copy()
 
 
 @register_augmentation
-def sign_flip(stems, generator, p=0.5):
+def sign_flip(stems: np.ndarray, generator: np.random.Generator, p: float = 0.5) -> None:
     """Reverse the polarity of each stem with probability ``p`` [3]."""
     stems[generator.random(len(stems)) < p] *= -1
 
 
 @register_augmentation
-def one_background(stems, generator, *, target):
+def one_background(stems: np.ndarray, generator: np.random.Generator, *, target: int) -> None:
     """Leave one background beside the only target: any one of the other stems, or all of them, equally likely [4]."""
     others = [stem for stem in range(len(stems)) if stem != target]
     kept = generator.integers(len(others) + 1)
@@ -73,16 +76,16 @@ def one_background(stems, generator, *, target):
         stems[[stem for stem in others if stem != others[kept]]] = 0
 
 
-def _apply_gains(stems, gains):
+def _apply_gains(stems: np.ndarray, gains: np.ndarray) -> None:
     stems *= gains.astype(np.float32)[:, None, None]
 
 
-def build_augmentations(entries, target=None):
+def build_augmentations(entries: Sequence[str | dict[str, Any]], target: int | None = None) -> list[Augmentation]:
     """The functions that a configuration's list names, in its order.
 
     Args:
-        entries (list): names (``"rescale_db"``), or names with other ranges (``{"rescale_db": {"low": -6}}``).
-        target (int, optional): index of the only target among the stems; None for several.
+        entries: names (``"rescale_db"``), or names with other ranges (``{"rescale_db": {"low": -6}}``).
+        target: index of the only target among the stems; None for several.
 
     Returns:
         list of callables ``augmentation(stems, generator)``; they can be pickled.
@@ -90,7 +93,7 @@ def build_augmentations(entries, target=None):
     Raises:
         UserError: for an unknown name or parameter, and for one that needs a single target where there are several.
     """
-    built = []
+    built: list[Augmentation] = []
     for entry in entries:
         name, options = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
         function = _AUGMENTATIONS.get(name)
@@ -107,7 +110,7 @@ def build_augmentations(entries, target=None):
     return built
 
 
-def remix_batch(sources, generator=None):
+def remix_batch(sources: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
     """Exchange each source among the items of a batch, on the device where they are: new mixtures for no reading.
 
     Source ``s`` of every item comes from an item drawn by a permutation of its own; nothing else changes, so the
@@ -115,8 +118,8 @@ def remix_batch(sources, generator=None):
     ``torch.stack([target, mixture - target], 1)``.
 
     Args:
-        sources (Tensor): parts that sum to the mixtures.
-        generator (torch.Generator, optional): on any device.
+        sources: parts that sum to the mixtures.
+        generator: on any device.
 
     Shape: (batch, n_src, channels, time) or (batch, n_src, time), same out.
     """
@@ -126,7 +129,7 @@ def remix_batch(sources, generator=None):
     return sources[order.to(sources.device), torch.arange(n_src, device=sources.device)]
 
 
-def peak_normalise(mixture, sources, floor=1e-6):
+def peak_normalise(mixture: torch.Tensor, sources: torch.Tensor, floor: float = 1e-6) -> None:
     """Divide both, in place, by the largest magnitude in either (by 1 when that is below ``floor``).
 
     Shape: (channels, time) and (n_src, channels, time), float32 tensors.

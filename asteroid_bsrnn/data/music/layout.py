@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import nfc, read_json
 from ...common.registry import nearest
-from ..corpus import LAYOUTS, SPLITS, Track, get_corpus
+from ..corpus import LAYOUTS, SPLITS, Corpus, Share, Track, get_corpus
 from .musdb import MUSDB18HQ_CORPUS, SOURCES, VALIDATION_TRACKS  # noqa: F401  names of version 0.1.0
 from .stem_reader import StemReader
 
@@ -19,26 +21,25 @@ MIXTURE_AGREES = 0.02  # of the mixture's RMS: less than any stem that one hears
 BLOCK, PLACES = 1 << 20, 8  # samples that are read at a time; stretches in which a mixture is compared
 
 
-def corpus_infos(root, corpus=MUSDB18HQ_CORPUS):
+def corpus_infos(root: str | Path, corpus: Corpus = MUSDB18HQ_CORPUS) -> dict[str, Any]:
     """What ``get_infos`` of a data set in ``root`` returns: the corpus' own file, else what the corpus value says."""
     path = Path(root) / CORPUS_FILE
     return read_json(path)["infos"] if path.exists() else corpus.infos()
 
 
-def find_tracks(root, split, valid_tracks=None, limit=None):
+def find_tracks(
+    root: str | Path, split: str, valid_tracks: Iterable[str] | None = None, limit: int | None = None
+) -> list[Path]:
     """Track folders of a split, sorted by name.
 
     A corpus may have a folder for each split. Without ``valid`` the validation tracks are those of ``train`` that are
     named in ``valid_tracks``, and the others train.
 
     Args:
-        root (str or Path): folder of the corpus.
-        split (str): ``"train"``, ``"valid"`` or ``"test"``.
-        valid_tracks (list of str, optional): names; by default the 14 of MUSDB18.
-        limit (int, optional): the first so many only.
-
-    Returns:
-        list of Path
+        root: folder of the corpus.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        valid_tracks: names; by default the 14 of MUSDB18.
+        limit: the first so many only.
 
     Raises:
         UserError: if there is no such folder or no track in it.
@@ -61,7 +62,7 @@ def find_tracks(root, split, valid_tracks=None, limit=None):
     return tracks[:limit]
 
 
-def refuse_stem_mp4(root):
+def refuse_stem_mp4(root: str | Path) -> None:
     """MUSDB18 comes as ``.stem.mp4``; whoever has that is told what MUSDB18-HQ is and how to get there.
 
     Raises:
@@ -75,7 +76,7 @@ def refuse_stem_mp4(root):
         )
 
 
-def _folders(path):
+def _folders(path: Path) -> list[Path]:
     try:
         return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
@@ -87,7 +88,9 @@ def _folders(path):
 
 
 @LAYOUTS.register
-def folders(corpus, root, split, valid_tracks=None, limit=None):
+def folders(
+    corpus: Corpus, root: Path, split: str, valid_tracks: Sequence[str] | None = None, limit: int | None = None
+) -> list[Track]:
     """``root/{train,valid,test}/<track>/<stem>.wav``, as MUSDB18-HQ lies."""
     named = corpus.splits.get("valid") if valid_tracks is None else valid_tracks
     if valid_tracks is not None:
@@ -97,7 +100,7 @@ def folders(corpus, root, split, valid_tracks=None, limit=None):
     return [folder_track(folder, corpus) for folder in find_tracks(root, split, named, limit)]
 
 
-def folder_track(folder, corpus):
+def folder_track(folder: str | Path, corpus: Corpus) -> Track:
     """The track in a folder ``<stem>.wav``, with ``mixture.wav`` beside the stems or not.
 
     Raises:
@@ -107,14 +110,14 @@ def folder_track(folder, corpus):
     for path in sorted(folder.glob("*.wav")):
         if path.stem not in corpus.stems and path.stem != "mixture" and not path.name.startswith("."):
             raise AudioError(str(path), f"is no stem of the corpus {corpus.name}, which has {', '.join(corpus.stems)}")
-    stems = {stem: (str(folder / f"{stem}.wav"),) for stem in corpus.stems}
+    stems: dict[str, tuple[str, ...]] = {stem: (str(folder / f"{stem}.wav"),) for stem in corpus.stems}
     if not corpus.complete:
         stems = {stem: tuple(path for path in paths if Path(path).exists()) for stem, paths in stems.items()}
     mixture = folder / "mixture.wav"
     return Track(nfc(folder.name), stems, str(mixture) if mixture.exists() else None)
 
 
-def _check_there(names, found):
+def _check_there(names: Iterable[str], found: Sequence[Path]) -> None:
     """Refuse a name without a folder: what was meant would train."""
     there = {nfc(folder.name) for folder in found}
     for name in names:
@@ -126,7 +129,9 @@ def _check_there(names, found):
 
 
 @LAYOUTS.register
-def moisesdb(corpus, root, split, valid_tracks=None, limit=None):
+def moisesdb(
+    corpus: Corpus, root: Path, split: str, valid_tracks: Sequence[str] | None = None, limit: int | None = None
+) -> list[Track]:
     """``root/<id>/data.json`` and ``root/<id>/<stem>/<file>.wav``; a stem is the sum of its files."""
     folders_ = [folder for folder in _folders(root) if (folder / "data.json").is_file()]
     if valid_tracks is not None:
@@ -138,13 +143,13 @@ def moisesdb(corpus, root, split, valid_tracks=None, limit=None):
     return [_moises_track(folder, corpus) for folder in chosen[:limit]]
 
 
-def _moises_track(folder, corpus):
+def _moises_track(folder: Path, corpus: Corpus) -> Track:
     try:
         listed = json.loads((folder / "data.json").read_text(encoding="utf-8"))["stems"]
         entries = [(stem["stemName"], [entry["id"] for entry in stem["tracks"]]) for stem in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise AudioError(str(folder / "data.json"), f"lists no stems as MoisesDB does ({error!r})") from None
-    stems = {stem: () for stem in corpus.stems}
+    stems: dict[str, tuple[str, ...]] = {stem: () for stem in corpus.stems}
     for name, ids in entries:
         if name not in stems:
             raise AudioError(
@@ -155,7 +160,7 @@ def _moises_track(folder, corpus):
     return Track(nfc(folder.name), stems)
 
 
-def _drawn(name, shares):
+def _drawn(name: str, shares: Mapping[str, Share]) -> str:
     """The split of a track: where it is named, else by the place of its name's hash among the shares."""
     name = nfc(name)
     place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
@@ -170,15 +175,15 @@ def _drawn(name, shares):
     return "train"
 
 
-def check_track(track, reader, corpus=MUSDB18HQ_CORPUS):
+def check_track(track: Track, reader: StemReader, corpus: Corpus = MUSDB18HQ_CORPUS) -> int:
     """Check the files of one track by their headers.
 
     Args:
-        track (Track): as :meth:`Corpus.tracks` gives it.
-        reader (StemReader): remembers the headers.
+        track: as :meth:`Corpus.tracks` gives it.
+        reader: remembers the headers.
 
     Returns:
-        int: length in samples, of the longest file where a stem is made of several.
+        Length in samples, of the longest file where a stem is made of several.
 
     Raises:
         AudioError: names the file that is missing, unreadable, or of another length, rate or number of channels.
@@ -204,13 +209,15 @@ def check_track(track, reader, corpus=MUSDB18HQ_CORPUS):
     return max(reader.wav.info(path).frames for path in files)
 
 
-def check_corpus(root, corpus="musdb18hq", valid_tracks=None):
+def check_corpus(
+    root: str | Path, corpus: str | Corpus = "musdb18hq", valid_tracks: Sequence[str] | None = None
+) -> dict[str, int]:
     """Check a whole corpus: every split has tracks, every track its stems. Headers, and samples that may be NaN.
 
     A mixture that lies beside the stems must be their sum.
 
     Returns:
-        dict: split -> number of tracks.
+        Split -> number of tracks.
 
     Raises:
         UserError: for a missing or unreadable folder, or an empty split.
@@ -226,7 +233,7 @@ def check_corpus(root, corpus="musdb18hq", valid_tracks=None):
     return counts
 
 
-def _check_samples(track, reader, corpus, frames):
+def _check_samples(track: Track, reader: StemReader, corpus: Corpus, frames: int) -> None:
     """Floats are read through, which raises at a NaN (integers cannot hold one); a mixture is compared in places."""
     floats = [path for paths in track.stems.values() for path in paths if reader.wav.info(path).is_float]
     for path in floats:
@@ -234,20 +241,20 @@ def _check_samples(track, reader, corpus, frames):
         for start in range(0, length, BLOCK):
             reader.wav.read(path, start, min(BLOCK, length - start))
     if track.mixture and track.name not in corpus.mixtures_differ:
-        _check_mixture(track, reader, corpus, frames)
+        _check_mixture(track, track.mixture, reader, corpus, frames)
 
 
-def _check_mixture(track, reader, corpus, frames):
+def _check_mixture(track: Track, mixture: str, reader: StemReader, corpus: Corpus, frames: int) -> None:
     """Hold the mixture against the sum of the stems in a few stretches, spread over the track."""
     count = min(BLOCK // 4, frames)
     error = energy = 0.0
     for start in sorted({int(start) for start in np.linspace(0, frames - count, PLACES)}):
         total = sum(reader.read(track.stems[stem], start, count, corpus.channels) for stem in corpus.stems)
-        mixture = reader.wav.read(track.mixture, start, count)
-        error += float(np.square(total - mixture, dtype=np.float64).sum())
-        energy += float(np.square(mixture, dtype=np.float64).sum())
+        mixed = reader.wav.read(mixture, start, count)
+        error += float(np.square(total - mixed, dtype=np.float64).sum())
+        energy += float(np.square(mixed, dtype=np.float64).sum())
     rounding = PLACES * count * corpus.channels * len(corpus.stems) * (1 / 32768) ** 2
     if error > MIXTURE_AGREES**2 * energy + rounding:
         share = (error / max(energy, 1e-30)) ** 0.5
         stems = ", ".join(corpus.stems)
-        raise AudioError(track.mixture, f"is not the sum of the stems {stems}: it differs by {share:.1%} of its level")
+        raise AudioError(mixture, f"is not the sum of the stems {stems}: it differs by {share:.1%} of its level")

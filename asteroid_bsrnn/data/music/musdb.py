@@ -1,6 +1,7 @@
 """MUSDB18-HQ as a value."""
 
 from dataclasses import replace
+from typing import Any
 
 from ..corpus import Corpus, register_corpus
 
@@ -26,7 +27,7 @@ VALIDATION_TRACKS = (
 )
 
 
-def _provide(section, download):
+def _provide(section: Any, download: bool) -> None:
     from .musdb_archive import provide_musdb18hq
 
     provide_musdb18hq(section.root, download)
@@ -48,7 +49,7 @@ MUSDB18HQ_CORPUS = register_corpus(
 )
 
 
-def _provide_excerpts(section, download):
+def _provide_excerpts(section: Any, download: bool) -> None:
     from ..demo.musdb7 import provide_musdb7
 
     provide_musdb7(section.root, download)

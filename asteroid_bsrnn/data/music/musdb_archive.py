@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,16 +20,16 @@ Either unzip it so that {{root}}/train and {{root}}/test hold the tracks, or say
 stage download it (--download true; it can be interrupted and needs {ROOM * ARCHIVE_BYTES / 1e9:.0f} GB of disk on the way)."""
 
 
-def provide_musdb18hq(root, download=False, api=None):
+def provide_musdb18hq(root: str | Path, download: bool = False, api: str | None = None) -> None:
     """Make sure that ``root`` holds MUSDB18-HQ; a corpus that is there stays untouched.
 
     The archive lies beside ``root`` while it is fetched (an interrupted download is continued), is checked against
     Zenodo's checksum, and is removed when its tracks are in place.
 
     Args:
-        root (str or Path): folder for ``train`` and ``test``.
-        download (bool): fetch it when it is missing.
-        api (str, optional): address of the Zenodo API.
+        root: folder for ``train`` and ``test``.
+        download: fetch it when it is missing.
+        api: address of the Zenodo API.
 
     Raises:
         UserError: if it is missing and ``download`` is false (says where it comes from), if there is not enough disk,
@@ -49,7 +50,7 @@ def provide_musdb18hq(root, download=False, api=None):
 
 
 @contextmanager
-def unpacked(record, name, root, api=None):
+def unpacked(record: int, name: str, root: Path, api: str | None = None) -> Iterator[Path]:
     """Fetch an archive of a Zenodo record and unpack it beside ``root``; yield the folder that holds train/ and test/.
 
     The archive lies beside ``root`` while it is fetched, and is kept if the block fails; at the end both are removed.
@@ -78,7 +79,7 @@ def unpacked(record, name, root, api=None):
     archive.unlink()
 
 
-def _check_room(folder, size, already):
+def _check_room(folder: Path, size: int, already: Iterable[Path]) -> None:
     there = sum(path.stat().st_size for path in already if path.exists())
     needed, free = ROOM * size - there, shutil.disk_usage(folder).free
     if needed > free:

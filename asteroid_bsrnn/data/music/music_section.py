@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ...common.errors import UserError
 from ...common.files import read_json
@@ -23,22 +25,22 @@ class MusicData:
     """All keys of the section ``data``; the defaults are the published protocol of the base model.
 
     Args:
-        corpus (str): ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``musdb7`` (7 s of every song), ``synth`` (rendered), one that a plug-in
+        corpus: ``musdb18hq``, ``moisesdb``, ``excerpt`` (real, 6 s), ``musdb7`` (7 s of every song), ``synth`` (rendered), one that a plug-in
             registers, or the path of a corpus file; see :mod:`asteroid_bsrnn.data.corpus`.
-        root (str): the corpus' folder.
-        lists (str): folder for segment lists; each corpus and rule has a folder of its own in it.
-        valid_tracks (list, optional): names in train/ that validate; default musdb's 14, or all of valid/ if it exists.
-        n_train_tracks, n_valid_tracks, n_test_tracks (int, optional): use the first so many only; ``synth`` renders
+        root: the corpus' folder.
+        lists: folder for segment lists; each corpus and rule has a folder of its own in it.
+        valid_tracks: names in train/ that validate; default musdb's 14, or all of valid/ if it exists.
+        n_train_tracks, n_valid_tracks, n_test_tracks: use the first so many only; ``synth`` renders
             so many (by default 8, 2 and 2).
-        segment (float): length of a training item in seconds.
-        n_items (int): training items per epoch.
-        sad (str, optional): ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.music.activity``.
-        sad_window (float): its window in seconds, from which the items are cut.
+        segment: length of a training item in seconds.
+        n_items: training items per epoch.
+        sad: ``reference``, ``track`` or None; see ``asteroid_bsrnn.data.music.activity``.
+        sad_window: its window in seconds, from which the items are cut.
         pairing, random_chunk, augmentations, peak_normalise, gate_db, gate_level: see :class:`MUSDB18HQ`.
-        standardise (bool): take the mean of its track's mono mix off each chunk and divide by its deviation; the same is done
+        standardise: take the mean of its track's mono mix off each chunk and divide by its deviation; the same is done
             to whole songs by ``inference.standardise``.
-        synth_duration (float): length of a rendered song in seconds.
-        synth_seed (int): which songs are rendered.
+        synth_duration: length of a rendered song in seconds.
+        synth_seed: which songs are rendered.
     """
 
     corpus: str = "musdb18hq"
@@ -62,7 +64,7 @@ class MusicData:
     synth_duration: float = 30.0
     synth_seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         check_types(values, MusicData, "data")
         check_counts(values, ("n_train_tracks", "n_valid_tracks", "n_test_tracks"), "data")
@@ -79,31 +81,32 @@ class MusicData:
             )
 
     @property
-    def value(self):
+    def value(self) -> Corpus:
         """The corpus, as a value."""
         return get_corpus(self.corpus)
 
     @property
-    def lists_dir(self):
+    def lists_dir(self) -> Path | None:
         """Folder of this rule's segment lists; None without a rule."""
         return None if self.sad is None else Path(self.lists) / self.value.name / self.sad
 
     @property
-    def levels_path(self):
+    def levels_path(self) -> Path | None:
         """File of the tracks' levels; None where nothing is standardised."""
         return Path(self.lists) / self.value.name / "levels.csv" if self.standardise else None
 
     @property
-    def list_paths(self):
+    def list_paths(self) -> list[Path]:
         """Files that stage 1 writes."""
-        lists = [] if self.sad is None else [self.lists_dir / f"{stem}_train.csv" for stem in self.value.stems]
-        return lists + ([self.levels_path] if self.standardise else [])
+        folder, levels = self.lists_dir, self.levels_path
+        lists = [] if folder is None else [folder / f"{stem}_train.csv" for stem in self.value.stems]
+        return lists if levels is None else [*lists, levels]
 
-    def prepare(self, download=False):
+    def prepare(self, download: bool = False) -> dict[str, int]:
         """Stage 0: provide the corpus where it is missing, and check it. A checked corpus stays untouched.
 
         Returns:
-            dict: split -> number of tracks.
+            Split -> number of tracks.
 
         Raises:
             UserError: if the corpus is missing and may not be downloaded; AudioError for a file that cannot be used.
@@ -113,27 +116,27 @@ class MusicData:
             corpus.provide(self, download)
         return check_corpus(self.root, corpus, valid_tracks=self.valid_tracks)
 
-    def index(self, n_jobs=None):
+    def index(self, n_jobs: int | None = None) -> list[Path]:
         """Stage 1: write the segment lists, if there is a rule, and the levels, if they are used; once.
 
         Args:
-            n_jobs (int, optional): tracks at a time; by default one per core.
+            n_jobs: tracks at a time; by default one per core.
 
         Returns:
-            list of Path: the files.
+            The files.
         """
         if not self.list_paths:
             return []
         corpus, n_jobs = self.value, n_jobs or os.cpu_count()
         tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
-        if self.standardise:
-            write_levels(self.levels_path, tracks, corpus)
-        if self.sad is not None:
+        if (levels := self.levels_path) is not None:
+            write_levels(levels, tracks, corpus)
+        if self.sad is not None and (folder := self.lists_dir) is not None:
             rule = (self.sad, self.sad_window, corpus.sample_rate)
-            write_segments(self.root, tracks, corpus.stems, self.lists_dir, *rule, n_jobs)
+            write_segments(self.root, tracks, corpus.stems, folder, *rule, n_jobs)
         return self.list_paths
 
-    def train_set(self, targets=("vocals",), seed=42):
+    def train_set(self, targets: Sequence[str] = ("vocals",), seed: int = 42) -> MUSDB18HQ:
         """Random mixes for training."""
         return MUSDB18HQ(
             self.root,
@@ -154,23 +157,23 @@ class MusicData:
             gate_level=self.gate_level,
         )
 
-    def valid_set(self, targets=("vocals",)):
+    def valid_set(self, targets: Sequence[str] = ("vocals",)) -> MUSDB18HQTracks:
         """Whole validation tracks."""
-        limits = {"valid_tracks": self.valid_tracks, "n_tracks": self.n_valid_tracks}
+        limits: dict[str, Any] = {"valid_tracks": self.valid_tracks, "n_tracks": self.n_valid_tracks}
         return MUSDB18HQTracks(self.root, split="valid", targets=targets, corpus=self.value, **limits)
 
-    def test_set(self, targets=("vocals",)):
+    def test_set(self, targets: Sequence[str] = ("vocals",)) -> MUSDB18HQTracks:
         """Whole test tracks."""
         return MUSDB18HQTracks(self.root, split="test", targets=targets, corpus=self.value, n_tracks=self.n_test_tracks)
 
 
-def _excerpt(data, download):
+def _excerpt(data: MusicData, download: bool) -> None:
     _make(data, {}, make_excerpt)
 
 
-def _synth(data, download):
+def _synth(data: MusicData, download: bool) -> None:
     sizes = {"train": data.n_train_tracks or 8, "valid": data.n_valid_tracks or 2, "test": data.n_test_tracks or 2}
-    settings = {"sizes": sizes, "duration": data.synth_duration, "seed": data.synth_seed}
+    settings: dict[str, Any] = {"sizes": sizes, "duration": data.synth_duration, "seed": data.synth_seed}
     _make(data, settings, lambda root: make_synth(root, **settings))
 
 
@@ -178,7 +181,7 @@ register_corpus(Corpus("excerpt", SOURCES, licence="CC BY-NC-SA 3.0", author="Th
 register_corpus(Corpus("synth", SOURCES, licence="CC0 1.0", provide=_synth))
 
 
-def _make(data, settings, make):
+def _make(data: MusicData, settings: dict[str, Any], make: Callable[[Path], None]) -> None:
     """Render a demonstration corpus into ``data.root``, whole or not at all, unless it is there already."""
     root, partial = Path(data.root), Path(data.root).with_name(f".{Path(data.root).name}.partial")
     if root.exists() and any(root.iterdir()):
@@ -198,7 +201,7 @@ def _make(data, settings, make):
     os.replace(partial, root)
 
 
-def music_data(conf, recipe_dir="."):
+def music_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> MusicData:
     """The section ``data`` of a configuration, its paths taken relative to the recipe's folder.
 
     Raises:
@@ -213,11 +216,11 @@ def music_data(conf, recipe_dir="."):
     return MusicData(**section)
 
 
-def prepare_music(conf, recipe_dir=".", download=False):
+def prepare_music(conf: Mapping[str, Any], recipe_dir: str | Path = ".", download: bool = False) -> dict[str, int]:
     """Stage 0 of a music recipe: provide and check the corpus; see :meth:`MusicData.prepare`."""
     return music_data(conf, recipe_dir).prepare(download)
 
 
-def index_music(conf, recipe_dir=".", n_jobs=None):
+def index_music(conf: Mapping[str, Any], recipe_dir: str | Path = ".", n_jobs: int | None = None) -> list[Path]:
     """Stage 1 of a music recipe: segment lists; see :meth:`MusicData.index`."""
     return music_data(conf, recipe_dir).index(n_jobs)

@@ -1,32 +1,38 @@
 """Stems of one file, of several whose sum they are, or of none (silence), read at any place."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from ...audio.wav import WavReader
 
 
 class StemReader:
     """Reads stretches of stems.
 
     Args:
-        wav (WavReader): keeps files open.
+        wav: keeps files open.
     """
 
-    def __init__(self, wav):
+    def __init__(self, wav: WavReader) -> None:
         self.wav = wav
 
-    def frames(self, files):
+    def frames(self, files: str | Sequence[str]) -> int:
         """Length in samples of the longest file; 0 for none."""
         files = (files,) if isinstance(files, str) else files
         return max((self.wav.info(path).frames for path in files), default=0)
 
-    def read(self, files, start, count, channels=2, out=None):
+    def read(
+        self, files: str | Sequence[str], start: int, count: int, channels: int = 2, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``count`` samples from ``start`` on; silence behind the end of a file that is shorter than others.
 
         Args:
-            files (str or tuple of str): what the stem is made of.
-            out (ndarray, optional): (channels, count) float32, to be filled.
+            files: what the stem is made of.
+            out: (channels, count) float32, to be filled.
 
         Returns:
-            ndarray: (channels, count), float32.
+            (channels, count), float32.
 
         Raises:
             AudioError: for a file that cannot be read, or holds a NaN.

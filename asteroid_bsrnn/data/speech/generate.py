@@ -4,33 +4,37 @@ import csv
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import soundfile as sf
 
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path, read_json, write_json, write_text
-from .plan import in_parallel
+from .plan import Plan, in_parallel
 
 RECORD, LEFT_OUT = "generated.json", "left_out.txt"
 _HEADER = 44  # bytes of a WAV file before its samples
 _RESERVE = 64 << 20  # bytes that stay free on the disk
 
 
-def generate(plan, root, allow_missing=False, limit=None, n_jobs=None):
+def generate(
+    plan: Plan, root: str | Path, allow_missing: bool = False, limit: int | None = None, n_jobs: int | None = None
+) -> dict[str, Any]:
     """Write ``root/<split>/<stream>/<name>.wav`` and ``root/metadata/<split>/mixture_<split>_<stream>.csv``.
 
     Files that are there already, whole, are not written again; a split that is finished is left as it is.
 
     Args:
-        plan (Plan): which mixtures.
-        root (str or Path): folder of one rate and mode, for example ``Libri2Mix/wav8k/min``.
-        allow_missing (bool): leave mixtures out whose files cannot be used, and list them in ``left_out.txt``.
-        limit (int, optional): the first so many mixtures only.
-        n_jobs (int, optional): mixtures at a time; by default one per core.
+        plan: which mixtures.
+        root: folder of one rate and mode, for example ``Libri2Mix/wav8k/min``.
+        allow_missing: leave mixtures out whose files cannot be used, and list them in ``left_out.txt``.
+        limit: the first so many mixtures only.
+        n_jobs: mixtures at a time; by default one per core.
 
     Returns:
-        dict: record of the split: ``mixtures``, ``left_out``, ``hours``, ``limit``, ``settings``, ``finished``.
+        Record of the split: ``mixtures``, ``left_out``, ``hours``, ``limit``, ``settings``, ``finished``.
 
     Raises:
         UserError: a file that cannot be used, a folder with other settings, too little room on the disk.
@@ -38,7 +42,9 @@ def generate(plan, root, allow_missing=False, limit=None, n_jobs=None):
     root = Path(root)
     folder = root / "metadata" / plan.split
     settings = plan.settings()
-    record = read_json(folder / RECORD) if (folder / RECORD).exists() else {"settings": settings, "finished": False}
+    record: dict[str, Any] = {"settings": settings, "finished": False}
+    if (folder / RECORD).exists():
+        record = read_json(folder / RECORD)
     if record["settings"] != settings:
         changed = next(key for key in settings if record["settings"].get(key) != settings[key])
         raise UserError(
@@ -54,7 +60,7 @@ def generate(plan, root, allow_missing=False, limit=None, n_jobs=None):
     for stream in plan.streams:
         (root / plan.split / stream).mkdir(parents=True, exist_ok=True)
 
-    def write(row):
+    def write(row: int) -> None:
         try:
             _write_mixture(plan, root, row, lengths[row])
         except AudioError as error:  # damaged where a look at the file does not see it
@@ -76,7 +82,7 @@ def generate(plan, root, allow_missing=False, limit=None, n_jobs=None):
     return record
 
 
-def _check_room(plan, root, rows, lengths):
+def _check_room(plan: Plan, root: Path, rows: Sequence[int], lengths: Sequence[int]) -> None:
     """Refuse to begin what the disk cannot hold."""
     sizes = {row: len(plan.streams) * (_HEADER + 2 * lengths[row]) for row in rows}
     needed = sum(size for row, size in sizes.items() if not _is_written(plan, root, row, lengths[row]))
@@ -89,11 +95,11 @@ def _check_room(plan, root, rows, lengths):
         )
 
 
-def _files(plan, root, row):
+def _files(plan: Plan, root: Path, row: int) -> dict[str, Path]:
     return {stream: root / plan.split / stream / f"{plan.names[row]}.wav" for stream in plan.streams}
 
 
-def _is_written(plan, root, row, length):
+def _is_written(plan: Plan, root: Path, row: int, length: int) -> bool:
     """Whether all files are there, whole."""
     try:
         return all(path.stat().st_size == _HEADER + 2 * length for path in _files(plan, root, row).values())
@@ -101,7 +107,7 @@ def _is_written(plan, root, row, length):
         return False
 
 
-def _write_mixture(plan, root, row, length):
+def _write_mixture(plan: Plan, root: Path, row: int, length: int) -> None:
     if _is_written(plan, root, row, length):
         return
     signals = plan.signals(row)
@@ -116,12 +122,14 @@ def _write_mixture(plan, root, row, length):
             partial.unlink(missing_ok=True)
 
 
-def _write_metadata(plan, root, folder, rows, lengths):
+def _write_metadata(plan: Plan, root: Path, folder: Path, rows: Sequence[int], lengths: Sequence[int]) -> None:
     """The CSV that Asteroid's ``LibriMix`` reads, and the JSON lists that its ``Wsj0mixDataset`` reads."""
     numbers = range(1, plan.n_src + 1)
     columns = ["mixture_ID", "mixture_path", *(f"source_{number}_path" for number in numbers), "length"]
     columns += [f"speaker_{number}_{what}" for what in ("ID", "sex") for number in numbers]
-    lists = {stream: [] for stream in [plan.mixture_stream, *(f"s{number}" for number in numbers)]}
+    lists: dict[str, list[list[str | int]]] = {
+        stream: [] for stream in [plan.mixture_stream, *(f"s{number}" for number in numbers)]
+    }
     with atomic_path(folder / f"mixture_{plan.split}_{plan.mixture_stream}.csv") as partial:
         with open(partial, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

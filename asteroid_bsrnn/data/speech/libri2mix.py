@@ -11,6 +11,7 @@ References
 import csv
 import io
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,28 +42,28 @@ class Mixture:
     """One line of the metadata.
 
     Args:
-        name (str): ``mixture_ID``.
-        paths (tuple of str): utterances, relative to the LibriSpeech folder.
-        gains (tuple of float): one each.
-        noise (tuple): path relative to the noise folder and gain, or ``(None, 0.0)``.
-        speakers, sexes (tuple of str): one each; empty without the info file.
+        name: ``mixture_ID``.
+        paths: utterances, relative to the LibriSpeech folder.
+        gains: one each.
+        noise: path relative to the noise folder and gain, or ``(None, 0.0)``.
+        speakers, sexes: one each; empty without the info file.
     """
 
     name: str
-    paths: tuple
-    gains: tuple
-    noise: tuple
-    speakers: tuple = ()
-    sexes: tuple = ()
+    paths: tuple[str, ...]
+    gains: tuple[float, ...]
+    noise: tuple[str | None, float]
+    speakers: tuple[str, ...] = ()
+    sexes: tuple[str, ...] = ()
 
 
-def read_metadata(metadata, subset, n_src=2):
+def read_metadata(metadata: str | Path, subset: str, n_src: int = 2) -> list[Mixture]:
     """The mixtures of a subset, in the order of the metadata.
 
     Args:
-        metadata (str or Path): folder with ``libri2mix_<subset>.csv`` (searched at any depth), or that file.
-        subset (str): ``train-clean-100``, ``train-clean-360``, ``dev-clean`` or ``test-clean``.
-        n_src (int): 2 or 3.
+        metadata: folder with ``libri2mix_<subset>.csv`` (searched at any depth), or that file.
+        subset: ``train-clean-100``, ``train-clean-360``, ``dev-clean`` or ``test-clean``.
+        n_src: 2 or 3.
 
     Raises:
         UserError: unknown subset, no such file or several, columns of another version, a line that
@@ -81,7 +82,7 @@ def read_metadata(metadata, subset, n_src=2):
     return mixtures
 
 
-def _metadata_file(metadata, name):
+def _metadata_file(metadata: Path, name: str) -> Path:
     if metadata.is_file():
         return metadata
     found = sorted(metadata.rglob(name)) if metadata.is_dir() else []
@@ -94,7 +95,7 @@ def _metadata_file(metadata, name):
     return found[0]
 
 
-def _rows(path, wanted, where):
+def _rows(path: Path, wanted: Sequence[str], where: Path) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -108,7 +109,7 @@ def _rows(path, wanted, where):
         raise UserError(f"{where} is no readable CSV: {error}") from None
 
 
-def _mixture(row, person, n_src, path):
+def _mixture(row: Mapping[str, str], person: Mapping[str, str] | None, n_src: int, path: Path) -> Mixture:
     try:
         gains = tuple(float(row[f"source_{i + 1}_gain"]) for i in range(n_src))
         noise = (row["noise_path"], float(row["noise_gain"])) if row.get("noise_path") else (None, 0.0)
@@ -126,24 +127,33 @@ class LibriMixPlan(Plan):
     """Libri2Mix or Libri3Mix as its metadata and LibriSpeech define it.
 
     Args:
-        metadata (str or Path): see :func:`read_metadata`.
-        librispeech (str or Path): folder with ``train-clean-100``, ``dev-clean``, ``test-clean``.
-        subset (str): one of :data:`SPLITS`.
-        n_src (int): 2 or 3.
-        sample_rate (int): 8000 or 16000 Hz.
-        mode (str): ``"min"`` or ``"max"``.
-        stream (str): the mixture that is separated, one of :data:`STREAMS`.
-        noise_dir (str or Path, optional): WHAM noise with ``tr``, ``cv``, ``tt``; only noisy streams need it.
+        metadata: see :func:`read_metadata`.
+        librispeech: folder with ``train-clean-100``, ``dev-clean``, ``test-clean``.
+        subset: one of :data:`SPLITS`.
+        n_src: 2 or 3.
+        sample_rate: 8000 or 16000 Hz.
+        mode: ``"min"`` or ``"max"``.
+        stream: the mixture that is separated, one of :data:`STREAMS`.
+        noise_dir: WHAM noise with ``tr``, ``cv``, ``tt``; only noisy streams need it.
 
     Raises:
         UserError: as :func:`read_metadata`; unknown stream or rate; no noise for a noisy stream; no LibriSpeech.
     """
 
     def __init__(
-        self, metadata, librispeech, subset, n_src=2, sample_rate=8000, mode="min", stream="mix_clean", noise_dir=None
-    ):
+        self,
+        metadata: str | Path,
+        librispeech: str | Path,
+        subset: str,
+        n_src: int = 2,
+        sample_rate: int = 8000,
+        mode: str = "min",
+        stream: str = "mix_clean",
+        noise_dir: str | Path | None = None,
+    ) -> None:
         check_settings(subset, n_src, sample_rate, mode, stream, noise_dir)
-        self.librispeech, self.noise_dir = Path(librispeech), None if stream == "mix_clean" else Path(noise_dir)
+        self.librispeech = Path(librispeech)
+        self.noise_dir = None if stream == "mix_clean" or noise_dir is None else Path(noise_dir)
         if not self.librispeech.is_dir():
             raise UserError(f"there is no LibriSpeech folder {librispeech} (key speech_dir, option --librispeech_dir)")
         self.mixtures = read_metadata(metadata, subset, n_src)
@@ -157,7 +167,7 @@ class LibriMixPlan(Plan):
             "licenses": LICENSES,
         }
 
-    def paths(self, index):
+    def paths(self, index: int) -> list[str]:
         mixture = self.mixtures[index]
         paths = [str(self.librispeech / path) for path in mixture.paths]
         if self.noise_dir is not None:
@@ -166,36 +176,38 @@ class LibriMixPlan(Plan):
             paths.append(str(self.noise_dir / mixture.noise[0]))
         return paths
 
-    def look_at(self, path):
+    def look_at(self, path: str) -> int:
         return look_at(path, mono=self.noise_dir is None or not path.startswith(str(self.noise_dir)))
 
-    def signals(self, index):
+    def signals(self, index: int) -> dict[str, np.ndarray]:
         mixture, paths = self.mixtures[index], self.paths(index)
         wavs = [read_utterance(path) * np.float32(gain) for path, gain in zip(paths, mixture.gains)]
         if self.noise_dir is not None:
             noise = extend_noise(read_utterance(paths[-1], mono=False), max(map(len, wavs)))
             wavs.append(noise * np.float32(mixture.noise[1]))
-        wavs = fit_length([resample(wav, self.sample_rate) for wav in wavs], self.mode)
-        made = dict(zip(self.streams, wavs))
-        heard = wavs if self.mixture_stream == "mix_both" else wavs[: self.n_src]
-        heard = [wavs[0], wavs[-1]] if self.mixture_stream == "mix_single" else heard
+        sources = fit_length([resample(wav, self.sample_rate) for wav in wavs], self.mode)
+        made = dict(zip(self.streams, sources))
+        heard = list(sources if self.mixture_stream == "mix_both" else sources[: self.n_src])
+        heard = [sources[0], sources[-1]] if self.mixture_stream == "mix_single" else heard
         made[self.mixture_stream] = sum(heard[1:], heard[0])
         return made
 
-    def pcm16(self, wav):
+    def pcm16(self, wav: np.ndarray) -> np.ndarray:
         """As libsndfile rounds: the original script leaves it to the library, so this does too."""
         file = io.BytesIO()
         sf.write(file, np.atleast_2d(wav).T, self.sample_rate, format="RAW", subtype="PCM_16", endian="LITTLE")
         return np.frombuffer(file.getvalue(), "<i2").reshape(-1, np.atleast_2d(wav).shape[0]).T.reshape(wav.shape)
 
-    def definition(self):
+    def definition(self) -> list[tuple[object, ...]]:
         return [(mixture.name, mixture.paths, mixture.gains) for mixture in self.mixtures]
 
-    def describe(self, index):
+    def describe(self, index: int) -> dict[str, list[str]]:
         return {"speakers": list(self.mixtures[index].speakers), "sexes": list(self.mixtures[index].sexes)}
 
 
-def check_settings(subset, n_src, sample_rate, mode, stream, noise_dir):
+def check_settings(
+    subset: str, n_src: int, sample_rate: int, mode: str, stream: str, noise_dir: str | Path | None
+) -> None:
     """Refuse what LibriMix does not have, and a noisy stream without noise."""
     known = {"subset": (subset, SPLITS), "n_src": (n_src, (2, 3)), "sample_rate": (sample_rate, (8000, 16000))}
     known.update(mode=(mode, MODES), stream=(stream, STREAMS))

@@ -13,12 +13,12 @@ URLS = {
 }
 
 
-def provide_metadata(folder, url=None):
+def provide_metadata(folder: str | Path, url: str | None = None) -> None:
     """Clone ``url`` into ``folder``, whole or not at all, unless the folder is there.
 
     Args:
-        folder (str or Path): where the lists are, or shall be.
-        url (str, optional): git repository; None: the folder must be there.
+        folder: where the lists are, or shall be.
+        url: git repository; None: the folder must be there.
 
     Raises:
         UserError: if the folder is missing and cannot be cloned.

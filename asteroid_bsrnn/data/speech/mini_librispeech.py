@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.errors import UserError
@@ -18,13 +19,13 @@ Say where a folder in LibriSpeech's layout lies (--librispeech_root), or let thi
 true): 459 MB from {url}, CC BY 4.0; an interrupted download is continued."""
 
 
-def provide_voices(root, download: bool = False, url: str | None = None) -> None:
+def provide_voices(root: str | Path, download: bool = False, url: str | None = None) -> None:
     """Make sure that ``root`` exists; fetch Mini LibriSpeech into it where it does not.
 
     Args:
-        root (str or Path): LibriSpeech's folder.
-        download (bool): whether it may be fetched.
-        url (str, optional): folder of the archives; the environment variable ASTEROID_BSRNN_OPENSLR, else OpenSLR's own.
+        root: LibriSpeech's folder.
+        download: whether it may be fetched.
+        url: folder of the archives; the environment variable ASTEROID_BSRNN_OPENSLR, else OpenSLR's own.
 
     Raises:
         UserError: if it is missing and ``download`` is false (says where it comes from), or the download fails.
@@ -50,7 +51,7 @@ def provide_voices(root, download: bool = False, url: str | None = None) -> None
         archive.unlink()
 
 
-def _join(folders, root):
+def _join(folders: Sequence[Path], root: Path) -> None:
     """Move what lies in several folders into the first, and that to ``root``; later files of one name are dropped."""
     for folder in folders:
         if not folder.is_dir():

@@ -8,6 +8,7 @@ of either.
 
 import csv
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile as sf
@@ -15,18 +16,35 @@ import torch
 from torch.utils.data import Dataset
 
 from ...common.errors import AudioError, UserError
+from .dynamic_mixing import DynamicMixing
+
+
+class MixtureSource(Protocol):
+    """What :class:`SpeechMixtures` reads; see the module."""
+
+    names: list[str]
+    lengths: list[int]
+    sample_rate: int
+    n_src: int
+    infos: dict[str, Any]
+
+    def load(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sources (n_src, time) and mixture (time,) of a passage, float32; all of it for ``frames`` -1."""
+
+    def describe(self, index: int) -> dict[str, list[str]]:
+        """Speakers and sexes, as far as they are known."""
 
 
 class SpeechMixtures(Dataset):
     """Mixtures with their sources, cropped at random for training or whole for evaluation.
 
     Args:
-        mixtures: a source of mixtures; see the module.
-        segment (float, optional): length of a crop in seconds; shorter mixtures are left out (``dropped`` counts them).
+        mixtures: where they come from.
+        segment: length of a crop in seconds; shorter mixtures are left out (``dropped`` counts them).
             None gives whole utterances.
-        seed (int): with epoch and index, the origin of every draw.
-        limit (int, optional): the first so many mixtures only.
-        dynamic (DynamicMixing, optional): makes new mixtures from the sources; training only.
+        seed: with epoch and index, the origin of every draw.
+        limit: the first so many mixtures only.
+        dynamic: makes new mixtures from the sources; training only.
 
     Shape: item ``i`` or ``(epoch, i)`` -> mixture (time,), sources (n_src, time), float32.
 
@@ -36,7 +54,15 @@ class SpeechMixtures(Dataset):
 
     dataset_name = "SpeechMixtures"
 
-    def __init__(self, mixtures, *, segment=None, seed=42, limit=None, dynamic=None):
+    def __init__(
+        self,
+        mixtures: MixtureSource,
+        *,
+        segment: float | None = None,
+        seed: int = 42,
+        limit: int | None = None,
+        dynamic: DynamicMixing | None = None,
+    ) -> None:
         self.mixtures, self.seed, self.dynamic = mixtures, seed, dynamic
         self.sample_rate, self.n_src = mixtures.sample_rate, mixtures.n_src
         self.dataset_name = mixtures.infos["dataset"]
@@ -50,10 +76,10 @@ class SpeechMixtures(Dataset):
             )
         self.names = [mixtures.names[row] for row in self.rows]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, index = item if isinstance(item, tuple) else (0, item)
         row = self.rows[index]
         if self.segment_len is None:
@@ -67,11 +93,11 @@ class SpeechMixtures(Dataset):
             sources, mixture = self.mixtures.load(row, start, self.segment_len)
         return torch.from_numpy(mixture), torch.from_numpy(sources)
 
-    def describe(self, index):
+    def describe(self, index: int) -> dict[str, list[str]]:
         """Speakers and sexes of a mixture, as far as they are known."""
         return self.mixtures.describe(self.rows[index])
 
-    def get_infos(self):
+    def get_infos(self) -> dict[str, Any]:
         """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
         return self.mixtures.infos
 
@@ -80,16 +106,16 @@ class GeneratedFiles:
     """Mixtures that a generator has written: one CSV with the columns that Asteroid's ``LibriMix`` reads.
 
     Args:
-        metadata (str or Path): ``mixture_<split>_<stream>.csv``, or a folder that holds exactly one CSV.
-        infos (dict): what ``get_infos`` returns.
-        sample_rate (int): Hz, expected of every file.
-        n_src (int): sources of each mixture.
+        metadata: ``mixture_<split>_<stream>.csv``, or a folder that holds exactly one CSV.
+        infos: what ``get_infos`` returns.
+        sample_rate: Hz, expected of every file.
+        n_src: sources of each mixture.
 
     Raises:
         UserError: no CSV, or several, or one without the columns.
     """
 
-    def __init__(self, metadata, infos, sample_rate=8000, n_src=2):
+    def __init__(self, metadata: str | Path, infos: dict[str, Any], sample_rate: int = 8000, n_src: int = 2) -> None:
         self.path, self.infos, self.sample_rate, self.n_src = _single_csv(Path(metadata)), infos, sample_rate, n_src
         with open(self.path, newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -104,7 +130,7 @@ class GeneratedFiles:
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.path}: a length is no number of samples ({error})") from None
 
-    def load(self, index, start, frames):
+    def load(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Sources (n_src, time) and mixture (time,) of a passage; all of it for ``frames`` -1."""
         row = self.rows[index]
         frames = self.lengths[index] - start if frames < 0 else frames
@@ -112,7 +138,7 @@ class GeneratedFiles:
         wavs = [self._read(path, start, frames) for path in paths]
         return np.stack(wavs[1:]), wavs[0]
 
-    def _read(self, path, start, frames):
+    def _read(self, path: str, start: int, frames: int) -> np.ndarray:
         try:
             wav, rate = sf.read(path, start=start, frames=frames, dtype="float32")
         except (sf.LibsndfileError, OSError) as error:
@@ -123,7 +149,7 @@ class GeneratedFiles:
             )
         return wav
 
-    def describe(self, index):
+    def describe(self, index: int) -> dict[str, list[str]]:
         """Speakers and sexes, where the CSV has them."""
         row, sources = self.rows[index], range(1, self.n_src + 1)
         return {
@@ -132,7 +158,7 @@ class GeneratedFiles:
         }
 
 
-def _single_csv(path):
+def _single_csv(path: Path) -> Path:
     if path.is_file():
         return path
     found = sorted(path.glob("*.csv")) if path.is_dir() else []

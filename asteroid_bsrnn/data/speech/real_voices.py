@@ -8,7 +8,9 @@ References
 """
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -27,17 +29,22 @@ SIZES = {"train": 2000, "valid": 40, "test": 100}  # mixtures
 _SUBSETS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}  # LibriMix' names of the three
 _WSJ0_SPLITS = {"train": ("tr", "si_tr_s"), "valid": ("cv", "si_tr_s"), "test": ("tt", "si_et_05")}
 
+Speakers = Mapping[str, list[str]]  # speaker -> paths of utterances
+Split = Mapping[str, Speakers]
+Pair = tuple[tuple[str, str], tuple[str, str]]  # (speaker, path) of each of the two
 
-def find_speakers(root) -> dict[str, dict[str, list[str]]]:
+
+def find_speakers(root: str | Path) -> dict[str, dict[str, list[str]]]:
     """The utterances of a folder in LibriSpeech's layout, ``<subset>/<speaker>/<chapter>/<utterance>.flac`` (or wav).
 
     Returns:
-        dict: subset -> speaker -> paths relative to ``root``; all sorted.
+        Subset -> speaker -> paths relative to ``root``; all sorted.
 
     Raises:
         UserError: where there are none.
     """
-    root, found = Path(root), {}
+    root = Path(root)
+    found: dict[str, dict[str, list[str]]] = {}
     for path in sorted([*root.glob("*/*/*/*.flac"), *root.glob("*/*/*/*.wav")]):
         subset, speaker, *_ = path.relative_to(root).parts
         found.setdefault(subset, {}).setdefault(speaker, []).append(path.relative_to(root).as_posix())
@@ -48,19 +55,19 @@ def find_speakers(root) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def split_speakers(found: dict, seed: int = 0) -> dict[str, dict[str, list[str]]]:
+def split_speakers(found: Split, seed: int = 0) -> dict[str, dict[str, list[str]]]:
     """Who trains, validates and tests: nobody does two of these.
 
     Folders called ``test*`` test and ``dev*`` validate, where there are both; one of them alone tests. All others train;
     what is still missing is a tenth of their speakers, drawn from ``seed``.
 
     Returns:
-        dict: ``train``, ``valid``, ``test`` -> speaker -> paths.
+        ``train``, ``valid``, ``test`` -> speaker -> paths.
 
     Raises:
         UserError: if a part has fewer than two speakers.
     """
-    kinds = {"train": {}, "dev": {}, "test": {}}
+    kinds: dict[str, dict[str, list[str]]] = {"train": {}, "dev": {}, "test": {}}
     for subset, speakers in found.items():
         kind = next((name for name in ("dev", "test") if subset.startswith(name)), "train")
         for speaker, paths in speakers.items():
@@ -82,17 +89,18 @@ def split_speakers(found: dict, seed: int = 0) -> dict[str, dict[str, list[str]]
     return split
 
 
-def draw_mixtures(speakers: dict, n: int, generator: np.random.Generator) -> list[tuple]:
+def draw_mixtures(speakers: Speakers, n: int, generator: np.random.Generator) -> list[Pair]:
     """``n`` different pairs of utterances of two speakers each; every utterance is used about equally often.
 
     Args:
-        speakers (dict): speaker -> paths.
+        speakers: speaker -> paths.
 
     Returns:
-        list: ``((speaker, path), (speaker, path))``; fewer where there are not so many.
+        ``((speaker, path), (speaker, path))``; fewer where there are not so many.
     """
     everything = [(speaker, path) for speaker, paths in speakers.items() for path in paths]
-    pairs, barren = {}, 0
+    pairs: dict[frozenset[str], Pair] = {}
+    barren = 0
     while len(pairs) < n and barren < 20:
         left, before = [everything[index] for index in generator.permutation(len(everything))], len(pairs)
         while left and len(pairs) < n:
@@ -105,17 +113,17 @@ def draw_mixtures(speakers: dict, n: int, generator: np.random.Generator) -> lis
     return list(pairs.values())
 
 
-def make_librimix_lists(root, folder, sizes: dict, seed: int = 0) -> str:
+def make_librimix_lists(root: str | Path, folder: str | Path, sizes: Mapping[str, int], seed: int = 0) -> str:
     """LibriMix' metadata of the voices in ``root``, in ``folder``; what was made with the same settings stays.
 
     Args:
-        root (str or Path): see :func:`find_speakers`.
-        folder (str or Path): gets ``libri2mix_<subset>.csv`` and ``..._info.csv`` under LibriMix' names of the subsets.
-        sizes (dict): ``train``, ``valid``, ``test``: mixtures.
-        seed (int): decides everything.
+        root: see :func:`find_speakers`.
+        folder: gets ``libri2mix_<subset>.csv`` and ``..._info.csv`` under LibriMix' names of the subsets.
+        sizes: ``train``, ``valid``, ``test``: mixtures.
+        seed: decides everything.
 
     Returns:
-        str: who is in which part, in a sentence.
+        Who is in which part, in a sentence.
     """
     folder, split = Path(folder), split_speakers(find_speakers(root), seed)
     record = _record("libri2mix_real", split, sizes, seed)
@@ -132,7 +140,9 @@ def make_librimix_lists(root, folder, sizes: dict, seed: int = 0) -> str:
     return _sentence(split)
 
 
-def make_wsj0_files(root, folder, lists, sizes: dict, seed: int = 0) -> str:
+def make_wsj0_files(
+    root: str | Path, folder: str | Path, lists: str | Path, sizes: Mapping[str, int], seed: int = 0
+) -> str:
     """The voices in ``root`` as WAV files in WSJ0's layout, and WSJ0-2mix' lists of them in ``lists``.
 
     A speaker gets a code of three letters, as WSJ0's have. Other arguments and result as :func:`make_librimix_lists`.
@@ -158,17 +168,17 @@ def make_wsj0_files(root, folder, lists, sizes: dict, seed: int = 0) -> str:
     return _sentence(split)
 
 
-def infos(corpus: str) -> dict:
+def infos(corpus: str) -> dict[str, Any]:
     """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
     return {"dataset": corpus, "task": "sep_clean", "licenses": LICENSES}
 
 
-def _record(corpus, split, sizes, seed):
+def _record(corpus: str, split: Split, sizes: Mapping[str, int], seed: int) -> dict[str, Any]:
     counts = {part: [len(speakers), sum(map(len, speakers.values()))] for part, speakers in split.items()}
     return {"corpus": corpus, "speakers_and_utterances": counts, "sizes": sizes, "seed": seed}
 
 
-def _is_made(path, record):
+def _is_made(path: Path, record: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     if read_json(path) != record:
@@ -178,25 +188,32 @@ def _is_made(path, record):
     return True
 
 
-def _sentence(split):
+def _sentence(split: Split) -> str:
     counts = ", ".join(f"{len(speakers)} for {part}" for part, speakers in split.items())
     return f"real voices: {sum(map(len, split.values()))} speakers, {counts}"
 
 
-def _sexes(path):
+def _sexes(path: Path) -> dict[str, str]:
     """Speaker -> M or F, from LibriSpeech's table, where it lies there."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = [line.split("|") for line in lines if not line.startswith(";")]
     return {row[0].strip(): row[1].strip() for row in rows if len(row) > 1}
 
 
-def _measure(path):
+def _measure(path: Path) -> tuple[float, float]:
     """Loudness in LUFS and peak of an utterance."""
     wav = read_utterance(path)
     return gated_loudness(wav[:, None].astype(np.float64), RATE), float(np.abs(wav).max())
 
 
-def _write_librimix(folder, subset, pairs, measured, sexes, generator):
+def _write_librimix(
+    folder: Path,
+    subset: str,
+    pairs: Sequence[Pair],
+    measured: Mapping[str, tuple[float, float]],
+    sexes: Mapping[str, str],
+    generator: np.random.Generator,
+) -> None:
     rows, people = [], []
     for pair in pairs:
         name = "_".join(Path(path).stem for _, path in pair)
@@ -217,7 +234,7 @@ def _write_librimix(folder, subset, pairs, measured, sexes, generator):
     _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, people)
 
 
-def _gains(measured, generator):
+def _gains(measured: Sequence[tuple[float, float]], generator: np.random.Generator) -> list[float]:
     """Gains that bring utterances (LUFS, peak) to drawn levels; the sum of their peaks, which bounds the mixture's, to 0.9."""
     wanted = generator.uniform(*LOUDNESS, len(measured))
     gains = [10 ** ((level - found) / 20) if np.isfinite(found) else 1.0 for level, (found, _) in zip(wanted, measured)]
@@ -225,18 +242,18 @@ def _gains(measured, generator):
     return [float(gain * min(1.0, PEAK / peak)) if peak else float(gain) for gain in gains]
 
 
-def _write_csv(path, columns, rows):
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *rows])
 
 
-def _code(place):
+def _code(place: int) -> str:
     """Three digits or letters for up to 46,656 speakers."""
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"
     return digits[place // 1296 % 36] + digits[place // 36 % 36] + digits[place % 36]
 
 
-def _convert(path, target):
+def _convert(path: Path, target: Path) -> float:
     """Write an utterance as 16-bit WAV; its active level at 8 kHz, the mean square of what is less than 16 dB below the mean."""
     wav = read_utterance(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -246,6 +263,6 @@ def _convert(path, target):
     return frames[frames > frames.mean() * 10**-1.6].mean()
 
 
-def _line(pair, names, generator):
+def _line(pair: Pair, names: Mapping[str, str], generator: np.random.Generator) -> str:
     level = f"{generator.uniform(0.0001, 2.5):.5g}"
     return f"wsj0/{names[pair[0][1]]} {level} wsj0/{names[pair[1][1]]} -{level} \n"

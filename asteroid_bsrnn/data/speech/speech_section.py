@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ...common.errors import UserError
 from ...common.files import read_json
@@ -15,8 +17,8 @@ from .libri2mix import SPLITS as LIBRI_SPLITS
 from .libri2mix import LibriMixPlan
 from .metadata import provide_metadata
 from .mini_librispeech import provide_voices
-from .mixtures import GeneratedFiles, SpeechMixtures
-from .plan import OnTheFly
+from .mixtures import GeneratedFiles, MixtureSource, SpeechMixtures
+from .plan import OnTheFly, Plan
 from .real_voices import RECORD as REAL_RECORD
 from .real_voices import SIZES as REAL_SIZES
 from .real_voices import infos as real_infos
@@ -35,27 +37,27 @@ class SpeechData:
     """All keys of the section ``data``; the defaults are the protocol of Libri2Mix.
 
     Args:
-        corpus (str): ``libri2mix``, ``wsj0_2mix``; with ``_demo``, synthetic voices that stage 0 makes; with ``_real``,
+        corpus: ``libri2mix``, ``wsj0_2mix``; with ``_demo``, synthetic voices that stage 0 makes; with ``_real``,
             mixtures that it makes of the real voices in any LibriSpeech-like folder.
-        speech_dir (str): LibriSpeech's or WSJ0's folder; LibriSpeech's for real voices in either.
-        metadata_dir (str): folder with LibriMix' CSVs, or with WSJ0-2mix' lists and active levels.
-        metadata_url (str, optional): git repository that is cloned into ``metadata_dir`` when that is missing.
-        noise_dir (str, optional): WHAM noise, for the noisy streams only.
-        storage_dir (str): where decoded utterances and mixtures are written.
-        storage (str): ``files``: mixtures are generated in stage 1; ``on_the_fly``: they are mixed at load time.
-        quantise (bool): round what is mixed at load time to 16 bit, as files are.
-        mode (str): ``min`` or ``max``.
-        stream (str): mixture that is separated: ``mix_clean``, ``mix_both``, ``mix_single``; WSJ0-2mix has ``mix``.
-        train_subset (str): of LibriMix: ``train-clean-100`` or ``train-clean-360``.
-        n_train, n_valid, n_test (int, optional): use the first so many mixtures; what stage 0 makes has so many.
-        segment (float): length of a training crop in seconds; shorter mixtures do not train.
-        dynamic_mixing (bool): new mixtures in each epoch, see :class:`DynamicMixing`.
-        speeds (list of float): of dynamic mixing: utterances are played at one of these.
-        allow_missing (bool): leave out mixtures whose files are missing or broken, and list them.
-        voices (str): of a demonstration: ``auto``, ``espeak-ng`` or ``formant``.
-        demo_seed (int): which voices and sentences; of real voices, who is held out and which mixtures are made.
-        n_src (int): speakers of a mixture; the model's.
-        sample_rate (int): Hz; the model's.
+        speech_dir: LibriSpeech's or WSJ0's folder; LibriSpeech's for real voices in either.
+        metadata_dir: folder with LibriMix' CSVs, or with WSJ0-2mix' lists and active levels.
+        metadata_url: git repository that is cloned into ``metadata_dir`` when that is missing.
+        noise_dir: WHAM noise, for the noisy streams only.
+        storage_dir: where decoded utterances and mixtures are written.
+        storage: ``files``: mixtures are generated in stage 1; ``on_the_fly``: they are mixed at load time.
+        quantise: round what is mixed at load time to 16 bit, as files are.
+        mode: ``min`` or ``max``.
+        stream: mixture that is separated: ``mix_clean``, ``mix_both``, ``mix_single``; WSJ0-2mix has ``mix``.
+        train_subset: of LibriMix: ``train-clean-100`` or ``train-clean-360``.
+        n_train, n_valid, n_test: use the first so many mixtures; what stage 0 makes has so many.
+        segment: length of a training crop in seconds; shorter mixtures do not train.
+        dynamic_mixing: new mixtures in each epoch, see :class:`DynamicMixing`.
+        speeds: of dynamic mixing: utterances are played at one of these.
+        allow_missing: leave out mixtures whose files are missing or broken, and list them.
+        voices: of a demonstration: ``auto``, ``espeak-ng`` or ``formant``.
+        demo_seed: which voices and sentences; of real voices, who is held out and which mixtures are made.
+        n_src: speakers of a mixture; the model's.
+        sample_rate: Hz; the model's.
     """
 
     corpus: str = "libri2mix"
@@ -81,7 +83,7 @@ class SpeechData:
     n_src: int = 2
     sample_rate: int = 8000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         check_types(values, SpeechData, "data")
         check_counts(values, ("n_train", "n_valid", "n_test"), "data")
@@ -96,30 +98,30 @@ class SpeechData:
             raise UserError(f"a corpus that is made here has 2 speakers, not {self.n_src}")
 
     @property
-    def is_wsj0(self):
+    def is_wsj0(self) -> bool:
         return self.corpus.startswith("wsj0")
 
     @property
-    def is_demo(self):
+    def is_demo(self) -> bool:
         return self.corpus.endswith("_demo")
 
     @property
-    def is_real(self):
+    def is_real(self) -> bool:
         return self.corpus.endswith("_real")
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the corpus for records: the number of speakers is in it."""
         return self.corpus.replace("2mix", f"{self.n_src}mix")
 
-    def prepare(self, download=False):
+    def prepare(self, download: bool = False) -> str:
         """Stage 0: make a demonstration, clone or make the lists, decode WSJ0's ``.wv1``. What is there stays.
 
         Args:
-            download (bool): whether real voices may be fetched (Mini LibriSpeech) where there are none.
+            download: whether real voices may be fetched (Mini LibriSpeech) where there are none.
 
         Returns:
-            str: what is there now, in a sentence.
+            What is there now, in a sentence.
 
         Raises:
             UserError: if speech or lists are missing; AudioError for a file that cannot be used.
@@ -140,7 +142,7 @@ class SpeechData:
         return "\n".join([*said, f"{self.corpus}: speech in {self.speech_dir}, lists in {self.metadata_dir}"])
 
     @property
-    def is_prepared(self):
+    def is_prepared(self) -> bool:
         """Whether stage 0 has nothing to make, clone or decode."""
         if self.is_real:
             return (Path(self.metadata_dir) / REAL_RECORD).exists()
@@ -149,26 +151,26 @@ class SpeechData:
         return there and decoded
 
     @property
-    def is_indexed(self):
+    def is_indexed(self) -> bool:
         """Whether stage 1 has nothing to write."""
         names = _WSJ0_SPLITS.values() if self.is_wsj0 else [LIBRI_SPLITS[self._subset(split)] for split in _WSJ0_SPLITS]
         records = [self.root / "metadata" / name / RECORD for name in names]
         return self.storage != "files" or all(path.exists() and read_json(path)["finished"] for path in records)
 
-    def _subset(self, split):
+    def _subset(self, split: str) -> str:
         return self.train_subset if split == "train" else _LIBRI_SUBSETS[split]
 
-    def _sizes(self, sizes):
+    def _sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         return {split: getattr(self, f"n_{split}") or size for split, size in sizes.items()}
 
-    def _make_real(self, download):
+    def _make_real(self, download: bool) -> str:
         provide_voices(self.speech_dir, download)
         sizes = self._sizes(REAL_SIZES)
         if self.is_wsj0:
             return make_wsj0_files(self.speech_dir, self._decoded, self.metadata_dir, sizes, self.demo_seed)
         return make_librimix_lists(self.speech_dir, self.metadata_dir, sizes, self.demo_seed)
 
-    def _make_demo(self):
+    def _make_demo(self) -> str:
         sizes = self._sizes(_DEMO_SIZES)
         root, wanted = Path(self.speech_dir), {"corpus": self.corpus, "sizes": sizes, "seed": self.demo_seed}
         if root.exists():
@@ -189,16 +191,16 @@ class SpeechData:
         )
 
     @property
-    def _decoded(self):
+    def _decoded(self) -> Path:
         return Path(self.storage_dir) / "wsj0_wav"
 
-    def plan(self, split):
+    def plan(self, split: str) -> Plan:
         """How the mixtures of ``train``, ``valid`` or ``test`` come about."""
         if self.is_wsj0:
             speech = self._decoded if self._decoded.is_dir() else self.speech_dir
             name = _WSJ0_SPLITS[split]
             expected = None if self.is_demo or self.is_real else COUNTS[name]
-            plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, expected)
+            plan: Plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, expected)
         else:
             subset = self._subset(split)
             settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
@@ -210,16 +212,16 @@ class SpeechData:
         return plan
 
     @property
-    def root(self):
+    def root(self) -> Path:
         """Folder of the generated mixtures."""
         name = "wsj0-2mix/2speakers" if self.is_wsj0 else f"Libri{self.n_src}Mix"
         return Path(self.storage_dir) / name / f"wav{self.sample_rate // 1000}k" / self.mode
 
-    def index(self, n_jobs=None):
+    def index(self, n_jobs: int | None = None) -> dict[str, dict[str, Any]]:
         """Stage 1: generate the mixtures with their metadata; for ``on_the_fly``, look at all files.
 
         Returns:
-            dict: split -> ``{"mixtures", "left_out", "hours"}``.
+            Split -> ``{"mixtures", "left_out", "hours"}``.
         """
         records = {}
         for split in ("train", "valid", "test"):
@@ -232,22 +234,22 @@ class SpeechData:
                 records[split] = {"mixtures": len(mixtures.names), "left_out": len(mixtures.left_out), "hours": hours}
         return records
 
-    def train_set(self, seed=42):
+    def train_set(self, seed: int = 42) -> SpeechMixtures:
         """Random crops for training."""
         dynamic = self._dynamic() if self.dynamic_mixing else None
         return SpeechMixtures(
             self._mixtures("train"), segment=self.segment, seed=seed, limit=self.n_train, dynamic=dynamic
         )
 
-    def valid_set(self):
+    def valid_set(self) -> SpeechMixtures:
         """Whole validation mixtures."""
         return SpeechMixtures(self._mixtures("valid"), limit=self.n_valid)
 
-    def test_set(self):
+    def test_set(self) -> SpeechMixtures:
         """Whole test mixtures."""
         return SpeechMixtures(self._mixtures("test"), limit=self.n_test)
 
-    def _mixtures(self, split):
+    def _mixtures(self, split: str) -> MixtureSource:
         plan = self.plan(split)
         if self.storage == "on_the_fly":
             return OnTheFly(plan, self.quantise, self.allow_missing, getattr(self, f"n_{split}"))
@@ -256,8 +258,9 @@ class SpeechData:
             raise UserError(f"{folder} is missing: run stage 1 first, or set data.storage to on_the_fly")
         return GeneratedFiles(folder, plan.infos, self.sample_rate, self.n_src)
 
-    def _dynamic(self):
-        plan, utterances = self.plan("train"), {}
+    def _dynamic(self) -> DynamicMixing:
+        plan = self.plan("train")
+        utterances: dict[str, set[str]] = {}
         for index in range(len(plan.names)):
             for speaker, path in zip(plan.describe(index)["speakers"], plan.paths(index)):
                 utterances.setdefault(speaker, set()).add(path)
@@ -265,7 +268,7 @@ class SpeechData:
         return DynamicMixing(utterances, self.segment, self.n_src, self.sample_rate, levels, self.speeds)
 
 
-def speech_data(conf, recipe_dir="."):
+def speech_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> SpeechData:
     """The section ``data`` of a configuration with the model's rate and speakers, its paths relative to the recipe's folder.
 
     Raises:

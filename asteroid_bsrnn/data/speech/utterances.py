@@ -1,5 +1,6 @@
 """The single utterances that mixtures are made of: read, resampled, and looked at before hours are spent on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ MODES = ("min", "max")
 _SPHERE = (".wv1", ".wv2", ".sph")
 
 
-def read_utterance(path, dtype="float32", mono=True):
+def read_utterance(path: str | Path, dtype: str = "float32", mono: bool = True) -> np.ndarray:
     """An utterance of 16 kHz: (time,) in [-1, 1].
 
     Args:
-        path (str or Path): FLAC, WAV or SPHERE (``.wv1``).
-        dtype (str): ``"float32"`` or ``"float64"``.
-        mono (bool): refuse several channels; otherwise the first one is taken.
+        path: FLAC, WAV or SPHERE (``.wv1``).
+        dtype: ``"float32"`` or ``"float64"``.
+        mono: refuse several channels; otherwise the first one is taken.
 
     Raises:
         AudioError: if it is missing, broken, empty, or has another rate or more channels.
@@ -37,7 +38,7 @@ def read_utterance(path, dtype="float32", mono=True):
     return wav[:, 0]
 
 
-def read_passage(path, start: int, frames: int):
+def read_passage(path: str | Path, start: int, frames: int) -> np.ndarray:
     """A passage of an utterance of 16 kHz: (frames,), float32. Only this much is decoded, where the format allows.
 
     Raises:
@@ -57,7 +58,7 @@ def read_passage(path, start: int, frames: int):
     return wav
 
 
-def look_at(path, mono=True):
+def look_at(path: str | Path, mono: bool = True) -> int:
     """Number of samples of an utterance, from its header and its last sample, which a truncated file lacks.
 
     Raises:
@@ -78,22 +79,22 @@ def look_at(path, mono=True):
         raise AudioError(path, _missing_or_broken(path, error)) from None
 
 
-def _missing_or_broken(path, error):
+def _missing_or_broken(path: str | Path, error: Exception) -> str:
     return f"is broken ({error}); a readable recording was expected" if Path(path).exists() else "is missing"
 
 
-def _check(path, frames, channels, rate):
+def _check(path: str | Path, frames: int, channels: int, rate: int) -> None:
     if rate != RATE or channels != 1 or not frames:
         what = f"holds {frames} samples of {channels} channel(s) at {rate} Hz"
         raise AudioError(path, f"{what}; mono at {RATE} Hz was expected")
 
 
-def resample(wav, sample_rate, rate=RATE):
+def resample(wav: np.ndarray, sample_rate: int, rate: int = RATE) -> np.ndarray:
     """From ``rate`` (16 kHz) to ``sample_rate``; the length is :func:`resampled_len`."""
     return wav if sample_rate == rate else resample_poly(wav, sample_rate, rate)
 
 
-def resampled_len(frames, sample_rate):
+def resampled_len(frames: int, sample_rate: int) -> int:
     """Samples that so many at 16 kHz become."""
     return -(-frames * sample_rate // RATE)
 
@@ -119,13 +120,13 @@ def extend_noise(noise: np.ndarray, length: int, rate: int = RATE) -> np.ndarray
     return extended[:length]
 
 
-def fit_length(wavs, mode):
+def fit_length(wavs: Sequence[np.ndarray], mode: str) -> np.ndarray:
     """Cut to the shortest (``"min"``) or pad with zeros to the longest (``"max"``): list of (time,) -> (n, time)."""
     length = fitted_len([len(wav) for wav in wavs], mode)
     return np.stack([np.pad(wav[:length], (0, max(length - len(wav), 0))) for wav in wavs])
 
 
-def fitted_len(lengths, mode):
+def fitted_len(lengths: Sequence[int], mode: str) -> int:
     """Length of a mixture of signals of these lengths."""
     if mode not in MODES:
         raise UserError(f"unknown mode {mode!r}; known are {', '.join(MODES)}")

@@ -8,6 +8,7 @@ References
     [1] Hershey et al., "Deep clustering: discriminative embeddings for segmentation and separation", ICASSP 2016.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,23 +46,23 @@ INFOS = {
 class Line:
     """One line of a list: two utterances relative to the folder ``wsj0`` without suffix, and their levels in dB."""
 
-    paths: tuple
-    levels: tuple
+    paths: tuple[str, ...]
+    levels: tuple[float, ...]
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the mixture's files, with the levels as the original script prints them."""
         (one, two), (first, second) = self.paths, self.levels
         return f"{PurePosixPath(one).name}_{first:.8g}_{PurePosixPath(two).name}_{second:.8g}"
 
 
-def read_list(metadata, split, n_expected=None):
+def read_list(metadata: str | Path, split: str, n_expected: int | None = None) -> list[Line]:
     """The lines of ``mix_2_spk_<split>.txt``.
 
     Args:
-        metadata (str or Path): folder that holds it, at any depth.
-        split (str): ``tr``, ``cv`` or ``tt``.
-        n_expected (int, optional): how many lines there must be.
+        metadata: folder that holds it, at any depth.
+        split: ``tr``, ``cv`` or ``tt``.
+        n_expected: how many lines there must be.
 
     Raises:
         UserError: no such file or several, another count, a line that cannot be read, or a name that occurs twice.
@@ -87,7 +88,7 @@ def read_list(metadata, split, n_expected=None):
     return lines
 
 
-def read_levels(metadata):
+def read_levels(metadata: str | Path) -> dict[str, float]:
     """Active level of every utterance, from all ``activlev_*.txt``: utterance -> mean square."""
     found = sorted(Path(metadata).rglob("activlev_*.txt"))
     if not found:
@@ -105,7 +106,7 @@ def read_levels(metadata):
     return levels
 
 
-def find_one(folder, name):
+def find_one(folder: str | Path, name: str) -> Path:
     """The one file called ``name`` in a folder, at any depth."""
     found = sorted(Path(folder).rglob(name))
     if len(found) != 1:
@@ -116,7 +117,7 @@ def find_one(folder, name):
     return found[0]
 
 
-def wsj0_roots(wsj0):
+def wsj0_roots(wsj0: str | Path) -> list[Path]:
     """Folders that may hold ``si_tr_s`` and so on: ``wsj0`` itself, its folder ``wsj0``, and LDC's discs."""
     wsj0 = Path(wsj0)
     if not wsj0.is_dir():
@@ -124,7 +125,7 @@ def wsj0_roots(wsj0):
     return [root for root in (wsj0, wsj0 / "wsj0", *sorted(wsj0.glob("*/wsj0"))) if root.is_dir()]
 
 
-def find_utterance(roots, path):
+def find_utterance(roots: Sequence[Path], path: str) -> str:
     """File of an utterance: WAV if there is one, else SPHERE; where it should be if there is none."""
     candidates = [root / f"{path}{suffix}" for suffix in _SUFFIXES for root in roots]
     return str(next((file for file in candidates if file.exists()), candidates[0]))
@@ -134,12 +135,12 @@ class WSJ0Plan(Plan):
     """WSJ0-2mix as its lists define it.
 
     Args:
-        metadata (str or Path): folder with the lists and active levels.
-        wsj0 (str or Path): folder with ``si_tr_s``, ``si_dt_05``, ``si_et_05`` as ``.wav`` or ``.wv1``.
-        split (str): ``tr``, ``cv`` or ``tt``.
-        sample_rate (int): 8000 or 16000 Hz.
-        mode (str): ``"min"`` or ``"max"``.
-        n_expected (int, optional): how many mixtures there must be.
+        metadata: folder with the lists and active levels.
+        wsj0: folder with ``si_tr_s``, ``si_dt_05``, ``si_et_05`` as ``.wav`` or ``.wv1``.
+        split: ``tr``, ``cv`` or ``tt``.
+        sample_rate: 8000 or 16000 Hz.
+        mode: ``"min"`` or ``"max"``.
+        n_expected: how many mixtures there must be.
 
     Raises:
         UserError: as :func:`read_list` and :func:`read_levels`; unknown split, rate, mode; an utterance without a level.
@@ -147,7 +148,15 @@ class WSJ0Plan(Plan):
 
     mixture_stream, n_src, streams, infos = "mix", 2, ("s1", "s2", "mix"), INFOS
 
-    def __init__(self, metadata, wsj0, split, sample_rate=8000, mode="min", n_expected=None):
+    def __init__(
+        self,
+        metadata: str | Path,
+        wsj0: str | Path,
+        split: str,
+        sample_rate: int = 8000,
+        mode: str = "min",
+        n_expected: int | None = None,
+    ) -> None:
         known = {"split": (split, SPLITS), "sample_rate": (sample_rate, (8000, 16000)), "mode": (mode, MODES)}
         for name, (value, allowed) in known.items():
             if value not in allowed:
@@ -164,10 +173,10 @@ class WSJ0Plan(Plan):
         roots = wsj0_roots(wsj0)
         self._files = {path: find_utterance(roots, path) for line in self.lines for path in line.paths}
 
-    def paths(self, index):
+    def paths(self, index: int) -> list[str]:
         return [self._files[path] for path in self.lines[index].paths]
 
-    def signals(self, index):
+    def signals(self, index: int) -> dict[str, np.ndarray]:
         line, wavs = self.lines[index], []
         for path, level_db in zip(line.paths, line.levels):
             wav = resample(read_utterance(self._files[path], "float64"), self.sample_rate)
@@ -177,30 +186,32 @@ class WSJ0Plan(Plan):
         gain = PEAK / max(1.0, *(np.abs(wav).max() for wav in (mixture, s1, s2)))
         return {"s1": gain * s1, "s2": gain * s2, "mix": gain * mixture}
 
-    def pcm16(self, wav):
+    def pcm16(self, wav: np.ndarray) -> np.ndarray:
         """As the original script rounds: to the nearest of 2^15 steps, halves away from zero."""
         scaled = np.asarray(wav, np.float64) * 32768
         return np.clip(np.copysign(np.floor(np.abs(scaled) + 0.5), scaled), -32768, 32767).astype(np.int16)
 
-    def definition(self):
+    def definition(self) -> list[tuple[object, ...]]:
         return [(line.paths, line.levels) for line in self.lines]
 
-    def describe(self, index):
+    def describe(self, index: int) -> dict[str, list[str]]:
         """Speakers; WSJ0 has their sexes on paper only."""
         return {"speakers": [PurePosixPath(path).name[:3] for path in self.lines[index].paths], "sexes": []}
 
 
-def decode_sphere(wsj0, out, allow_missing=False, n_jobs=None):
+def decode_sphere(
+    wsj0: str | Path, out: str | Path, allow_missing: bool = False, n_jobs: int | None = None
+) -> tuple[int, list[str]]:
     """Decode every ``.wv1`` of the three folders to WAV once, checked against its header; what is there stays.
 
     Args:
-        wsj0 (str or Path): LDC's folder.
-        out (str or Path): where ``si_tr_s/...wav`` and so on go.
-        allow_missing (bool): go on without files that disagree with their header.
-        n_jobs (int, optional): files at a time.
+        wsj0: LDC's folder.
+        out: where ``si_tr_s/...wav`` and so on go.
+        allow_missing: go on without files that disagree with their header.
+        n_jobs: files at a time.
 
     Returns:
-        tuple: number of ``.wv1`` files, list of sentences about those that cannot be used.
+        Number of ``.wv1`` files, and a sentence about each that cannot be used.
 
     Raises:
         AudioError: for the first file that disagrees with its header, unless ``allow_missing``.
@@ -212,19 +223,20 @@ def decode_sphere(wsj0, out, allow_missing=False, n_jobs=None):
                 if path.suffix.lower() == ".wv1":
                     jobs.append((path, (Path(out) / path.relative_to(root)).with_suffix(".wav")))
 
-    def decode(job):
+    def decode(job: tuple[Path, Path]) -> str | None:
         try:
             _decode_once(*job)
         except AudioError as error:
             if not allow_missing:
                 raise
             return str(error)
+        return None
 
     problems = in_parallel(decode, jobs, "decoding wv1", n_jobs) if jobs else []
     return len(jobs), [problem for problem in problems if problem]
 
 
-def _decode_once(path, target):
+def _decode_once(path: Path, target: Path) -> None:
     if target.exists():
         return
     wav, rate = read_sphere(path)
