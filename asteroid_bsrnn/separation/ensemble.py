@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import numbers
+from collections.abc import Mapping
 
 import torch
 
@@ -15,6 +16,7 @@ from ..models.base import as_model, run_batch
 from ..weights import load_model
 from .channels import explain
 from .memory_limits import MemoryLimits
+from .on_ray import separate_columns
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
 
@@ -124,10 +126,18 @@ class Separator:
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
-        estimates = stream_segments(functools.partial(self, layout=layout), there, plan, batch, memory)
+        estimates = stream_segments(functools.partial(self.segments, layout=layout), there, plan, batch, memory)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
 
     def __call__(self, wav, layout=0):
+        """Separate segments, as :meth:`segments` does; or columns (a dict) of recordings of any length and rate.
+
+        With columns the class serves Ray Data's ``map_batches`` as it is, see
+        :func:`~asteroid_bsrnn.separation.on_ray.separate_columns`.
+        """
+        return separate_columns(self, wav) if isinstance(wav, Mapping) else self.segments(wav, layout)
+
+    def segments(self, wav, layout=0):
         """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
 
         What does not fit the memory is halved, see :class:`~asteroid_bsrnn.separation.memory_limits.MemoryLimits`.
