@@ -1,0 +1,1 @@
+"""Many recordings: lists, trees, shards, claims, records, and the pipeline that works through them."""
