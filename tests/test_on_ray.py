@@ -17,7 +17,7 @@ from asteroid_bsrnn.separation import Separator, separate
 from asteroid_bsrnn.separation.on_ray import RayWorker, run_on_ray
 
 RAY = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20, "log_to_driver": False}
-WAVS = [noise(3000, seed=0), noise(5000, seed=1)[0], noise(4000, channels=3, seed=2)]
+WAVS = [noise(3000, seed=0), noise(5000, seed=1)[:1], noise(4000, channels=3, seed=2)]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def test_columns_of_recordings():
     rates = [44100, 22050, 44100]
     batch = separator({"audio": WAVS, "sample_rate": rates, "id": ["a", "b", "c"]})
     assert list(batch) == ["audio", "sample_rate", "id", "vocals", "drums"] and batch["id"] == ["a", "b", "c"]
+    assert separator({"audio": [WAVS[0][0]], "sample_rate": [44100]})["drums"][0].shape == (3000,)
     for index, (wav, rate) in enumerate(zip(WAVS, rates)):
         vocals, drums = separate(separator, wav, rate)
         np.testing.assert_array_equal(batch["vocals"][index], vocals)
@@ -56,7 +57,7 @@ def test_a_worker_loads_once_and_answers_in_json():
 
     def build():
         loaded.append(1)
-        return lambda entry: {"file": entry["file"], "n": len(entry)}
+        return lambda entries: [{"file": entry["file"], "n": len(entry)} for entry in entries]
 
     worker = RayWorker(build)
     for _ in range(2):
@@ -90,14 +91,14 @@ def test_the_class_serves_map_batches_as_it_is(local_ray):
 
 
 def fragile(folder):
-    """Work that notes each entry, and kills its own process at the first sight of entry 7."""
+    """Work that kills its own process at the first sight of entry 7."""
 
-    def work(entry):
-        seen = Path(folder) / f"seen_{entry['index']}"
-        if entry["index"] == 7 and not seen.exists():
-            seen.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return {"index": entry["index"], "pid": os.getpid()}
+    def work(entries):
+        for entry in entries:
+            if entry["index"] == 7 and not (Path(folder) / "killed").exists():
+                (Path(folder) / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield {"index": entry["index"], "pid": os.getpid()}
 
     return work
 
@@ -114,6 +115,6 @@ class Fragile:
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_each_entry_comes_once(local_ray, tmp_path):
-    found = list(run_on_ray([{"index": index} for index in range(24)], Fragile(str(tmp_path))))
+    found = list(run_on_ray([{"index": index} for index in range(24)], Fragile(str(tmp_path)), at_once=3))
     assert sorted(record["index"] for record in found) == list(range(24))
-    assert len({record["pid"] for record in found}) >= 2 and (tmp_path / "seen_7").exists()
+    assert len({record["pid"] for record in found}) >= 2 and (tmp_path / "killed").exists()

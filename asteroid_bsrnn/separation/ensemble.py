@@ -146,9 +146,7 @@ class Separator:
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
         separate = functools.partial(forward or self.segments, layout=layout)
-        yield from resample_blocks(
-            stream_segments(separate, there, plan, batch, memory), self.sample_rate, sample_rate
-        )
+        yield from resample_blocks(stream_segments(separate, there, plan, batch, memory), self.sample_rate, sample_rate)
 
     def __call__(self, wav: Any, layout: int = 0) -> Any:
         """Separate segments, as :meth:`segments` does; or columns (a dict) of recordings of any length and rate.

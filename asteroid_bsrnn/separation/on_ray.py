@@ -5,17 +5,18 @@ once. Nothing here schedules.
 """
 
 import json
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..common.errors import UserError
 
-_MOST_BLOCKS = 10_000  # what Ray's scheduler keeps up with; the recordings of a block are repeated if its worker dies
+_MOST_BLOCKS = 10_000  # what Ray's scheduler keeps up with
 
-Work = Callable[[dict[str, Any]], dict[str, Any]]
+Work = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 
 
 def separate_columns(separator: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class RayWorker:
     """What each worker of the pool holds; Ray builds it there.
 
     Args:
-        build: gives the function from an entry to its record; called once in each worker, it loads the model.
+        build: gives the function from entries to their records; called once in each worker, it loads the model.
     """
 
     def __init__(self, build: Callable[[], Work]) -> None:
@@ -66,19 +67,25 @@ class RayWorker:
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
         """Entries to records, both as JSON: their keys differ from one to the next."""
-        return {"record": [json.dumps(self.work(json.loads(entry))) for entry in batch["entry"]]}
+        records = self.work([json.loads(entry) for entry in batch["entry"]])
+        return {"record": [json.dumps(record) for record in records]}
 
 
 def run_on_ray(
-    entries: Sequence[dict[str, Any]], build: Callable[[], Work], workers: int | None = None, threads: int = 1
+    entries: Sequence[dict[str, Any]],
+    build: Callable[[], Work],
+    workers: int | None = None,
+    threads: int = 1,
+    at_once: int = 8,
 ) -> Iterator[dict[str, Any]]:
-    """Run ``build()(entry)`` for every entry on the cluster.
+    """Run ``build()(entries)`` for all entries on the cluster, some at a time.
 
     Args:
         entries: what is to be done, of plain values.
         build: see :class:`RayWorker`; Ray pickles it.
         workers: how many; by default one per GPU of the cluster, or one per ``threads`` cores where it has none.
         threads: cores of a worker.
+        at_once: entries that a worker is given together. If it dies, another one is given all of them.
 
     Yields:
         dict: the record of each entry, in no order, as soon as it is there.
@@ -93,9 +100,8 @@ def run_on_ray(
     gpus, cores = int(there.get("GPU", 0)), int(there.get("CPU", 1))
     size = min(len(entries), workers or gpus or max(1, cores // threads))
     resources = {"num_gpus": 1} if gpus else {"num_cpus": threads}
-    rows = ray.data.from_items(
-        [{"entry": json.dumps(entry)} for entry in entries], override_num_blocks=min(len(entries), _MOST_BLOCKS)
-    )
+    blocks = min(_MOST_BLOCKS, max(size, math.ceil(len(entries) / at_once)))
+    rows = ray.data.from_items([{"entry": json.dumps(entry)} for entry in entries], override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=size)
     done = rows.map_batches(RayWorker, fn_constructor_args=(build,), batch_size=None, compute=pool, **resources)
     for row in done.iter_rows():
