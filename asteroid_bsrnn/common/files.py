@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
 
 import errno
+import glob
 import json
 import math
 import os
@@ -8,7 +9,8 @@ import re
 import secrets
 import shutil
 import unicodedata
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .errors import UserError
@@ -72,6 +74,13 @@ def remove_leftovers(folder):
                     path.unlink(missing_ok=True)
 
 
+def remove_old_names(paths: Iterable[Path]) -> None:
+    """Remove second names of old files that a process left which was killed while it replaced ``paths``."""
+    for path in paths:
+        for old in path.parent.glob(f".{glob.escape(_short(path.stem))}.????????.old"):
+            old.unlink(missing_ok=True)
+
+
 def _lock(file):
     """Whether this process holds ``file`` now."""
     try:
@@ -100,10 +109,13 @@ def atomic_paths(paths):
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partials
-        for partial in partials:
-            _to_disk(partial)
-        _replace_all(partials, paths)
+        with ExitStack() as stack:
+            for partial in partials:
+                stack.enter_context(_held(partial))
+            yield partials
+            for partial in partials:
+                _to_disk(partial)
+            _replace_all(partials, paths)
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
@@ -138,8 +150,12 @@ def _keep(path, old):
 
 def _beside(path, ending):
     """A hidden name in the folder of a path that is not taken."""
-    stem = os.fsdecode(os.fsencode(path.stem)[:80])
-    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+    return path.with_name(f".{_short(path.stem)}.{secrets.token_hex(4)}{ending}")
+
+
+def _short(stem: str) -> str:
+    """What of a name is kept in hidden ones, which are longer."""
+    return os.fsdecode(os.fsencode(stem)[:80])
 
 
 def _to_disk(path):
