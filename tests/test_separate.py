@@ -175,11 +175,13 @@ def test_a_real_song_and_a_converted_checkpoint(tmp_path):
     np.testing.assert_allclose(vocals + rest, mixture, atol=1e-6)
 
 
-def test_names_that_collide_are_refused(model, tmp_path, capsys):
+def test_names_that_collide_are_told_apart_by_their_folders(model, tmp_path, capsys):
     first, second = write(tmp_path / "a/x.wav", noise()), write(tmp_path / "b/x.flac", noise())
-    assert main(["separate", first, second, "-o", str(tmp_path / "out"), "--model", model]) == 2
-    assert "would both go to the folder 'x'" in capsys.readouterr().err and not (tmp_path / "out").exists()
-    assert main(["separate", first, first, "-o", str(tmp_path / "out"), "--model", model]) == 0
+    assert main(["separate", first, second, "-o", str(tmp_path / "out"), "--model", model, "--sources", "drums"]) == 0
+    assert files_in(tmp_path / "out") == ["a/x/drums.wav", "b/x/drums.wav"]
+    assert capsys.readouterr().err.count("were made longer: a/x, b/x") == 1
+    assert main(["separate", first, first, "-o", str(tmp_path / "two"), "--model", model, "--sources", "drums"]) == 0
+    assert files_in(tmp_path / "two") == ["x/drums.wav"]
 
 
 def test_tags_are_carried_over(model, tmp_path):

@@ -28,6 +28,7 @@ _DEFAULT_BITS = {"wav": 32, "flac": 24, "mp3": None}
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _FLAC_RATE = 655350  # Hz, the most that libsndfile writes
 _RF64_DOWNGRADE = 0x1210  # SFC_RF64_AUTO_DOWNGRADE of sndfile.h: a plain wav if its size allows
+_ADD_PEAK_CHUNK = 0x1050  # SFC_SET_ADD_PEAK_CHUNK: a chunk of float files that states the time of writing
 _RF64_FROM = 4_000_000_000  # bytes; a plain wav ends at 4 GiB
 
 
@@ -105,6 +106,9 @@ class AudioWriter:
             except soundfile.LibsndfileError:
                 open(self.target, "wb").close()  # raises with the reason that libsndfile does not give
                 raise self._refused() from None
+            soundfile._snd.sf_command(
+                self.file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0
+            )  # equal sound, equal bytes
             if self.unknown:
                 soundfile._snd.sf_command(self.file._file, _RF64_DOWNGRADE, soundfile._ffi.NULL, 1)
             for name, value in fitting(self.tags, self.fmt).items():

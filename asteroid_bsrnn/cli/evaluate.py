@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from .slurm_options import add_slurm_options, queue_shards
+
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
 Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...), uSDR and museval's cSDR.
 Speech (--speech): EST_DIR/s1, EST_DIR/s2, ... or several such folders in EST_DIR, against DIR/s1, DIR/s2, ...,
@@ -37,7 +39,9 @@ def add_parser(subparsers):
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="recordings at the same time (default: one per core, up to 4)"
     )
+    parser.add_argument("--shard", metavar="I/N", help="score every N-th recording, from the I-th on; writes no tables")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    add_slurm_options(parser)
     parser.set_defaults(run=run)
     return parser
 
@@ -51,6 +55,7 @@ def run(args):
     from ..common.errors import UserError
     from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
     from ..metrics import check_extra_scores
+    from ..separation.many.work_plan import parse_shard
 
     music, speech = (
         {"--sources": args.sources, "--median": args.median},
@@ -62,12 +67,17 @@ def run(args):
             raise UserError(f"{option} has no meaning {'with' if args.speech else 'without'} --speech")
     est_dir = Path(args.est_dir)
     output = Path(args.output) if args.output else est_dir.resolve().with_name(est_dir.resolve().name + "_scores")
-    common = {"jobs": args.jobs, "progress": not args.quiet}
+    if args.slurm is not None:
+        return queue_shards(args, output / "slurm_logs")
+    shard = None if args.shard is None else parse_shard(args.shard)
+    common = {"jobs": args.jobs, "progress": not args.quiet, "shard": shard}
     if args.speech:
         extra = check_extra_scores(args.scores or ())
         results = evaluate_speech_folder(
             est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common
         )
+        if shard is not None:
+            return _shard_told(args.shard, results)
         table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", *(name.upper() for name in extra), "n"]]
         columns = ("si_sdr", "si_sdr_imp", "sdr", "sdr_imp", *extra)
         table += [
@@ -77,6 +87,8 @@ def run(args):
         rule = args.median or "numpy"
         result = evaluate_folder(est_dir, args.references, output, sources=args.sources, median_rule=rule, **common)
         results = {"": result}
+        if shard is not None:
+            return _shard_told(args.shard, results)
         table = [["source", "uSDR", "cSDR", "mixture's uSDR", "mixture's cSDR"]]
         table += [
             [
@@ -97,6 +109,16 @@ def run(args):
         for line in report_lines(result):
             print(f"{name + ': ' if name else ''}{line}", file=sys.stderr)
     return int(any(result["missing"] or result["problems"] for result in results.values()))
+
+
+def _shard_told(shard, results):
+    """What one task of several did; 1 when something could not be scored."""
+    problems = [problem for result in results.values() for problem in result["problems"].items()]
+    for name, reason in problems:
+        print(f"{name}: {reason}", file=sys.stderr)
+    scored = sum(result["n_tracks"] for result in results.values())
+    print(f"shard {shard}: {scored} recordings scored; the same command without --shard writes the tables")
+    return int(bool(problems))
 
 
 def _numbers(final, *names):

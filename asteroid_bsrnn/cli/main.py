@@ -96,7 +96,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, checked as far as that goes without PyTorch; ends the process for help and for wrong ones."""
     argv = sys.argv[1:] if argv is None else list(argv)
     names = [argv[0]] if argv and argv[0] in COMMANDS else list(COMMANDS)
-    return _parser(names).parse_args(argv)
+    args = _parser(names).parse_args(argv)
+    args.words = argv  # for commands that start themselves elsewhere
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

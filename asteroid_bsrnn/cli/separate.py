@@ -1,43 +1,63 @@
 """``asteroid-bsrnn separate``: recordings in, stems out."""
 
 import argparse
-import json
 import math
 import os
 import signal
 import sys
 import threading
-import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
+from .separate_told import as_json, report
 
-_NOT_SEARCHED = frozenset(("__MACOSX", "@eaDir"))
+if TYPE_CHECKING:
+    from ..separation.many.entries import Entry
+    from ..separation.many.places import LocalPlaces
+    from ..separation.recordings import Separator
+
 _MOST_THREADS = 1024  # more of them than the system grants end the process without a word
 
 
-def _names(text):
+def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _numbers(text):
+def _numbers(text: str) -> list[float]:
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers with commas between") from None
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Any) -> None:
     """Add ``separate`` and its options."""
     parser = subparsers.add_parser(
         "separate",
         help="separate recordings into stems",
         description="Separate recordings of any format, length, rate and number of channels. Stems have the rate, "
-        "length, channels and level of the recording and go to DIR/<song>/<source>.wav.",
+        "length, channels and level of the recording and go to DIR/<song>/<source>.wav. A list or a shard can be worked on by "
+        "any number of processes at once: claims and records lie in DIR.work.",
     )
     add = parser.add_argument
-    add("songs", nargs="+", metavar="SONG", help="audio files, and folders that are searched for some")
+    add("songs", nargs="*", metavar="SONG", help="audio files, and folders that are searched for some")
+    add(
+        "--list",
+        metavar="FILE",
+        help="names more: a path a line, or JSON with path and, if wanted, id, offset, duration",
+    )
+    add("--keep-tree", action="store_true", help="stems lie in folders as the recordings do (default: DIR/<song>)")
+    add("--out-pattern", metavar="P", help="names of stems in DIR, with {id} and {source} (default: {id}/{source})")
+    add(
+        "--shard",
+        metavar="I/N",
+        help="do one of N equal shares, I from 1 (default with --list: SLURM's array, else all)",
+    )
     add("-o", "--out", default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)")
     add("--model", action="append", required=True, help="name, file, folder, address or hub id; several are averaged")
     add("--config", action="append", default=[], metavar="YAML", help="configuration that lay beside a foreign --model")
@@ -83,76 +103,23 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def find_songs(given, out):
-    """The audio files that were named, and those in the folders that were named, in order, each once.
-
-    Left out in folders: hidden files, what macOS and storage servers keep beside files, and the folder for the stems.
-
-    Raises:
-        UserError: for a folder without audio.
-    """
-    songs = {}
-    for path in map(Path, given):
-        found = sorted(_audio_in(path, Path(out))) if path.is_dir() else [path]
-        if not found:
-            raise UserError(f"{path} is a folder without audio files")
-        for file in found:
-            songs.setdefault(file.resolve(), file)
-    return list(songs.values())
-
-
-def _audio_in(folder, out):
-    from ..audio.read import SUFFIXES
-
-    out, inside = out.resolve(), folder.resolve()
-    for file in folder.rglob("*"):
-        parts = file.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part in _NOT_SEARCHED for part in parts)
-        if hidden or file.suffix.lower() not in SUFFIXES or not file.is_file():
-            continue
-        if out == inside or out in inside.parents or not file.resolve().is_relative_to(out):
-            yield file
-
-
-def without_stems(songs, given, out, sources):
-    """The songs without those that are the stems of another one, from a run whose stems lie among the songs.
-
-    Raises:
-        UserError: for two files whose stems would go to one folder.
-    """
-    from ..separation.recordings import song_name, stem_paths
-
-    stems = {
-        target.resolve().with_suffix("") for song in songs for target in stem_paths(song, out, sources, True).values()
-    }
-    named = {Path(path).resolve() for path in given}
-    folders = {}
-    for song in songs:
-        if song.resolve() in named or song.resolve().with_suffix("") not in stems:
-            same = folders.setdefault(song_name(song), song)
-            if same is not song:
-                raise UserError(
-                    f"{same} and {song} would both go to the folder {song_name(song)!r}: rename one of them"
-                )
-    return list(folders.values())
-
-
-def use_threads(wanted=None):
+def use_threads(wanted: int | None = None) -> None:
     """Run on so many CPU threads: by default OMP_NUM_THREADS, else the cores that this process may use."""
     import torch
+
+    from ..common.surroundings import usable_cores
 
     if wanted is not None and wanted < 1:
         raise UserError(f"--threads must be at least 1, not {wanted}")
     if wanted is not None and wanted > _MOST_THREADS:
         raise UserError(f"--threads must be at most {_MOST_THREADS}, not {wanted}")
     if wanted is None and (not os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads() > _MOST_THREADS):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        wanted = max(1, min(torch.get_num_threads(), cores, _quota()))
+        wanted = int(max(1, min(torch.get_num_threads(), usable_cores(), _quota())))
     if wanted is not None:
         torch.set_num_threads(wanted)
 
 
-def _quota():
+def _quota() -> float:
     """Cores that a container grants; more threads than that wait for each other."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -161,7 +128,7 @@ def _quota():
         return math.inf
 
 
-def _check_folder(folder):
+def _check_folder(folder: Path) -> None:
     """The folder for the stems can be made and written to."""
     nearest = next(part for part in (folder, *folder.absolute().parents) if part.exists())
     if not nearest.is_dir():
@@ -170,14 +137,17 @@ def _check_folder(folder):
         raise UserError(f"stems cannot go to {folder}: no permission to write in {nearest}")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Separate every song.
 
     Returns:
         int: 0, or 1 when some songs failed.
     """
     from ..audio.write import check_format
-    from ..separation.recordings import Separator, check_stems, stem_paths
+    from ..separation.many.entries import DEFAULT_PATTERN, check_pattern
+    from ..separation.many.places import LocalPlaces
+    from ..separation.recordings import Separator, check_stems
+    from ..separation.request import Request
     from ..separation.segments import make_plan
     from ..weights import load_model
     from ..weights.conversion import one_each
@@ -189,7 +159,8 @@ def run(args):
     check_format(args.format, args.bits)
     if args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
-    songs = find_songs(args.songs, args.out)
+    find = _recordings(args)
+    places = LocalPlaces(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
     _check_folder(Path(args.out))
     end_cleanly()
     use_threads(args.threads)
@@ -199,27 +170,16 @@ def run(args):
     models = [load_model(model, config) if config else model for model, config in pairs]
     separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
-    songs = without_stems(songs, args.songs, args.out, separator.sources)
-    targets = {song: stem_paths(song, args.out, wanted, args.complement, args.format).values() for song in songs}
-    if not (args.overwrite or args.skip_existing):
-        for target in (target for paths in targets.values() for target in paths if target.exists()):
-            raise UserError(f"{target} exists: choose --overwrite or --skip-existing")
-    results = []
-    for song in songs:
-        if args.skip_existing and all(target.is_file() for target in targets[song]):
-            results.append({"file": str(song), "status": "skipped"})
-        else:
-            results.append(_separate(separator, song, args, inference))
-        _report(results[-1], sys.stderr if args.json else sys.stdout)
-    if args.json:
-        print(_as_json({"model": args.model, "sources": wanted, "files": results}))
-    return int(any(result["status"] == "failed" for result in results))
+    names = ("complement", "consistent", "format", "bits", "batch", "tolerant")
+    standardise, plan = separator.how(**inference)
+    request = Request(tuple(wanted), *(getattr(args, name) for name in names), plan, standardise)
+    return _separate(args, separator, find(separator, places), places, request)
 
 
-def end_cleanly():
+def end_cleanly() -> None:
     """Let SIGTERM and SIGHUP end the process as Ctrl-C does: what was begun is cleared away. A second one is too late."""
 
-    def end(number, frame):
+    def end(number: int, frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         if number == signal.SIGINT:
@@ -233,74 +193,98 @@ def end_cleanly():
                 signal.signal(number, end)
 
 
-def _as_json(value):
-    """JSON that the standard output can hold: with letters where it has them, else with their numbers."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=2)
-    return text
+def _recordings(args: argparse.Namespace) -> Callable[..., "list[Entry]"]:
+    """What is to be separated, checked as far as that goes without a model; the rest when there is one."""
+    from ..separation.many.entries import Line, read_list
+    from ..separation.many.identities import named
+    from ..separation.many.search import find_songs, named_songs
+    from ..separation.many.work_plan import parse_shard
+    from ..separation.recordings import stem_names
+
+    if not args.songs and not args.list:
+        raise UserError("nothing to separate: name recordings, folders or a --list")
+    parse_shard(args.shard or "1/1")
+    lines = read_list(args.list) if args.list else []
+    if args.list and (args.offset or args.duration is not None):
+        raise UserError("--offset and --duration are for recordings that are named; a list gives its own")
+    songs = find_songs(args.songs, args.out) if args.songs else []
+
+    def found(separator: "Separator", places: "LocalPlaces") -> "list[Entry]":
+        if args.list:
+            entries, changed = named([*(Line(str(song)) for song in songs), *lines], args.keep_tree)
+        else:
+            stems = stem_names(separator.sources, True)
+            entries, changed = named_songs(songs, args.songs, places, stems, args.keep_tree)
+        if changed:
+            some = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+            print(f"note: {len(changed)} names are shared by recordings and were made longer: {some}", file=sys.stderr)
+        return entries
+
+    return found
 
 
-def _separate(separator, song, args, inference):
-    """Separate one song; a failure becomes part of the result."""
+def _shard(args: argparse.Namespace, entries: "list[Entry]") -> "list[Entry]":
+    """This task's share of the entries."""
+    from ..separation.many.sharing import work_folder
+    from ..separation.many.work_plan import durations, parse_shard, shard, slurm_shard
+
+    index, count = parse_shard(args.shard) if args.shard else (1, 1)
+    if not args.shard and args.list:
+        index, count = slurm_shard(os.environ) or (1, 1)
+    if count == 1:
+        return entries
+    chosen = shard(durations(entries, work_folder(args.out)), index, count)
+    print(f"shard {index} of {count}: {len(chosen)} of {len(entries)} recordings", file=sys.stderr)
+    return [entries[number] for number in chosen]
+
+
+def _separate(
+    args: argparse.Namespace, separator: "Separator", entries: "list[Entry]", places: "LocalPlaces", request: Any
+) -> int:
+    """Separate the recordings of this process and tell of each."""
+    from dataclasses import replace
+
     from tqdm import tqdm
 
-    from ..separation.memory_limits import is_out_of_memory
-    from ..separation.recordings import separate_file
+    from ..separation.many.pipeline import separate_many
+    from ..separation.many.sharing import Sharing, work_folder
+    from ..separation.recordings import stem_names
 
-    names = ("sources", "complement", "consistent", "bits", "offset", "duration", "batch", "tolerant")
-    options = {name: getattr(args, name) for name in names}
-    # disable=None: no bar where nobody watches
-    look = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
-    with tqdm(total=1.0, desc=song.name, disable=None, bar_format=look) as bar:
+    together = bool(args.list or args.shard)
+    sharing = Sharing(work_folder(args.out), separator, request, len(entries), args.overwrite) if together else None
+    entries = _shard(args, entries)
+    if not args.list:
+        entries = [replace(entry, offset=args.offset, duration=args.duration) for entry in entries]
+    if not (together or args.overwrite or args.skip_existing):
+        names = stem_names(request.sources, request.complement)
+        for existing in (path for entry in entries for path in places.exist(entry, names)):
+            raise UserError(f"{existing} exists: choose --overwrite or --skip-existing")
+    stream, results = sys.stderr if args.json else sys.stdout, {}
+    alone = len(entries) == 1
+    with ExitStack() as stack:
+        stack.enter_context(sharing or nullcontext())
+        # disable=None: no bar where nobody watches
+        look = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left" if alone else None
+        name = Path(entries[0].path).name if alone else "recordings"
+        bar = stack.enter_context(tqdm(total=1.0 if alone else len(entries), desc=name, disable=None, bar_format=look))
 
-        def progress(done, total):
+        def watch(entry: "Entry", done: int, total: int) -> None:
             bar.update(done / total - bar.n)
 
-        try:
-            done = separate_file(separator, song, args.out, fmt=args.format, progress=progress, **options, **inference)
-        except Exception as error:  # whatever befell one file, the others go on
-            if os.environ.get("ASTEROID_BSRNN_DEBUG"):
-                raise
-            if not (isinstance(error, (UserError, OSError)) or is_out_of_memory(error)):
-                traceback.print_exc()  # nothing that the user could mend
-            return {"file": str(song), "status": "failed", "error": _sentence(error)}
-    return {**done, "status": "done"}
+        def tell(entry: "Entry", result: dict[str, Any]) -> None:
+            if args.json:
+                results[entry.id] = result
+            report(result, stream)
+            if not alone:
+                bar.update()
 
-
-def _sentence(error: Exception) -> str:
-    from ..separation.memory_limits import is_out_of_memory
-
-    text = str(error).strip()
-    if is_out_of_memory(error):
-        return "not enough memory: choose a smaller --segment"
-    if isinstance(error, (UserError, OSError)):
-        return text
-    return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"
-
-
-def _report(result, stream):
-    try:
-        for line, where in _lines(result, stream):
-            print(line, file=where)
-    except OSError:  # nobody reads any more; the songs go on
-        pass
-
-
-def _lines(result, stream):
-    """What is told of a song, and where."""
-    for remark in result.get("remarks", ()):
-        yield f"note: {result['file']}: {remark}", sys.stderr
-    if result["status"] == "failed":
-        yield f"error: {result['error']}", sys.stderr
-    elif result["status"] == "skipped":
-        yield f"{result['file']}: skipped, its stems exist", stream
-    else:
-        folder = Path(next(iter(result["stems"].values()))).parent
-        speed = f"{result['seconds']:.1f} s, {1 / max(result['rtf'], 1e-9):.1f} times real time"
-        yield f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", stream
-        if result["gain"] != 1:
-            level = f"{20 * math.log10(result['gain']):.2f} dB"
-            yield f"{result['file']}: all stems have a gain of {level}, because one would clip", stream
+        summary = separate_many(
+            separator, entries, places, request, sharing, tell, watch if alone else None,
+            args.skip_existing, args.overwrite, bool(os.environ.get("ASTEROID_BSRNN_DEBUG")),
+        )  # fmt: skip
+    if len(entries) > 1 or together:
+        print(summary, file=stream)
+    if args.json:
+        files = [results[entry.id] for entry in entries]
+        print(as_json({"model": args.model, "sources": list(request.sources), "files": files}))
+    return int(summary.failed > 0)

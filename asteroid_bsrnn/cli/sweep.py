@@ -26,6 +26,7 @@ def run(args):
     import shlex
     from pathlib import Path
 
+    from ..common.cluster import slurm_parameters
     from ..common.errors import UserError
     from ..recipe.launch import make_jobs, results, submit, table
 
@@ -38,21 +39,8 @@ def run(args):
     stages, options = (args.stage, args.stop_stage), shlex.split(args.options)
     jobs = make_jobs(args.recipe_dir, args.variants.split(","), args.sources.split(","), seeds, stages, options)
     if not args.status:
-        submit(jobs, Path(jobs[0].recipe_dir) / "exp" / "sweep_logs", _slurm(args), args.jobs)
+        slurm = slurm_parameters(args.hours, args.gpus, args.cpus, args.slurm_set) if args.slurm else None
+        submit(jobs, Path(jobs[0].recipe_dir) / "exp" / "sweep_logs", slurm, args.jobs)
     rows = results(jobs)
     print(table(rows))
     return int(any(row["state"] == "failed" for row in rows))
-
-
-def _slurm(args):
-    """Parameters for submitit, None for this machine."""
-    if not args.slurm:
-        return None
-    from ..common.errors import UserError
-
-    for item in args.slurm_set:
-        if "=" not in item:
-            raise UserError(f"--slurm_set takes KEY=VALUE, not {item!r}")
-    extra = {f"slurm_{key}": value for key, value in (item.split("=", 1) for item in args.slurm_set)}
-    first = {"timeout_min": round(args.hours * 60), "gpus_per_node": args.gpus, "cpus_per_task": args.cpus}
-    return {**first, "tasks_per_node": 1, "slurm_signal_delay_s": 180, **extra}

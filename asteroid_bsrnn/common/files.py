@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written beside their place, then renamed onto it."""
 
 import errno
+import glob
 import json
 import math
 import os
@@ -8,8 +9,8 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +75,13 @@ def remove_leftovers(folder: str | Path) -> None:
                     path.unlink(missing_ok=True)
 
 
+def remove_old_names(paths: Iterable[Path]) -> None:
+    """Remove second names of old files that a process left which was killed while it replaced ``paths``."""
+    for path in paths:
+        for old in path.parent.glob(f".{glob.escape(_short(path.stem))}.????????.old"):
+            old.unlink(missing_ok=True)
+
+
 def _lock(file: IO[bytes]) -> bool:
     """Whether this process holds ``file`` now."""
     try:
@@ -102,10 +110,13 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partials
-        for partial in partials:
-            _to_disk(partial)
-        _replace_all(partials, paths)
+        with ExitStack() as stack:
+            for partial in partials:
+                stack.enter_context(_held(partial))
+            yield partials
+            for partial in partials:
+                _to_disk(partial)
+            _replace_all(partials, paths)
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
@@ -140,8 +151,12 @@ def _keep(path: Path, old: Path) -> bool:
 
 def _beside(path: Path, ending: str) -> Path:
     """A hidden name in the folder of a path that is not taken."""
-    stem = os.fsdecode(os.fsencode(path.stem)[:80])
-    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+    return path.with_name(f".{_short(path.stem)}.{secrets.token_hex(4)}{ending}")
+
+
+def _short(stem: str) -> str:
+    """What of a name is kept in hidden ones, which are longer."""
+    return os.fsdecode(os.fsencode(stem)[:80])
 
 
 def _to_disk(path: Path) -> None:

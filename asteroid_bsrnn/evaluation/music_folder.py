@@ -9,11 +9,13 @@ from ..experiment.evaluation import Records, write_museval_folder
 from ..metrics import TrackScores
 from .folders import MIXTURE, AlignedFiles, audio_files, sources_of, stat_of, stem_paths, tracks
 from .music_tracks import check_names, music_entries
-from .pool import each
+from .pool import each, shard_of
 from .summary import write_music_summary
 
 
-def evaluate_folder(est_dir, references_dir, out_dir, *, sources=None, median_rule="numpy", jobs=None, progress=True):
+def evaluate_folder(
+    est_dir, references_dir, out_dir, *, sources=None, median_rule="numpy", jobs=None, progress=True, shard=None
+):
     """Score stems on disk: ``<est_dir>/<track>/<source>.wav`` against ``<references_dir>/<track>/<source>.wav``.
 
     Both may have a folder ``test`` in between, as MUSDB18 has; any audio format will do. Writes the same files as
@@ -28,9 +30,12 @@ def evaluate_folder(est_dir, references_dir, out_dir, *, sources=None, median_ru
         median_rule (str): median over the frames of a track, ``"numpy"`` or ``"lower"``.
         jobs (int, optional): tracks at the same time.
         progress (bool): show a bar.
+        shard (tuple of int, optional): place from 1 and number of tasks that share the tracks: score every n-th, and write
+            no more than its record. A call without it then finds all records and writes the rest.
 
     Returns:
-        dict: content of ``evaluation.json``, with ``final``. ``missing`` names tracks without estimates,
+        dict: content of ``evaluation.json``, with ``final``; of a shard, ``missing``, ``problems`` and ``n_tracks`` only.
+        ``missing`` names tracks without estimates,
         ``problems`` why others could not be scored, ``extra`` estimates without a reference.
 
     Raises:
@@ -53,8 +58,11 @@ def evaluate_folder(est_dir, references_dir, out_dir, *, sources=None, median_ru
         except UserError as error:
             return str(error)
 
+    names = shard_of(names, shard)
     done = dict(each(score, names, jobs, progress=progress))
     problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    if shard is not None:
+        return {"missing": [], "problems": problems, "n_tracks": len(names) - len(problems)}
     scored = [done[name] for name in names if name not in problems]
     if not scored:
         raise UserError(f"no track could be scored; the first: {names[0]}: {problems[names[0]]}")

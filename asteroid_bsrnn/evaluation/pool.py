@@ -21,6 +21,11 @@ def n_jobs(jobs):
     return jobs
 
 
+def shard_of(names: list[str], shard: tuple[int, int] | None) -> list[str]:
+    """The names of one of several tasks, (place from 1, number of tasks): every n-th; all if None."""
+    return names if shard is None else names[shard[0] - 1 :: shard[1]]
+
+
 def each(function, items, jobs=None, unit="track", progress=True, label=None):
     """Run ``function(item)`` for each item and yield ``(item, result)`` as they finish.
 

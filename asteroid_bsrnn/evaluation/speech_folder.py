@@ -9,14 +9,16 @@ from ..common.errors import UserError
 from ..common.files import atomic_path
 from ..experiment.evaluation import Records
 from .folders import AlignedFiles, audio_files, stat_of, subfolders
-from .pool import each
+from .pool import each, shard_of
 from .speech_utterances import extra_settings, utterance_entries
 from .summary import SPEECH_SCORES, write_speech_summary
 
 MIXTURE_FOLDERS = ("mix", "mix_clean")
 
 
-def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True, extra=()):
+def evaluate_speech_folder(
+    est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True, extra=(), shard=None
+):
     """Score every system in a folder.
 
     ``est_dir`` is one system (it has ``s1``, ``s2``, ...) or holds several; ``references_dir`` has ``s1``, ``s2``, ... with
@@ -32,6 +34,7 @@ def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=Non
         jobs (int, optional): utterances at the same time.
         progress (bool): show a bar.
         extra (sequence of str): optional scores: ``stoi``, ``estoi``, ``pesq``.
+        shard (tuple of int, optional): as of :func:`.music_folder.evaluate_folder`, for the utterances of each system.
 
     Returns:
         dict: content of ``evaluation.json``, with ``final``, by system.
@@ -52,8 +55,10 @@ def evaluate_speech_folder(est_dir, references_dir, out_dir, *, mixtures_dir=Non
     for name, folder in systems.items():
         target = out_dir if folder == est_dir else out_dir / name
         results[name] = _evaluate_system(
-            name, folder, references, mixtures, target, references_dir, jobs, progress, extra
+            name, folder, references, mixtures, target, references_dir, jobs, progress, extra, shard
         )
+    if shard is not None:
+        return results
     rows = [
         {
             "system": name,
@@ -100,7 +105,7 @@ def _by_utterance(folder):
     return {name: [by_name.get(name) for by_name in files] for name in sorted(set().union(*files))}
 
 
-def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress, optional):
+def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress, optional, shard):
     estimates = _by_utterance(folder)
     missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
     names = sorted(set(references) & set(estimates))
@@ -116,8 +121,11 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
         except UserError as error:
             return str(error)
 
+    names = shard_of(names, shard)
     done = dict(each(score, names, jobs, unit="utterance", progress=progress, label=system))
     problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    if shard is not None:
+        return {"missing": [], "problems": problems, "n_tracks": len(names) - len(problems)}
     scored = [done[name] for name in names if name not in problems]
     if not scored:
         raise UserError(f"no utterance of {system} could be scored; the first: {problems[names[0]]}")

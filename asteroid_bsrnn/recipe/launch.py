@@ -1,13 +1,12 @@
 """Many trainings: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..common.cluster import stop_group, submit_array, wait_for
 from ..common.errors import UserError
 from ..common.files import read_json
 
@@ -59,7 +58,7 @@ class RecipeJob:
 
     def __call__(self):
         self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
-        return self.process.wait()
+        return wait_for(self.process)
 
     def checkpoint(self):
         """At the time limit: let the training save, then queue the same command again, which continues it."""
@@ -67,19 +66,6 @@ class RecipeJob:
 
         stop_group(self.process)
         return DelayedSubmission(replace(self, process=None))
-
-
-def stop_group(process, grace=100.0):
-    """Ask the group of ``process`` to stop (SIGTERM) and wait until all of it is gone, at most ``grace`` seconds."""
-    end = time.monotonic() + grace
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < end:
-            process.poll()  # an ended leader counts until it is asked for
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
-    except ProcessLookupError:
-        pass
 
 
 def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 2), options=()):
@@ -123,10 +109,7 @@ def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
         raise UserError("sweeps need submitit: pip install 'asteroid_bsrnn[cluster]'") from None
     jobs = [job for job in jobs if not job.done()]
     if slurm is not None:
-        executor = submitit.AutoExecutor(str(log_dir), cluster="slurm")
-        executor.update_parameters(name="asteroid-bsrnn", **slurm)
-        with executor.batch():
-            submitted = [executor.submit(job) for job in jobs]
+        submitted = submit_array(jobs, log_dir, slurm)
         report(f"{len(submitted)} jobs queued; logs in {log_dir}")
         return submitted
     executor, submitted = submitit.LocalExecutor(str(log_dir)), []

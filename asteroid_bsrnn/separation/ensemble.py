@@ -4,6 +4,8 @@ import contextlib
 import functools
 import inspect
 import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -15,12 +17,14 @@ from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .channels import explain
 from .memory_limits import MemoryLimits
+from .on_ray import separate_columns
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
 _MOST_SHIFTS = 1000
+Forward = Callable[[torch.Tensor, int], torch.Tensor]  # segments, layout -> estimates, as Separator.__call__
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
@@ -55,7 +59,15 @@ class Separator:
             cannot compute in that precision.
     """
 
-    def __init__(self, models, weights=None, device="auto", precision="fp32", shifts=1, sources=None):
+    def __init__(
+        self,
+        models: Any,
+        weights: Sequence[float] | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        shifts: int = 1,
+        sources: Sequence[str] | None = None,
+    ) -> None:
         models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not models:
             raise UserError("no model given")
@@ -85,14 +97,14 @@ class Separator:
         self.limits = MemoryLimits(self.models, self.sample_rate, self.ordered)
 
     @staticmethod
-    def _wanted(sources, known):
+    def _wanted(sources: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
         """The wanted sources, in the order of the model."""
         unknown = [name for name in sources or () if name not in known]
         if unknown:
             raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(known)}")
         return tuple(name for name in known if not sources or name in sources)
 
-    def _names(self, model):
+    def _names(self, model: torch.nn.Module) -> tuple[str, ...]:
         """Names of the sources of a model, after a try on a little noise."""
         n_chan = as_model(model).channels or 1
         wav = torch.randn(1, n_chan, _rate(model) // 4, generator=torch.Generator().manual_seed(0))
@@ -109,7 +121,7 @@ class Separator:
             raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
         return tuple(names)
 
-    def how(self, **inference):
+    def how(self, **inference: Any) -> tuple[bool, dict[str, Any]]:
         """How a recording is separated: as asked for, or as the publishers do where nothing was asked for.
 
         Args:
@@ -124,7 +136,15 @@ class Separator:
         standardise = own.pop("standardise", False)
         return bool(given.pop("standardise", standardise)), given or own
 
-    def stream(self, blocks, sample_rate, batch=1, layout=0, **inference):
+    def stream(
+        self,
+        blocks: Iterable[torch.Tensor],
+        sample_rate: int,
+        batch: int = 1,
+        layout: int = 0,
+        forward: Forward | None = None,
+        **inference: Any,
+    ) -> Iterator[torch.Tensor]:
         """Separate a stream in constant memory.
 
         Args:
@@ -133,6 +153,7 @@ class Separator:
             batch (int): segments per pass.
             layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if unknown. A stereo model gets left and right of front, side
                 and back as pairs, and centre, LFE and the like each alone; without a mask, pairs as they come.
+            forward (callable, optional): what computes instead of this object, with its arguments and results.
             **inference: keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`.
 
         Yields:
@@ -142,10 +163,18 @@ class Separator:
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
-        estimates = stream_segments(functools.partial(self, layout=layout), there, plan, batch, memory)
-        yield from resample_blocks(estimates, self.sample_rate, sample_rate)
+        separate = functools.partial(forward or self.segments, layout=layout)
+        yield from resample_blocks(stream_segments(separate, there, plan, batch, memory), self.sample_rate, sample_rate)
 
-    def __call__(self, wav, layout=0):
+    def __call__(self, wav: Any, layout: int = 0) -> Any:
+        """Separate segments, as :meth:`segments` does; or columns (a dict) of recordings of any length and rate.
+
+        With columns the class serves Ray Data's ``map_batches`` as it is, see
+        :func:`~asteroid_bsrnn.separation.on_ray.separate_columns`.
+        """
+        return separate_columns(self, wav) if isinstance(wav, Mapping) else self.segments(wav, layout)
+
+    def segments(self, wav: torch.Tensor, layout: int = 0) -> torch.Tensor:
         """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
 
         What does not fit the memory is halved, see :class:`~asteroid_bsrnn.separation.memory_limits.MemoryLimits`.
@@ -160,8 +189,9 @@ class Separator:
             estimates[audible] = self.limits.run(average, wav[audible])
         return estimates
 
-    def _average(self, wav, layout):
-        total, reference = 0, None
+    def _average(self, wav: torch.Tensor, layout: int) -> torch.Tensor:
+        total: Any = 0
+        reference: torch.Tensor | None = None
         for model, weight, order in zip(self.models, self.weights, self.orders):
             for shift in range(self.shifts):
                 estimate = self._shifted(model, wav, shift, order, layout)
@@ -173,7 +203,9 @@ class Separator:
             raise UserError("the model returned values that are not finite: try --precision fp32")
         return total
 
-    def _shifted(self, model, wav, shift, order, layout):
+    def _shifted(
+        self, model: torch.nn.Module, wav: torch.Tensor, shift: int, order: list[int], layout: int
+    ) -> torch.Tensor:
         """Estimates for the segments behind so much silence, without it again."""
         delay = round(shift * _LARGEST_SHIFT * self.sample_rate / self.shifts)
         missing = max(0, round(_SHORTEST * self.sample_rate) - wav.shape[-1] - delay)
@@ -183,28 +215,28 @@ class Separator:
         estimate = estimate[..., delay : delay + wav.shape[-1]].to(wav.device)
         return estimate if self.ordered else explain(wav, estimate)
 
-    def _chosen(self, model, wav, order, groups=None):
+    def _chosen(self, model: torch.nn.Module, wav: torch.Tensor, order: list[int], groups: Any = None) -> torch.Tensor:
         """The wanted sources, of a model that can skip the others or of any."""
         if "sources" in inspect.signature(model.forward).parameters:
             return self._run(model, wav, groups, sources=self.sources)
         return self._run(model, wav, groups)[:, order]
 
-    def _run(self, model, wav, groups=None, **options):
+    def _run(self, model: torch.nn.Module, wav: torch.Tensor, groups: Any = None, **options: Any) -> torch.Tensor:
         """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
         with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
             return run_batch(model, wav, groups, **options).float().clone()
 
 
 @contextlib.contextmanager
-def _layers_in(dtype, model, device_type):
+def _layers_in(dtype: torch.dtype | None, model: torch.nn.Module, device_type: str) -> Iterator[None]:
     """Let the layers that take the time compute in 16 bits and hand on 32.
 
     Autocast over the whole network is 15 % faster on CPUs, and its error is 7 dB larger: above -40 dB for the largest.
     """
     layers = [layer for layer in model.modules() if dtype and isinstance(layer, _HALF_LAYERS)]
 
-    def lowered(forward):
-        def run(*inputs, **options):
+    def lowered(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*inputs: Any, **options: Any) -> Any:
             with torch.autocast(device_type, dtype):
                 return _in_fp32(forward(*inputs, **options))
 
@@ -219,11 +251,11 @@ def _layers_in(dtype, model, device_type):
             layer.__dict__.pop("forward", None)
 
 
-def _in_fp32(value):
+def _in_fp32(value: Any) -> Any:
     return tuple(map(_in_fp32, value)) if isinstance(value, tuple) else value.float()
 
 
-def choose_device(name):
+def choose_device(name: str) -> torch.device:
     """The torch device called ``name``; ``"auto"`` is a GPU if there is one.
 
     Raises:
@@ -239,7 +271,7 @@ def choose_device(name):
     return device
 
 
-def _published_inference(models: list) -> dict:
+def _published_inference(models: Sequence[Any]) -> dict[str, Any]:
     """The inference of published models, where all are named and alike."""
     found = [
         dict(catalogue.find(model).inference) if isinstance(model, str) and catalogue.is_known(model) else {}
@@ -248,15 +280,15 @@ def _published_inference(models: list) -> dict:
     return found[0] if all(each == found[0] for each in found) else {}
 
 
-def _rate(model):
+def _rate(model: torch.nn.Module) -> int:
     rate = getattr(model, "sample_rate", None)
     if not isinstance(rate, (int, float)) or rate <= 0:
         raise UserError(f"{type(model).__name__} does not separate waveforms: it has no sample rate")
     return int(rate)
 
 
-def _shares(weights, n_models):
-    weights = [1.0] * n_models if weights is None else list(weights)
+def _shares(given: Sequence[float] | None, n_models: int) -> list[float]:
+    weights = [1.0] * n_models if given is None else list(given)
     if len(weights) != n_models:
         raise UserError(f"{n_models} model(s) need as many weights, not {len(weights)}")
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):

@@ -1,38 +1,40 @@
 """Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..audio.channel_order import DEFAULT as DEFAULT_LAYOUT
-from ..audio.read import AudioReader
-from ..audio.write import check_format
-from ..common.errors import AudioError, UserError
+from ..common.errors import UserError
 from .addresses import with_addresses
-from .ensemble import Separator
-from .stem_files import StemFormat, write_stems
-from .values import as_mixture, as_names, as_part, as_rate
+from .ensemble import Forward, Separator
+from .many.identities import song_name
+from .opened import OpenRecording, Progress
+from .request import Request
+from .stem_files import Part
+from .values import as_mixture, as_names, as_rate
 from .whole_song import mono_mix_level_of
 
-__all__ = ["Separator", "separate", "separate_file", "stem_paths"]
+__all__ = ["Separator", "separate", "separate_file", "song_name", "stem_paths"]
 
 
 def separate(
-    model,
-    wav,
-    sample_rate,
-    sources=None,
-    consistent=False,
-    batch=1,
-    progress=None,
-    device="auto",
-    precision="fp32",
-    shifts=1,
-    layout=0,
-    **inference,
-):
+    model: Any,
+    wav: Any,
+    sample_rate: float,
+    sources: str | Sequence[str] | None = None,
+    consistent: bool = False,
+    batch: int = 1,
+    progress: Progress | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    shifts: int = 1,
+    layout: int = 0,
+    **inference: Any,
+) -> Any:
     """Separate a recording in memory.
 
     Args:
@@ -63,7 +65,8 @@ def separate(
     parts, total = [], mixture.shape[-1]
     standardise, plan = separator.how(**inference)
     level = mono_mix_level_of([mixture]) if standardise else None
-    for _, part in separated_parts(separator, [mixture], sample_rate, batch, progress, total, layout, level, **plan):
+    how = (sample_rate, batch, progress, total, layout, None, level)
+    for _, part in separated_parts(separator, [mixture], *how, **plan):
         parts.append(part)
     stems = torch.cat(parts, dim=-1)
     if consistent:
@@ -73,26 +76,38 @@ def separate(
     return stems.to(wav) if isinstance(wav, torch.Tensor) else stems.numpy().astype(wav.dtype)
 
 
-def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, total=0, layout=0, level=None, **plan):
+def separated_parts(
+    separator: Separator,
+    blocks: Iterable[torch.Tensor],
+    sample_rate: int,
+    batch: int = 1,
+    progress: Progress | None = None,
+    total: int = 0,
+    layout: int = 0,
+    forward: Forward | None = None,
+    level: tuple[float, float] | None = None,
+    **plan: Any,
+) -> Iterator[Part]:
     """Separate a stream, beside the mixture.
 
     Args:
-        level (tuple of float, optional): mean and deviation that are taken out of the recording and put back into each
-            estimate.
+        forward: see :meth:`Separator.stream`.
+        level: mean and deviation that are taken out of the recording and put back into each estimate.
 
     Yields:
         tuple: consecutive parts of the mixture (channels, time) and of its estimates (n_src, channels, time), of equal
         length, together exactly as long as the recording.
     """
-    waiting, n_done = [], 0
+    waiting: list[torch.Tensor] = []
+    n_done = 0
     mean, std = level or (0.0, 1.0)
 
-    def passing():
+    def passing() -> Iterator[torch.Tensor]:
         for block in blocks:
             waiting.append(block)
             yield (block - mean) / std if level else block
 
-    for estimates in separator.stream(passing(), sample_rate, batch, layout, **plan):
+    for estimates in separator.stream(passing(), sample_rate, batch, layout, forward, **plan):
         estimates = estimates * std + mean if level else estimates
         mixture = torch.cat(waiting, dim=-1)
         length = min(mixture.shape[-1], estimates.shape[-1])
@@ -104,42 +119,44 @@ def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, tota
             progress(n_done, max(total, n_done))
 
 
-def song_name(path) -> str:
-    """Name of the folder for the stems of a file: its name without suffix, or all of it where nothing else is left."""
-    name, stem = Path(path).name, Path(path).stem
-    return name.lstrip(".") or "recording" if stem in ("", ".", "..") else stem
+def stem_names(sources: Iterable[str], complement: bool = False) -> list[str]:
+    """Names of the stems, complements after all others; a UserError for one that no file can have."""
+    sources = list(sources)
+    names = [*sources, *(f"no_{name}" for name in sources if complement)]
+    for name in names:
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise UserError(f"the model has a source called {name!r}, which cannot be a file name")
+    return names
 
 
-def stem_paths(path, out_dir, sources, complement=False, fmt="wav"):
+def stem_paths(
+    path: str | Path, out_dir: str | Path, sources: Iterable[str], complement: bool = False, fmt: str = "wav"
+) -> dict[str, Path]:
     """Where the stems of a file go: ``out_dir/<song>/<source>.<fmt>``, complements as ``no_<source>``.
 
     Returns:
         dict: name of the stem -> Path.
     """
-    names = [*sources, *(f"no_{name}" for name in sources if complement)]
-    for name in names:
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise UserError(f"the model has a source called {name!r}, which cannot be a file name")
-    return {name: Path(out_dir) / song_name(path) / f"{name}.{fmt}" for name in names}
+    return {name: Path(out_dir) / song_name(path) / f"{name}.{fmt}" for name in stem_names(sources, complement)}
 
 
 @with_addresses
 def separate_file(
-    separator,
-    path,
-    out_dir,
-    sources=None,
-    complement=False,
-    consistent=False,
-    fmt="wav",
-    bits=None,
-    offset=0.0,
-    duration=None,
-    batch=1,
-    progress=None,
-    tolerant=False,
-    **inference,
-):
+    separator: Any,
+    path: str | Path,
+    out_dir: str | Path,
+    sources: str | Sequence[str] | None = None,
+    complement: bool = False,
+    consistent: bool = False,
+    fmt: str = "wav",
+    bits: int | None = None,
+    offset: float = 0.0,
+    duration: float | None = None,
+    batch: int = 1,
+    progress: Progress | None = None,
+    tolerant: bool = False,
+    **inference: Any,
+) -> dict[str, Any]:
     """Separate a file into files, in constant memory.
 
     A model of two channels gets left and right of front, side and back as pairs, and centre, LFE and other single
@@ -171,35 +188,22 @@ def separate_file(
     if not isinstance(separator, Separator):
         separator = Separator(separator, sources=None if consistent else sources)
     wanted = check_stems(separator, sources, complement, consistent, fmt)
-    form = StemFormat(fmt, check_format(fmt, bits), consistent and len(separator.sources) > 1, complement)
-    info, reader, total = _open(path, offset, duration, tolerant)
-    paths = stem_paths(path, out_dir, wanted, complement, fmt)
-    _refuse_own_input(path, paths)
-    columns = [*separator.sources, *(f"no_{name}" for name in separator.sources if complement)]
-    layout = info.layout or DEFAULT_LAYOUT.get(info.channels, 0)
     standardise, plan = separator.how(**inference)
-    level = mono_mix_level_of(_open(path, offset, duration, tolerant)[1]) if standardise else None
-    parts = separated_parts(separator, reader, info.sample_rate, batch, progress, total, layout, level, **plan)
-    target_folder = next(iter(paths.values())).parent
-    made = _missing_folders(target_folder)
-    try:
-        targets = [paths.get(name) for name in columns]
-        gain = write_stems(parts, targets, info.sample_rate, info.channels, form, info.tags, total, info.layout)
-    except BaseException as error:
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise AudioError(target_folder, f"stems cannot be written: {error.strerror or error}") from None
-        raise
-    seconds = time.perf_counter() - begun
-    facts = {"sample_rate": info.sample_rate, "channels": info.channels, "frames": reader.n_read, "gain": gain}
-    facts["remarks"] = reader.remarks
-    cost = {"seconds": round(seconds, 3), "rtf": round(seconds * info.sample_rate / reader.n_read, 5)}
-    return {"file": str(path), "stems": {name: str(target) for name, target in paths.items()}, **facts, **cost}
+    request = Request(tuple(wanted), complement, consistent, fmt, bits, batch, tolerant, plan, standardise)
+    targets = stem_paths(path, out_dir, wanted, complement, fmt)
+    opened = OpenRecording(separator.sources, path, targets, request, offset, duration)
+    how = (opened.info.sample_rate, batch, progress, opened.total, opened.layout, None, opened.level)
+    opened.write(separated_parts(separator, opened.reader, *how, **plan))
+    return opened.result(time.perf_counter() - begun)
 
 
-def check_stems(separator, sources=None, complement=False, consistent=False, fmt="wav"):
+def check_stems(
+    separator: Separator,
+    sources: str | Sequence[str] | None = None,
+    complement: bool = False,
+    consistent: bool = False,
+    fmt: str = "wav",
+) -> list[str]:
     """Names of the stems to write.
 
     Raises:
@@ -215,31 +219,3 @@ def check_stems(separator, sources=None, complement=False, consistent=False, fmt
         only = separator.sources[0]
         raise UserError(f"consistent needs stems that make up the mixture; the model has {only} only: add complement")
     return [name for name in separator.sources if not sources or name in sources]
-
-
-def _open(path, offset, duration, tolerant):
-    """Header, reader and expected length of the part of a file."""
-    offset, duration = as_part(offset, duration)
-    reader = AudioReader(path, tolerant=tolerant)
-    info = reader.info
-    if offset or duration is not None:
-        frames = -1 if duration is None else max(1, round(duration * info.sample_rate))
-        reader = AudioReader(path, round(offset * info.sample_rate), frames, tolerant=tolerant)
-    left = max(0, info.frames - reader.start)
-    return info, reader, left if reader.frames < 0 else min(left, reader.frames)
-
-
-def _refuse_own_input(path, paths):
-    for target in paths.values():
-        if target.is_dir():
-            raise AudioError(target, "is a folder where a stem should go")
-        if target.exists() and target.samefile(path):
-            raise UserError(f"{target} is the recording itself: choose another folder for the stems")
-    folder = next(part for part in (target.parent, *target.parent.parents) if part.exists())
-    if not folder.is_dir():
-        raise AudioError(folder, "is a file where a folder for the stems should be")
-
-
-def _missing_folders(folder):
-    """The folders that will be made for ``folder``, innermost first."""
-    return [part for part in (folder, *folder.parents) if not part.exists()]

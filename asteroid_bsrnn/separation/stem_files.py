@@ -1,8 +1,11 @@
 """Stems of one recording as files: adding up exactly, never clipped, with one gain for all."""
 
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ from ..common.errors import AudioError
 from ..common.files import atomic_paths
 
 MIXTURE = "mixture"
+Part = tuple[torch.Tensor, torch.Tensor]  # of a mixture (channels, time) and of its stems (n_src, channels, time)
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,16 @@ class StemFormat:
     """
 
     fmt: str = "wav"
-    bits: int = 32
+    bits: int | None = 32
     consistent: bool = False
     complement: bool = False
 
     @property
-    def integer(self):
+    def integer(self) -> bool:
         """Whether samples are integers, which can clip and have a last bit."""
         return self.bits in (16, 24)
 
-    def rows(self, mixture, stems):
+    def rows(self, mixture: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
         """The samples that are written, in float64: stems, then the complements if asked for.
 
         With ``consistent`` the error of the sum is shared out equally. What has to add up is put on a grid first, the
@@ -56,8 +60,8 @@ class StemFormat:
                 stems[-1] = mixture - stems[:-1].sum(0)
         return torch.cat([stems, mixture - stems]) if self.complement else stems
 
-    def _step(self, mixture, stems):
-        if self.integer:
+    def _step(self, mixture: torch.Tensor, stems: torch.Tensor) -> float | torch.Tensor | None:
+        if self.integer and self.bits:
             return 2.0 ** (1 - self.bits)
         if self.bits is None or not (self.consistent or self.complement):
             return None
@@ -65,7 +69,16 @@ class StemFormat:
         return torch.ldexp(torch.ones_like(level), torch.frexp(level)[1] - 23)
 
 
-def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, layout=0):
+def write_stems(
+    parts: Iterable[Part],
+    paths: Sequence[Path | None],
+    sample_rate: int,
+    channels: int,
+    form: StemFormat,
+    tags: dict[str, str] | None = None,
+    frames: int = 0,
+    layout: int = 0,
+) -> float:
     """Write the stems of one recording: all of them, or none.
 
     Formats that clip are written in two passes, over a nameless temporary file, because the gain depends on all
@@ -96,7 +109,7 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, 
             spool = stack.enter_context(_Spool(folder))
             gain = spool.fill(parts, form)
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
-        settings = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
+        settings: dict[str, Any] = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
         wanted = [path for path in paths if path is not None]
         partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
         writers = [
@@ -113,18 +126,19 @@ def write_stems(parts, paths, sample_rate, channels, form, tags=None, frames=0, 
 class _Spool:
     """Parts of a recording in a temporary file that has no name, so that nothing of it can be left behind."""
 
-    def __init__(self, folder):
-        self.folder, self.shapes = folder, []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shapes: list[torch.Size] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "_Spool":
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = tempfile.TemporaryFile(dir=self.folder)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.file.close()
 
-    def fill(self, parts, form):
+    def fill(self, parts: Iterable[Part], form: StemFormat) -> float:
         """Take everything in and return the gain with which nothing clips."""
         top = 1 - 2.0 ** (1 - form.bits) if form.integer else 1.0
         highest = lowest = 0.0
@@ -142,7 +156,7 @@ class _Spool:
         room = (whole.shape[0] + 1) * 2.0 ** (1 - form.bits) if form.integer else 0.0  # what rounding may add
         return (1 - room) / max(highest, -lowest)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Part]:
         self.file.seek(0)
         for shape in self.shapes:
             whole = torch.from_numpy(np.frombuffer(self.file.read(4 * shape.numel()), dtype="f4").reshape(shape).copy())

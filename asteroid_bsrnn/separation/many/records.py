@@ -62,7 +62,7 @@ class Records:
             file.write(line)
 
     def _path(self, key: str) -> Path:
-        number = int(key[:8], 16) % self.n_files + 1
+        number = int(key, 16) % self.n_files + 1
         return self.folder / f"records-{number}-of-{self.n_files}.jsonl"
 
     def _take_in(self, path: Path) -> None:

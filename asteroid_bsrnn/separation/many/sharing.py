@@ -1,0 +1,115 @@
+"""A run that other processes may take part in, now or later: who does what, and what is done, in one folder."""
+
+import dataclasses
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..ensemble import Separator
+from ..request import Request
+from .claims import STALE_SECONDS, Claim, Claims
+from .entries import Entry
+from .records import Records
+
+_HOW = ("batch", "tolerant")  # of a request: they change no stem
+
+
+def work_folder(out: str | Path) -> Path:
+    """The folder beside the one for the stems, with plan, claims and records."""
+    path = Path(os.path.abspath(out))
+    return path.with_name(f"{path.name}.work") if path.name else path / ".work"
+
+
+class Sharing:
+    """Claims and records of one run, as a context.
+
+    Args:
+        folder: of claims and records, see :func:`work_folder`.
+        separator, request: what is computed; records of anything else say nothing about it.
+        n_entries: in the whole list.
+        overwrite: do again what was done before now.
+        stale: seconds, see :class:`.claims.Claims`.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        separator: Separator,
+        request: Request,
+        n_entries: int,
+        overwrite: bool = False,
+        stale: float = STALE_SECONDS,
+    ) -> None:
+        self.overwrite, self.lock = overwrite, threading.Lock()
+        self.claims, self.records = Claims(Path(folder) / "claims", stale), Records(folder, n_entries)
+        self.model, self.device = model_hash(separator.models), str(separator.device)
+        asked = {name: value for name, value in dataclasses.asdict(request).items() if name not in _HOW}
+        how = [self.model, separator.weights, separator.precision, separator.shifts, asked]
+        self.job = blake2b(json.dumps(how, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+    def __enter__(self) -> "Sharing":
+        self.claims.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.claims.__exit__(*error)
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """Read what is known of these entries. What failed before is tried again."""
+        self.records.read({entry.key(self.job) for entry in entries})
+        kept = {} if self.overwrite else self.records.status
+        self.records.status = {key: status for key, status in kept.items() if status == "done"}
+
+    def take(self, entry: Entry, whole: Callable[[], bool]) -> Claim | str | None:
+        """A claim on an entry; or what it is already, ``"done"`` or ``"failed"``; or None while somebody is at it.
+
+        Args:
+            whole: says whether the stems are there, as a record may be older than somebody's tidying.
+        """
+        key = entry.key(self.job)
+        if self.records.status.get(key) == "done" and whole():
+            return "done"
+        claim = self.claims.take(entry.id)
+        if claim is None:
+            return None
+        with self.lock:
+            status = self.records.refresh(key)
+        if status == "failed" or status == "done" and whole():
+            self.claims.release(entry.id)
+            return status
+        return claim
+
+    def settle(self, entry: Entry, claim: Claim, result: dict[str, Any]) -> bool:
+        """Write down what became of an entry and let go of it; whether it was still this process's."""
+        mine = claim.mine()
+        if mine:
+            with self.lock:
+                self.records.append(self._record(entry, result))
+        self.claims.release(entry.id)
+        return mine
+
+    def _record(self, entry: Entry, result: dict[str, Any]) -> dict[str, Any]:
+        told = {name: result.get(name) for name in ("status", "duration", "seconds", "gain", "remarks", "error")}
+        where = {"device": self.device, "model": self.model, "host": platform.node()}
+        part = {"file": entry.path, "offset": entry.offset, "part": entry.duration}
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return {"id": entry.id, **part, **told, **where, "time": when, "job": self.job, "key": entry.key(self.job)}
+
+
+def model_hash(models: Sequence[torch.nn.Module]) -> str:
+    """16 digits of a hash of all parameters and buffers, whatever file they came from."""
+    total = blake2b(digest_size=8)
+    for model in models:
+        for name, tensor in model.state_dict().items():
+            if isinstance(tensor, torch.Tensor):
+                total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
