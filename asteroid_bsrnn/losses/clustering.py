@@ -31,7 +31,11 @@ def affinity_distance(embeddings_BND, labels_BN, n_src, weights_BN=None):
     Raises:
         ValueError: for a label outside [0, n_src). On a GPU, which is not waited for, CUDA refuses it later.
     """
-    if labels_BN.device.type == "cpu" and labels_BN.numel() and not 0 <= int(labels_BN.min()) <= int(labels_BN.max()) < n_src:
+    if (
+        labels_BN.device.type == "cpu"
+        and labels_BN.numel()
+        and not 0 <= int(labels_BN.min()) <= int(labels_BN.max()) < n_src
+    ):
         raise ValueError(f"labels must be in [0, {n_src}), got {int(labels_BN.min())} to {int(labels_BN.max())}")
     weights = torch.ones_like(labels_BN) if weights_BN is None else weights_BN
     weights = weights.to(torch.float32)

@@ -122,7 +122,8 @@ def remix_batch(sources, generator=None):
     device = generator.device if generator is not None else "cpu"
     batch, n_src = sources.shape[:2]
     order = torch.stack([torch.randperm(batch, generator=generator, device=device) for _ in range(n_src)], 1)
-    return sources[order.to(sources.device), torch.arange(n_src, device=sources.device)]
+    order = order.to(sources.device, non_blocking=True)  # a few numbers, for which nobody waits
+    return sources[order, torch.arange(n_src, device=sources.device)]
 
 
 def peak_normalise(mixture, sources, floor=1e-6):
