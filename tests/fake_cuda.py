@@ -98,8 +98,13 @@ class Answers(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if name in ("tensor", "as_tensor", "new_tensor") and (name == "new_tensor" or "device" in (kwargs or {})):
-            return self.made(*args, **(kwargs or {}))
+        if name in ("tensor", "as_tensor", "new_tensor") and not isinstance(args[-1], torch.Tensor):
+            owner = args[0] if name == "new_tensor" else None
+            device = (kwargs or {}).get("device") or getattr(owner, "device", None)
+            if device is not None and torch.device(device).type == "cuda":
+                self.waits.note("copy of numbers")
+                host = torch.tensor(args[-1], dtype=(kwargs or {}).get("dtype") or getattr(owner, "dtype", None))
+                return torch.empty(host.shape, dtype=host.dtype, device=device)
         if name == "arange":
             out = func(*args, **(kwargs or {}))
             out.known = list(range(*args)) if all(isinstance(value, int) for value in args) else []
@@ -121,17 +126,6 @@ class Answers(TorchFunctionMode):
             out = mixed.expand(*x.shape[:-1], size).to(dtype)
         state = out[:1]
         return (out, state, state) if name == "lstm" else (out, state)
-
-    def made(self, *args: Any, device: Any = None, dtype: Any = None) -> torch.Tensor:
-        """A tensor of numbers of the host, which are copied to the card."""
-        if len(args) == 2:  # new_tensor
-            device, dtype = device or args[0].device, dtype or args[0].dtype
-        if isinstance(args[-1], torch.Tensor):
-            return args[-1].to(device=device, dtype=dtype)
-        host = torch.tensor(args[-1], dtype=dtype)
-        if torch.device(device).type == "cuda":
-            self.waits.note("copy of numbers")
-        return torch.empty(host.shape, dtype=host.dtype, device=device)
 
 
 @contextmanager

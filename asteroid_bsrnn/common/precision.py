@@ -55,6 +55,11 @@ def _runs(layer, x, dtype):
     return y.dtype == dtype and all(bool(p.grad.isfinite().all()) for p in layer.parameters())
 
 
+def use_tf32(allowed: bool) -> None:
+    """Allow or forbid TensorFloat-32 in products, convolutions and recurrent layers on a card; PyTorch allows the latter two."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def full_precision(device: str | torch.device) -> torch.autocast:
     """Context without automatic mixed precision: losses, permutation search and scores are computed as they are given."""
     return torch.autocast(torch.device(device).type, enabled=False)
