@@ -26,7 +26,7 @@ def separate(
     batch=1,
     progress=None,
     device="auto",
-    precision="fp32",
+    precision=None,
     shifts=1,
     layout=0,
     **inference,
