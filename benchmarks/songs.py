@@ -2,13 +2,14 @@
 
 import torch
 
+from asteroid_bsrnn.common.precision import use_tf32
 from asteroid_bsrnn.models import StemSeparator
 from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.training.autocast import Precision
 
 from .contest import Spread, contest, speed_up
 from .record import Block
-from .training import MODELS, QUICK, SOURCES, build, precisions_here, profiled, use_tf32
+from .training import MODELS, QUICK, SOURCES, build, precisions_here, profiled
 
 
 def make_song(model_args, textbook, precision, seconds, batch, device="cpu"):

@@ -3,7 +3,7 @@
 import torch
 from torch.profiler import profile
 
-from asteroid_bsrnn.common.precision import supports
+from asteroid_bsrnn.common.precision import supports, use_tf32
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.models import BSRNN
 from asteroid_bsrnn.recipe.cost import bsrnn_macs
@@ -74,11 +74,6 @@ def make_step(model_args, textbook, precision, batch, seconds, device="cpu", che
 def precisions_here(device):
     """Those of fp32 and bf16 that the device has; the others are not measured."""
     return [name for name in ("fp32", "bf16") if supports(name, device)]
-
-
-def use_tf32(allowed):
-    """Allow or forbid TF32 in products and in cuDNN."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def matmul_peak(device, dtype, size=2048):

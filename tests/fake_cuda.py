@@ -19,7 +19,7 @@ from unittest import mock  # noqa: E402
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
-from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
@@ -70,6 +70,12 @@ class Waits(TorchDispatchMode):
         if devices[0] != devices[1] and not (kwargs.get("non_blocking") or (name == "copy_" and args[2:3] == (True,))):
             self.note("copy {} -> {}".format(*devices))
 
+    def listed(self, tensor: torch.Tensor) -> list:
+        """What ``tolist`` gives of a vector: one copy, whatever the number of values."""
+        if tensor.device.type == "cuda":
+            self.note("tolist")
+        return getattr(tensor, "known", [1.0] * tensor.numel())
+
     def note(self, what: str) -> None:
         self.seen[f"{what} at {_place()}"] += 1
 
@@ -83,11 +89,29 @@ def _place() -> str:
     return f"{'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}"
 
 
-class Recurrent(TorchFunctionMode):
-    """cuDNN's recurrent layers: shape and type of what they give, and gradients for all that they take."""
+class Answers(TorchFunctionMode):
+    """cuDNN's recurrent layers (shape and type of what they give, gradients for all that they take), and lists of values."""
+
+    def __init__(self, waits: Waits) -> None:
+        super().__init__()
+        self.waits = waits
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
+        if name in ("tensor", "as_tensor", "new_tensor") and not isinstance(args[-1], torch.Tensor):
+            owner = args[0] if name == "new_tensor" else None
+            device = (kwargs or {}).get("device") or getattr(owner, "device", None)
+            if device is not None and torch.device(device).type == "cuda":
+                self.waits.note("copy of numbers")
+                host = torch.tensor(args[-1], dtype=(kwargs or {}).get("dtype") or getattr(owner, "dtype", None))
+                return torch.empty(host.shape, dtype=host.dtype, device=device)
+        if name == "arange":
+            out = func(*args, **(kwargs or {}))
+            out.known = list(range(*args)) if all(isinstance(value, int) for value in args) else []
+            return out
+        if name == "istft" and args[0].device.type == "cuda":
+            self.waits.note(name)
+            return args[0].real.mean(-2)[..., :1].expand(-1, kwargs["length"]).contiguous()
         if name not in ("lstm", "gru"):
             return func(*args, **(kwargs or {}))
         packed = isinstance(args[3], (list, tuple))  # then (data, batch sizes, state, parameters, ...)
@@ -111,7 +135,8 @@ def fake_cuda() -> Iterator[Waits]:
     scaler = mock.patch("torch.amp.grad_scaler.torch.cuda.is_available", return_value=True)
     bf16 = mock.patch("torch.cuda.is_bf16_supported", return_value=True)
     waits = Waits()
-    with never, scaler, bf16, FakeTensorMode(), waits, Recurrent():
+    lists = mock.patch.object(FakeTensor, "tolist", lambda tensor: waits.listed(tensor))
+    with never, scaler, bf16, lists, FakeTensorMode(), waits, Answers(waits):
         yield waits
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from ddp_run import MADE, main
-from engine_toys import toy, train_talkers
+from engine_toys import Draws, Toy, toy, train, train_talkers
 
+from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
 from asteroid_bsrnn.training.state.checkpoints import Checkpoints, load
 
@@ -115,3 +117,72 @@ def test_started_by_fit_itself_and_by_torchrun(runs, tmp_path, launcher):
     for part in ("first", "second"):
         expected = newest(runs / "2" / part)["model"]
         assert all(torch.equal(newest(tmp_path / part)["model"][name], value) for name, value in expected.items())
+
+
+class Unused(Toy):
+    """One parameter never gets a gradient."""
+
+    def __init__(self, dropout=0.2):
+        super().__init__(dropout=dropout)
+        self.idle = torch.nn.Parameter(torch.zeros(3))
+
+
+class Lost(Draws):
+    """The other process ends while this one waits for it."""
+
+    def __getitem__(self, key):
+        if os.environ["RANK"] == "1" and key[1] == 5:
+            os._exit(1)
+        return super().__getitem__(key)
+
+
+class Asked(Draws):
+    """Whole songs; the second process is asked to stop while it reads its last."""
+
+    def __getitem__(self, key):
+        if os.environ["RANK"] == "1" and key == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(key)
+
+
+def train_one(folder, number, port, model_cls=Toy, train_cls=Draws, val_cls=Draws):
+    """One of two processes; what became of it in a file."""
+    as_launched(number, port)
+    made = {**MADE, "training": {**MADE["training"], "devices": "auto"}, "energy": {"track": False}}
+    model = toy(made) if model_cls is Toy else model_cls()
+    try:
+        train(folder / "run", made, train_cls(24), val_cls(5, time=500), model)
+        outcome = "done"
+    except (UserError, SystemExit) as error:
+        outcome = f"{type(error).__name__} {error}"
+    (folder / f"{number}.txt").write_text(outcome)
+    os._exit(0)  # the other one may be gone
+
+
+def both(folder, **classes):
+    """What became of two processes; None of one that was lost."""
+    port, context = free_port(), multiprocessing.get_context("fork")
+    arguments = [(folder, number, port, *classes.values()) for number in range(2)]
+    processes = [context.Process(target=train_one, args=args) for args in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    files = [folder / f"{number}.txt" for number in range(2)]
+    return [file.read_text() if file.exists() else None for file in files]
+
+
+def test_parameters_without_a_gradient_are_noticed(tmp_path):
+    assert both(tmp_path, model=Unused, data=Draws, songs=Draws) == ["done", "done"]
+
+
+def test_a_lost_process_ends_the_run_with_one_sentence(tmp_path):
+    first, second = both(tmp_path, model=Toy, data=Lost, songs=Draws)
+    assert second is None and "process 0 of 2 lost another one of this run" in first
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+def test_sigterm_in_validation_stops_all_processes_and_the_run_goes_on(tmp_path):
+    assert both(tmp_path, model=Toy, data=Draws, songs=Asked) == ["Interrupted 143"] * 2
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    assert both(tmp_path, model=Toy, data=Draws, songs=Draws) == ["done", "done"]

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from itertools import permutations
 
 import pytest
 import torch
@@ -151,3 +152,17 @@ def test_repairs_report_what_they_did():
         "waiting_permutations",
     ]
     assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()
+
+
+@pytest.mark.parametrize("n_src", [1, 2, 3])
+def test_best_permutation_is_the_least_of_all(n_src):
+    from asteroid.losses import PITLossWrapper
+
+    losses = torch.randn(40, n_src, n_src)
+    least, order = PITLossWrapper.find_best_perm(losses)
+    every = torch.stack([losses[:, list(perm), range(n_src)].mean(-1) for perm in permutations(range(n_src))], 1)
+    torch.testing.assert_close(least, every.amin(1))
+    chosen = losses.gather(1, order[:, None]).squeeze(1).mean(-1)  # the estimate that each target was given
+    torch.testing.assert_close(chosen, least)
+    worst, _ = PITLossWrapper.find_best_perm(losses, perm_reduce=lambda pairs: pairs.amax(-1))
+    assert (worst >= least - 1e-6).all()

@@ -71,7 +71,8 @@ def add_parser(subparsers: Any) -> None:
     add("--bits", type=int, choices=(16, 24, 32), help="per sample; 32 is float (default: 32 for wav, 24 for flac)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
     known = ("fp32", "bf16", "fp16", "auto")
-    add("--precision", choices=known, default="fp32", help="of the network; auto: bf16 where fast (default: fp32)")
+    what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
+    add("--precision", choices=known, default=None, help=what)
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
     add("--batch", type=int, default=1, help="segments per pass (default: 1)")
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")

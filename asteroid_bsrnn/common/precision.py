@@ -57,6 +57,11 @@ def _runs(layer: torch.nn.Module, x: torch.Tensor, dtype: torch.dtype) -> bool:
     return y.dtype == dtype and all(p.grad is not None and bool(p.grad.isfinite().all()) for p in layer.parameters())
 
 
+def use_tf32(allowed: bool) -> None:
+    """Allow or forbid TensorFloat-32 in products, convolutions and recurrent layers on a card; PyTorch allows the latter two."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def full_precision(device: str | torch.device) -> torch.autocast:
     """Context without automatic mixed precision: losses, permutation search and scores are computed as they are given."""
     return torch.autocast(torch.device(device).type, enabled=False)

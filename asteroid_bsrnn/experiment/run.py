@@ -23,6 +23,7 @@ FREE = (  # where and how fast, not what: may differ at any time
     "loader.num_workers",
     "loader.pin_memory",
     "training.accelerator",
+    "training.activation_checkpointing",
     "training.batch",
     "training.checkpoint_every",
     "training.devices",
@@ -48,6 +49,7 @@ NEUTRAL = {  # keys that came after version 0.1.0, with what they were before th
     "inference.shifts": (0,),
     "inference.shift": (0.5,),
     "inference.shift_seed": (0,),
+    "training.tf32": (False,),
     "training.init_from": (None,),
     "training.strict": (True,),
     "training.freeze": (None,),
@@ -58,7 +60,6 @@ _PACKAGES = ("asteroid", "torch", "pytorch-lightning", "numpy", "scipy", "soundf
 
 SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
     "training.seed",
-    "training.activation_checkpointing",
     "training.max_bad_steps",
     "training.max_unreadable",
     "inference.batch",

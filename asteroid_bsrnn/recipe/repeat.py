@@ -17,7 +17,7 @@ def repeat(path):
         path (str or Path): ``run.json``, or the folder that holds it.
 
     Returns:
-        tuple: the configuration, with batch, devices and precision as they were used; a dict of ``protocol``,
+        tuple: the configuration, with batch, devices, precision and checkpointing as they were used; a dict of ``protocol``,
         ``variant``, ``corpus`` and ``source``; a list of sentences on what differs here and may change the last bits.
 
     Raises:
@@ -31,8 +31,8 @@ def repeat(path):
     if not isinstance(run, dict) or not isinstance(run.get("conf"), dict):
         raise UserError(f"{path} is not the record of a run: it holds no configuration under 'conf'")
     conf = copy.deepcopy(run["conf"])
-    for key in ("batch", "devices", "precision"):
-        if run.get(key):
+    for key in ("batch", "devices", "precision", "activation_checkpointing"):
+        if run.get(key) is not None:
             conf["training"][key] = run[key]
     info = {key: run.get(key) for key in ("protocol", "variant", "corpus", "source")}
     return conf, info, _differences(run)

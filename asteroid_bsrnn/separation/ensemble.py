@@ -12,7 +12,7 @@ import torch
 from ..audio.channel_order import groups as channel_groups
 from ..audio.resample import resample_blocks
 from ..common.errors import UserError
-from ..common.precision import PRECISIONS, choose_precision
+from ..common.precision import PRECISIONS, choose_precision, use_tf32
 from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .channels import explain
@@ -39,9 +39,9 @@ class Separator:
             (their own level means nothing).
         weights (list of float, optional): of the models in the average; equal if None.
         device (str): ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-        precision (str): ``"fp32"``, or the type in which recurrent, linear and convolution layers compute:
-            ``"bf16"`` or ``"fp16"``; everything between them stays in fp32. ``"auto"``: bf16 where it is
-            there and fast.
+        precision (str, optional): ``"fp32"`` (without TensorFloat-32, for the whole process), or the type in which
+            recurrent, linear and convolution layers compute: ``"bf16"`` or ``"fp16"``; everything between them stays in
+            fp32. ``"auto"``: bf16 where it is there and fast. None: auto on a CUDA device, else fp32.
         shifts (int): average the results for so many delays of up to half a second.
         sources (list of str, optional): only these of a music model; members of a ``StemSeparator`` without any of them
             are not run.
@@ -64,7 +64,7 @@ class Separator:
         models: Any,
         weights: Sequence[float] | None = None,
         device: str = "auto",
-        precision: str = "fp32",
+        precision: str | None = None,
         shifts: int = 1,
         sources: Sequence[str] | None = None,
     ) -> None:
@@ -76,7 +76,10 @@ class Separator:
         if not isinstance(shifts, numbers.Integral) or shifts > _MOST_SHIFTS:
             raise UserError(f"shifts is a whole number of passes, at most {_MOST_SHIFTS}, not {shifts}")
         self.device, self.shifts = choose_device(device), shifts
-        self.precision = choose_precision(precision, self.device)
+        on_card = self.device.type == "cuda"
+        self.precision = choose_precision(precision or ("auto" if on_card else "fp32"), self.device)
+        if on_card and self.precision == "fp32":
+            use_tf32(False)
         self.dtype = PRECISIONS[self.precision]
         self.inference = _published_inference(models)
         models = [model if isinstance(model, torch.nn.Module) else load_model(model) for model in models]

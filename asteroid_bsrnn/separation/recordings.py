@@ -30,7 +30,7 @@ def separate(
     batch: int = 1,
     progress: Progress | None = None,
     device: str = "auto",
-    precision: str = "fp32",
+    precision: str | None = None,
     shifts: int = 1,
     layout: int = 0,
     **inference: Any,

@@ -2,12 +2,17 @@
 
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 
 from ..common.errors import UserError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others before it takes them for lost: one that validates the longest recording, say."""
 
 
 def _launched():
@@ -62,16 +67,47 @@ def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     """Start (or join) the processes of this run; afterwards every rank goes on with its own ``Fabric``."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
-    from lightning_fabric.strategies import DDPStrategy
 
     n_devices, n_nodes, kind = choose_devices(devices, accelerator, effective_batch)
-    # some of the host's models leave parameters without a gradient
-    strategy = DDPStrategy(find_unused_parameters=True) if n_devices * n_nodes > 1 else "auto"
+    strategy = _data_parallel() if n_devices * n_nodes > 1 else "auto"
     launched = _launched()  # else this process starts the others, also in a SLURM job of a single task
     environment = launched[2] if launched else LightningEnvironment()
     fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy, plugins=[environment])
     fabric.launch()
     return fabric
+
+
+def _data_parallel():
+    """DDP whose gradients live in its buckets, and which looks for parameters without a gradient only if it is told to."""
+    from lightning_fabric.strategies import DDPStrategy
+
+    class DataParallel(DDPStrategy):
+        def expect_unused(self, unused: bool) -> None:
+            """Whether some parameters get no gradient, as in some of the host's models; said before the module is set up."""
+            self._ddp_kwargs["find_unused_parameters"] = unused
+
+    return DataParallel(timeout=PATIENCE, gradient_as_bucket_view=True)
+
+
+@contextmanager
+def lost_ranks_explained(fabric) -> Iterator[None]:
+    """Within this block the failure of an exchange between processes is the user's to understand.
+
+    Raises:
+        UserError: where another process of the run ended, or did not answer for :data:`PATIENCE`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        exchange = isinstance(error, torch.distributed.DistError) or any(
+            name in str(error) for name in ("gloo", "NCCL")
+        )
+        if fabric.world_size == 1 or not exchange:
+            raise
+        raise UserError(
+            f"process {fabric.global_rank} of {fabric.world_size} lost another one of this run (it ended, or did not answer "
+            f"for {PATIENCE.seconds // 60} minutes): look at its last lines, then run the same command again to continue"
+        ) from error
 
 
 def gather(fabric, value):

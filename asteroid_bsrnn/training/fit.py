@@ -12,15 +12,13 @@ import torch
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
-from ..common.precision import PRECISIONS, choose_precision, supports
+from ..common.precision import PRECISIONS, choose_precision, supports, use_tf32
 from ..experiment.energy import Ledger, make_meter
 from ..experiment.run import RunRecord, now
 from ..models.base import as_model, count_params
-from .autocast import Precision
-from .devices import choose_devices, gather, make_fabric, on_first_rank, peak_memory
-from .feed.batching import largest_batch, split_batch
-from .feed.ring import collate
+from .devices import choose_devices, lost_ranks_explained, make_fabric, on_first_rank, peak_memory
 from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
+from .fitting import fit_to_device
 from .loggers import Log, make_loggers
 from .loop import Interrupted, Loop
 from .optimization import make_optim
@@ -89,10 +87,11 @@ def fit(
         raise UserError("the validation set is empty: at least one recording is needed to choose the best model")
     exp_dir = Path(exp_dir)
     fabric = make_fabric(options.devices, options.accelerator, options.effective_batch)
+    use_tf32(options.tf32)
     if fabric.device.type == "cpu":
         keep_freed_memory()
     run = _Run(fabric, options, conf, exp_dir, dict(run_info or {}), ledger)
-    with full_disk_explained(exp_dir), ExitStack() as stack:
+    with full_disk_explained(exp_dir), lost_ranks_explained(fabric), ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(exclusive(exp_dir / "checkpoints"))
         return run.execute(model, train_set, val_set, loss_func, system_cls, allow_changes, stack)
@@ -169,7 +168,7 @@ class _Run:
 
     def _build(self, model, train_set, val_set, loss_func, system_cls):
         options, fabric = self.options, self.fabric
-        if options.activation_checkpointing:
+        if options.activation_checkpointing is True:
             if as_model(model).activation_checkpointing is None:
                 raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
             model.activation_checkpointing = True
@@ -180,31 +179,11 @@ class _Run:
         system = system_cls(model, optimizer, loss_func, None, config=self.conf)
         system.complete = getattr(val_set, "complete", True)
         data = TolerantDataset(train_set, options.seed)
-        split = split_batch(options.effective_batch, options.batch, fabric.world_size)
-        if fabric.device.type == "cuda":
-            split = self._fitting_split(system, data)
+        state = RunState(fabric, model, optimizer, scheduler, options, self.checkpoints)
+        split = fit_to_device(system, state, data)
         sampler = StepSampler(len(data), split, fabric.global_rank, options.seed)
         loader = call_with_section(make_loader, "loader", self.conf, data, sampler)
-        state = RunState(fabric, model, optimizer, scheduler, options, self.checkpoints)
         return Loop(system, state, loader, val_set), state
-
-    def _fitting_split(self, system, data):
-        """Halve the batch per device, and accumulate more, until a step fits in the memory of every GPU."""
-        precision = Precision(self.options.precision, self.fabric.device.type)
-        buffers = {name: value.clone() for name, value in system.model.named_buffers()}  # running statistics
-
-        def try_batch(size):
-            batch, _ = collate([data[(0, index)] for index in range(size)])
-            with precision.autocast():
-                loss = system.common_step(self.fabric.to_device(batch), 0)
-            loss.backward()
-
-        wanted, world = self.options.effective_batch, self.fabric.world_size
-        size = min(gather(self.fabric, largest_batch(try_batch, wanted, self.options.batch, world)))
-        system.model.zero_grad(set_to_none=True)
-        for name, value in system.model.named_buffers():
-            value.copy_(buffers[name])
-        return split_batch(wanted, size, world)
 
     def _begin(self, loop, newest, changes):
         """Print and store what the run really uses."""
@@ -218,6 +197,8 @@ class _Run:
             "device": str(self.fabric.device.type),
             "threads": torch.get_num_threads(),
             "precision": self.options.precision,
+            "tf32": self.options.tf32,
+            "activation_checkpointing": bool(as_model(loop.system.model).activation_checkpointing),
             "lr": loop.optimizer.param_groups[0]["lr"],
             "n_params": count_params(loop.system.model),
             "steps_per_epoch": loop.sampler.steps_per_epoch,

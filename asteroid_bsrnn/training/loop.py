@@ -11,6 +11,7 @@ from torch import nn
 from ..common.errors import UserError
 from .devices import gather
 from .faults import FaultPolicy, Rollback
+from .feed.ahead import read_ahead
 from .optimization import warmed_up, warmup_factor
 from .state.checkpoints import load
 
@@ -227,17 +228,21 @@ class Loop:
         fabric, own = self.fabric, {}
         self.system.eval()
         self.log.start_bar("validation", len(self.val_set))
-        for index in range(fabric.global_rank, len(self.val_set), fabric.world_size):
-            mixture, sources = fabric.to_device(list(self.val_set[index]))
+        indices = range(fabric.global_rank, len(self.val_set), fabric.world_size)
+        for index, parts in read_ahead(self.val_set, indices, pin=fabric.device.type == "cuda"):
+            mixture, sources = fabric.to_device(parts)
             with self.state.precision.autocast():
                 own[index] = self.system.score(mixture, sources)
             self.log.advance()
             if self.meter:
                 self.meter.tick()
-            if self.stop_signal and fabric.world_size == 1:
-                raise Interrupted(128 + self.stop_signal)  # the end of the epoch's training is saved
+            if self.stop_signal:
+                break
         self.log.stop_bar()
-        rows = dict(sorted(pair for part in gather(fabric, own) for pair in part.items()))
+        every = gather(fabric, (own, self.stop_signal))
+        if stop := max(signal for _, signal in every):
+            raise Interrupted(128 + stop)  # the end of the epoch's training is saved
+        rows = dict(sorted(pair for part, _ in every for pair in part.items()))
         names = dict.fromkeys(name for row in rows.values() for name in row)
         found = {name: [row[name] for row in rows.values() if name in row] for name in names}
         return {name: sum(values) / len(values) for name, values in found.items()}

@@ -9,6 +9,7 @@ from asteroid.engine.optimizers import make_optimizer
 from ..common.errors import UserError
 from .starting import parameter_groups
 
+FUSED = ("adam", "adamw", "sgd")  # of PyTorch; one kernel for all weights on a card
 SCHEDULERS = ("step", "plateau", "none")
 WARMUP = "warmup_steps"  # key of the optimizer's groups
 
@@ -85,6 +86,8 @@ def make_optim(
         own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     parameters = list(parameters)
+    if optimizer in FUSED and _on_card(parameters[0]):
+        own["fused"] = True
     if lr_factors:
         parameters = parameter_groups(parameters, rate, lr_factors)
     elif isinstance(parameters[0], tuple):
@@ -109,6 +112,18 @@ def make_optim(
             return optim, LatePlateau(plateau_start, optim, **keywords)
         return optim, torch.optim.lr_scheduler.ReduceLROnPlateau(optim, **keywords)
     return optim, None
+
+
+def _on_card(parameter):
+    """Of a parameter, or of a pair of a name and one."""
+    return (parameter[1] if isinstance(parameter, tuple) else parameter).device.type == "cuda"
+
+
+def load_optimizer(optimizer, state):
+    """Take up a saved state; which kernels compute the step is this device's choice, not the saved one's."""
+    groups = zip(state["param_groups"], optimizer.param_groups)
+    own = [{**saved, "fused": group["fused"]} if "fused" in group else saved for saved, group in groups]
+    optimizer.load_state_dict({**state, "param_groups": own})
 
 
 class LatePlateau(torch.optim.lr_scheduler.ReduceLROnPlateau):

@@ -25,14 +25,17 @@ class TrainingOptions:
         patience (int): validations without improvement after which training stops.
         monitor (str): ``"usdr"`` or ``"si_sdr"`` (larger is better), or ``"loss"``: validation score that decides.
         effective_batch (int): items per optimizer step over all devices.
-        batch (int): most items that one device holds at a time; the rest is accumulated.
+        batch (int or str): most items that one device holds at a time; the rest is accumulated. ``"auto"``: as many as
+            fit on a card, two on a processor.
         clip (float, optional): largest global norm of the gradient; None: no clipping.
         precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision), or ``"auto"``: bf16 where the
             device has it and gains by it, else fp32; a run that goes on keeps what it began with.
         seed (int): the only source of randomness.
         ema (float, optional): decay of the weights' moving average, which is then validated and exported.
         remix_batch (bool): music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
-        activation_checkpointing (bool): recompute activations in the backward pass to save memory.
+        tf32 (bool): on a card, round the factors of products to 10 bits (TensorFloat-32) where they are said to be fp32.
+        activation_checkpointing (bool or str): recompute activations in the backward pass to save memory; ``"auto"``:
+            where otherwise not even one item fits.
         checkpoint_every (int): optimizer steps between two checkpoints; there is always one after each epoch.
         keep_best (int): how many of the best models are kept in ``checkpoints/``.
         max_bad_steps (int): steps in a row that are not finite before training goes back to the last checkpoint.
@@ -49,13 +52,14 @@ class TrainingOptions:
     patience: int = 10
     monitor: str = "usdr"
     effective_batch: int = 8
-    batch: int = 2
+    batch: int | str = 2
     clip: float | None = 5.0
     precision: str = "fp32"
     seed: int = 42
     ema: float | None = None
     remix_batch: bool = False
-    activation_checkpointing: bool = False
+    tf32: bool = False
+    activation_checkpointing: bool | str = False
     checkpoint_every: int = 500
     keep_best: int = 5
     max_bad_steps: int = 10
@@ -72,8 +76,13 @@ class TrainingOptions:
         check_name(self.precision, "training.precision")
         for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
             value = getattr(self, key)
+            if key == "batch" and value == "auto":
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
+        if self.activation_checkpointing not in (True, False, "auto"):
+            value = self.activation_checkpointing
+            raise UserError(f"training.activation_checkpointing must be true, false or auto, not {value!r}")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
         if self.clip is not None and not self.clip > 0:

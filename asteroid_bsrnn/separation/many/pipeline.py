@@ -24,6 +24,7 @@ import torch
 from ...common.errors import UserError
 from ...common.files import remove_leftovers, remove_old_names
 from ..ensemble import Separator
+from ..memory_limits import is_out_of_memory
 from ..opened import OpenRecording
 from ..recordings import separated_parts, stem_names
 from ..request import Request
@@ -392,8 +393,8 @@ class _Run:
 def sentence(error: Exception) -> str:
     """What is told of an error that befell one recording."""
     text = str(error).strip()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "not enough memory: choose a smaller --batch or --segment"
-    if isinstance(error, (ValueError, OSError)):
+    if is_out_of_memory(error):
+        return "not enough memory: choose a smaller --segment"
+    if isinstance(error, (UserError, OSError)):
         return text
     return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"

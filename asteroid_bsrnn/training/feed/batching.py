@@ -48,10 +48,10 @@ def largest_batch(try_batch, effective_batch, batch, world_size=1):
     """Largest per-device batch not above ``batch`` for which ``try_batch(size)`` does not run out of memory.
 
     Args:
-        try_batch (callable): runs one step forward and backward with this many items.
+        try_batch (callable): runs one step with this many items.
 
     Raises:
-        UserError: when not even one item fits.
+        torch.cuda.OutOfMemoryError: when not even one item fits.
     """
     while True:
         split = split_batch(effective_batch, batch, world_size)
@@ -59,10 +59,7 @@ def largest_batch(try_batch, effective_batch, batch, world_size=1):
             try_batch(split.batch)
             return split.batch
         except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-        if split.batch == 1:
-            raise UserError(
-                "one training item does not fit in the memory of this GPU: try training.activation_checkpointing "
-                "true, training.precision bf16, or shorter segments"
-            )
-        batch = split.batch // 2
+            if split.batch == 1:
+                raise
+        torch.cuda.empty_cache()
+        batch = split.batch - 1

@@ -4,7 +4,7 @@ from ...common.errors import UserError
 from ...common.files import read_json, write_json
 from ...experiment.run import write_history
 from ..autocast import Precision
-from ..optimization import scale_lr
+from ..optimization import load_optimizer, scale_lr
 from .checkpoints import damage, load, weights_files, write_torch
 from .ema import WeightAverage
 from .mending import replace_by_copy
@@ -68,7 +68,7 @@ class RunState:
     def load_weights(self, state):
         """Model, optimizer, averages and loss scale of a checkpoint."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.precision.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
