@@ -2,18 +2,28 @@
 
 import os
 import resource
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning_fabric.strategies import DDPStrategy, Strategy
 
 from ..common.errors import UserError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def _launched():
+def _launched() -> tuple[int, int, ClusterEnvironment] | None:
     """Who started one process per device already: (devices per machine, machines, Lightning's environment), or None."""
-    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-
     if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:  # torchrun
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local, TorchElasticEnvironment()
@@ -29,13 +39,13 @@ def is_first_process() -> bool:
     return launched[2].global_rank() == 0 if launched else int(os.environ.get("LOCAL_RANK", 0)) == 0
 
 
-def choose_devices(devices, accelerator, effective_batch):
+def choose_devices(devices: int | str, accelerator: str, effective_batch: int) -> tuple[int, int, str]:
     """Number of devices on this machine, number of machines, and Lightning's name of the accelerator.
 
     Args:
-        devices (int or str): ``"auto"``: all GPUs that can share the effective batch evenly; one process on CPU.
-        accelerator (str): ``"auto"`` (GPU where there is one), ``"cpu"`` or ``"gpu"``.
-        effective_batch (int): items per optimizer step.
+        devices: ``"auto"``: all GPUs that can share the effective batch evenly; one process on CPU.
+        accelerator: ``"auto"`` (GPU where there is one), ``"cpu"`` or ``"gpu"``.
+        effective_batch: items per optimizer step.
 
     Raises:
         UserError: for a GPU that is not there, or a count that is no positive number.
@@ -48,7 +58,7 @@ def choose_devices(devices, accelerator, effective_batch):
     kind = "cuda" if n_gpus else "cpu"
     launched = _launched()
     if launched:
-        return launched[:2] + (kind,)
+        return (*launched[:2], kind)
     if devices == "auto":
         return max(n for n in range(1, max(n_gpus, 1) + 1) if effective_batch % n == 0), 1, kind
     if not isinstance(devices, int) or devices < 1:
@@ -58,15 +68,11 @@ def choose_devices(devices, accelerator, effective_batch):
     return devices, 1, kind
 
 
-def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
+def make_fabric(devices: int | str = "auto", accelerator: str = "auto", effective_batch: int = 1) -> Fabric:
     """Start (or join) the processes of this run; afterwards every rank goes on with its own ``Fabric``."""
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
-    from lightning_fabric.strategies import DDPStrategy
-
     n_devices, n_nodes, kind = choose_devices(devices, accelerator, effective_batch)
     # some of the host's models leave parameters without a gradient
-    strategy = DDPStrategy(find_unused_parameters=True) if n_devices * n_nodes > 1 else "auto"
+    strategy: Strategy | str = DDPStrategy(find_unused_parameters=True) if n_devices * n_nodes > 1 else "auto"
     launched = _launched()  # else this process starts the others, also in a SLURM job of a single task
     environment = launched[2] if launched else LightningEnvironment()
     fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy, plugins=[environment])
@@ -74,21 +80,21 @@ def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     return fabric
 
 
-def gather(fabric, value):
+def gather(fabric: Fabric, value: T) -> list[T]:
     """List of every rank's ``value`` (any plain object)."""
     if fabric.world_size == 1:
         return [value]
-    found = [None] * fabric.world_size
+    found: list[Any] = [None] * fabric.world_size
     torch.distributed.all_gather_object(found, value)
     return found
 
 
-def on_first_rank(fabric, function, *args):
-    """``function(*args)`` on the first rank alone; its result, or its :class:`UserError`, on every rank."""
-    found = None, None
+def on_first_rank(fabric: Fabric, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+    """What the function gives, called on the first rank alone, or its :class:`UserError`, on every rank."""
+    found: tuple[Any, str | None] = None, None
     if fabric.is_global_zero:
         try:
-            found = function(*args), None
+            found = function(*args, **keywords), None
         except UserError as error:
             found = None, str(error)
     value, refusal = fabric.broadcast(found)
@@ -97,7 +103,7 @@ def on_first_rank(fabric, function, *args):
     return value
 
 
-def peak_memory(device):
+def peak_memory(device: torch.device) -> int:
     """Largest memory in bytes that this process has used: on the GPU, else of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
