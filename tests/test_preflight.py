@@ -64,6 +64,8 @@ def test_every_variant_passes(recipe):
 
 def test_evaluation_refuses_before_it_separates(tmp_path):
     (tmp_path / "conf.yml").write_text("inference: {segment: 0.0}\n")
+    with pytest.raises(UserError, match="--hop is a number of seconds, not 'long'"):
+        evaluate(ROOT / "recipes" / "musdb18hq", ["--exp_dir", str(tmp_path), "--hop", "long"])
     with pytest.raises(UserError, match="inference: segment must be more than 0"):
         evaluate(ROOT / "recipes" / "musdb18hq", ["--exp_dir", str(tmp_path)])
 

@@ -119,6 +119,14 @@ def _trained_model(exp_dir: Path, conf: Conf) -> tuple[Any, Path]:
     return load_model(str(path)), path
 
 
+def _seconds(text: str, option: str) -> float | str:
+    """A number that was given as text; nothing stays nothing."""
+    try:
+        return text and float(text)
+    except ValueError:
+        raise UserError(f"{option} is a number of seconds, not {text!r}") from None
+
+
 def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
@@ -137,8 +145,8 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
     given = {
         "scheme": args.inference,
-        "segment": args.segment and float(args.segment),
-        "hop": args.hop and float(args.hop),
+        "segment": _seconds(args.segment, "--segment"),
+        "hop": _seconds(args.hop, "--hop"),
     }
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}

@@ -26,7 +26,10 @@ def _places(local: Path) -> list[Path]:
     listing = local / "variants.yml"
     if not listing.exists():
         return [local / "variants"]
-    content = yaml.safe_load(listing.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(listing.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{listing} is no readable YAML: {' '.join(str(error).split())}") from None
     folders = content.get("variants") if isinstance(content, dict) else None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise UserError(f"{listing} must list folders: variants: [variants, ...]")
