@@ -1,18 +1,13 @@
 """Configurations: layers, order, types, and one clear sentence for everything that cannot be meant."""
 
 import pytest
+from helpers import ROOT
 
 from asteroid_bsrnn import models
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models.base import SeparationModel
-from asteroid_bsrnn.recipe.configuration import (
-    build_model,
-    experiments,
-    load_conf,
-    parse_overrides,
-    read_yaml,
-    variant_names,
-)
+from asteroid_bsrnn.recipe.configuration import build_model, experiments, load_conf, parse_overrides, read_yaml
+from asteroid_bsrnn.recipe.variants import variant_file, variant_names
 
 BASE = """
 task: {sources: [vocals, bass], simo: false}
@@ -60,6 +55,29 @@ def test_later_layers_win(recipe):
     assert load_conf(recipe)["optim"]["epochs"] == 10
     assert load_conf(recipe, overrides={"optim": {"lr": 1}})["optim"]["lr"] == 1.0
     assert variant_names(recipe) == ["other", "wide"]
+
+
+def test_recipes_share_variants_and_their_own_come_first(recipe):
+    shared = recipe / "shared"
+    shared.mkdir()
+    (shared / "wide.yml").write_text("model: {width: 9}\n")
+    (shared / "narrow.yml").write_text("model: {width: 2}\n")
+    (recipe / "local" / "variants.yml").write_text("variants: [variants, ../shared]\n")
+    assert variant_names(recipe) == ["narrow", "other", "wide"]
+    assert [load_conf(recipe, name)["model"]["width"] for name in ("wide", "narrow")] == [8, 2]
+    assert variant_file(recipe, "narrow").parent.resolve() == shared
+    (recipe / "local" / "variants.yml").write_text("variants: [nowhere]\n")
+    with pytest.raises(UserError, match="'wide' is not there: no variant file lies in .*nowhere"):
+        load_conf(recipe, "wide")
+    (recipe / "local" / "variants.yml").write_text("- variants\n")
+    with pytest.raises(UserError, match="variants.yml must list folders"):
+        variant_names(recipe)
+
+
+def test_no_variant_stands_twice_among_the_recipes():
+    found = [read_yaml(path) for path in (ROOT / "recipes").glob("**/variants/*.yml")]
+    changing = [variant for variant in found if variant]  # two are the base configurations of their recipes
+    assert len(changing) > 60 and all(changing.count(variant) == 1 for variant in changing)
 
 
 def test_another_model_starts_its_section_afresh(recipe):

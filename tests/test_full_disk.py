@@ -31,7 +31,7 @@ MOMENTS = {  # when the disk is full: before which call of what; the file that i
     "checkpoint of an epoch": (loop.Loop, "enter_epoch", 2, "checkpoints/resume_00000008.ckpt"),
     "history": (state.RunState, "export", 2, "history.csv|best_model.pth"),
     "best model": (state, "replace_by_copy", 2, "best_model.pth"),
-    "end of the record": (training._Run, "_close", 1, "run.json"),
+    "end of the record": (training, "_close", 1, "run.json"),
 }
 
 

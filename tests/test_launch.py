@@ -53,7 +53,7 @@ def test_one_job_per_variant_seed_and_source(recipe):
     assert [word for word in jobs[0].command() if word not in ("--python_path", sys.executable)] == words.split()
     (plain,) = make_jobs(recipe, ["base"])
     assert plain.tag == "base" and not {"--source", "--seed"} & set(plain.command())
-    with pytest.raises(UserError, match="variant 'bass' is not in .*there are base, broken, large"):
+    with pytest.raises(UserError, match="unknown variant 'bass' of the recipe .*known are base, broken, large"):
         make_jobs(recipe, ["bass"])
     with pytest.raises(UserError, match="is no recipe: it has no run.sh"):
         make_jobs(recipe / "local", ["base"])

@@ -15,6 +15,7 @@ from asteroid_bsrnn.recipe.command_line import recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.music_stages import evaluate, train
 from asteroid_bsrnn.recipe.preflight import preflight
+from asteroid_bsrnn.recipe.variants import variant_names
 from asteroid_bsrnn.report.experiments import read_experiment
 
 
@@ -57,12 +58,14 @@ def test_refused_by_every_stage(recipe, change, said, tmp_path):
 @pytest.mark.parametrize("recipe", ["musdb18hq", "libri2mix", "wsj0-2mix"])
 def test_every_variant_passes(recipe):
     folder = ROOT / "recipes" / recipe
-    for path in sorted((folder / "local" / "variants").glob("*.yml")):
-        preflight(load_conf(folder, path.stem), folder)
+    for variant in variant_names(folder):
+        preflight(load_conf(folder, variant), folder)
 
 
 def test_evaluation_refuses_before_it_separates(tmp_path):
     (tmp_path / "conf.yml").write_text("inference: {segment: 0.0}\n")
+    with pytest.raises(UserError, match="--hop is a number of seconds, not 'long'"):
+        evaluate(ROOT / "recipes" / "musdb18hq", ["--exp_dir", str(tmp_path), "--hop", "long"])
     with pytest.raises(UserError, match="inference: segment must be more than 0"):
         evaluate(ROOT / "recipes" / "musdb18hq", ["--exp_dir", str(tmp_path)])
 

@@ -6,8 +6,9 @@ import pytest
 from helpers import ROOT
 from report_folders import LEVELS, music
 
-from asteroid_bsrnn.recipe.configuration import load_conf, variant_names
+from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.cost import recipe_cost
+from asteroid_bsrnn.recipe.variants import variant_names
 from asteroid_bsrnn.report import write_report
 from asteroid_bsrnn.report.experiments import read_experiment
 from asteroid_bsrnn.report.published import SOURCES, load

@@ -199,6 +199,7 @@ SHORT = ("--demo", "true", "--tag", "t", "--set", "data.n_train=8 data.n_valid=2
 
 def copied(recipe, tmp_path):
     """A copy of a recipe without what it has made so far."""
+    shutil.copytree(ROOT / "recipes" / "speech", tmp_path / "speech")  # the variants
     return shutil.copytree(
         ROOT / "recipes" / recipe, tmp_path / recipe, ignore=shutil.ignore_patterns("data", "exp", "logs")
     )

@@ -12,8 +12,9 @@ from asteroid_bsrnn import losses, models
 from asteroid_bsrnn.data.music.music_section import MusicData
 from asteroid_bsrnn.experiment.energy import make_meter
 from asteroid_bsrnn.recipe.command_line import make_loss
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, read_yaml, variant_names
+from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, read_yaml
 from asteroid_bsrnn.recipe.cost import recipe_cost
+from asteroid_bsrnn.recipe.variants import variant_names
 from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.training.feed.sampling import make_loader
 from asteroid_bsrnn.training.optimization import make_optim

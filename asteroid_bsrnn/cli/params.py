@@ -5,7 +5,7 @@ def add_parser(subparsers):
     """Add this command to the console command."""
     parser = subparsers.add_parser("params", help="parameters and operations of a recipe's models")
     parser.add_argument("recipe", help="recipe folder, for example recipes/musdb18hq")
-    parser.add_argument("--variant", help="name of a file in local/variants (default: the base configuration)")
+    parser.add_argument("--variant", help="name of one of the recipe's variants (default: the base configuration)")
     parser.add_argument("--all", action="store_true", help="every variant, one line each")
     parser.add_argument("--cost", action="store_true", help="operations too, of every variant unless one is named")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
@@ -47,8 +47,9 @@ def _print_one(args):
 def _print_all(args):
     import json
 
-    from ..recipe.configuration import load_conf, variant_names
+    from ..recipe.configuration import load_conf
     from ..recipe.cost import recipe_cost
+    from ..recipe.variants import variant_names
 
     rows = {}
     for variant in [None, *variant_names(args.recipe)]:

@@ -5,7 +5,7 @@ def add_parser(subparsers):
     """Add the subcommand's parser."""
     parser = subparsers.add_parser("sweep", help="train many variants and seeds of a recipe, here or on SLURM")
     parser.add_argument("recipe_dir", metavar="RECIPE_DIR", help="folder with run.sh")
-    parser.add_argument("--variants", required=True, help="files in local/variants, with commas")
+    parser.add_argument("--variants", required=True, help="names of the recipe's variants, with commas")
     parser.add_argument("--sources", default="all", help="all: one job trains all; names with commas: one job each")
     parser.add_argument("--seeds", default="", help="numbers with commas; empty: the configuration's")
     parser.add_argument("--stage", type=int, default=2, help="first stage of run.sh")

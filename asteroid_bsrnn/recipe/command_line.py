@@ -1,8 +1,13 @@
 """What ``train.py`` and ``eval.py`` of every recipe share: options, the configuration they mean, the experiment's record."""
 
 import argparse
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
 
 from .. import losses
 from ..common.errors import UserError
@@ -13,17 +18,18 @@ from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
 from ..training.state.mending import refuse_damaged
-from .configuration import PROTOCOLS, experiments, load_conf, merge, variant_names
+from .configuration import PROTOCOLS, Conf, experiments, load_conf, merge
 from .overrides import parse_overrides, split_overrides
 from .preflight import preflight
 from .repeat import repeat
+from .variants import variant_names
 
 
-def recipe_parser(description):
+def recipe_parser(description: str | None) -> argparse.ArgumentParser:
     """Argument parser with the options by which a recipe picks its configuration."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--exp_dir", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--variant", help="file in local/variants, without .yml, or the path of one")
+    parser.add_argument("--variant", help="name of a variant file, without .yml, or the path of one")
     parser.add_argument("--protocol", default="published", choices=PROTOCOLS)
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="YAML file laid over the variant")
     parser.add_argument("--demo", action="store_true", help="give the model the demonstration size of its family")
@@ -34,7 +40,7 @@ def recipe_parser(description):
     return parser
 
 
-def add_overrides(parser, what):
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
     """The options ``--set`` (several values in one text or in several) and ``--place`` (one value, all of it)."""
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help=what)
     parser.add_argument(
@@ -42,16 +48,16 @@ def add_overrides(parser, what):
     )
 
 
-def given_overrides(args):
+def given_overrides(args: argparse.Namespace) -> list[str]:
     """What these options hold, one ``section.key=value`` each."""
     return split_overrides(args.set) + args.place
 
 
-def recipe_conf(args, recipe_dir):
+def recipe_conf(args: argparse.Namespace, recipe_dir: str | Path) -> tuple[Conf, dict[str, Any]]:
     """The configuration that the options of :func:`recipe_parser` ask for, and what is to be noted of it.
 
     Returns:
-        tuple: configuration, ``{"variant": ..., "protocol": ...}``, what it changes of that variant (``changed``); with
+        Configuration, ``{"variant": ..., "protocol": ...}``, what it changes of that variant (``changed``); with
         ``--repeat`` also the ``source`` of that run.
 
     Raises:
@@ -79,11 +85,11 @@ def recipe_conf(args, recipe_dir):
     return conf, info
 
 
-def chosen_experiments(conf, source="all"):
+def chosen_experiments(conf: Conf, source: str = "all") -> list[tuple[str | None, tuple[str, ...]]]:
     """Those of :func:`asteroid_bsrnn.recipe.configuration.experiments` that ``--source`` asks for.
 
     Args:
-        source (str): ``"all"``, or names with commas.
+        source: ``"all"``, or names with commas.
 
     Raises:
         UserError: for a source that the configuration does not train a model for.
@@ -99,7 +105,7 @@ def chosen_experiments(conf, source="all"):
     return [entry for entry in every if entry[0] in wanted]
 
 
-def make_loss(conf, n_src):
+def make_loss(conf: Conf, n_src: int) -> Callable[..., torch.Tensor]:
     """The loss of a configuration; one that takes ``n_src`` is told the number of sources.
 
     Models that define ``training_loss`` are trained with that instead.
@@ -115,7 +121,7 @@ def make_loss(conf, n_src):
         raise UserError(f"section loss: {conf['loss']['name']} does not take these values: {error}") from error
 
 
-def measured(exp_dir, phase, energy, done=False):
+def measured(exp_dir: str | Path, phase: str, energy: dict[str, Any], done: bool = False) -> AbstractContextManager:
     """Context in which energy is entered under ``phase``, unless there is nothing to do or none is tracked."""
     if done or not energy["track"]:
         return nullcontext()
@@ -129,49 +135,55 @@ class ExperimentRecord:
     for was finished before.
 
     Args:
-        exp_dir (Path): folder of the experiment.
-        conf (dict): configuration.
-        info (dict): further entries of ``run.json``.
-        names (list): models that are to be trained now.
-        allow_changes (bool): whether values may differ from those that the folder was begun with.
+        exp_dir: folder of the experiment.
+        conf: configuration.
+        info: further entries of ``run.json``.
+        names: models that are to be trained now.
+        allow_changes: whether values may differ from those that the folder was begun with.
 
     Raises:
         UserError: if the folder holds another configuration, or the folder of a model cannot be continued.
     """
 
-    def __init__(self, exp_dir, conf, info, names, allow_changes=False):
-        self.record = None
+    def __init__(
+        self, exp_dir: Path, conf: Conf, info: dict[str, Any], names: Iterable[str | None], allow_changes: bool = False
+    ) -> None:
+        self.record: RunRecord | None = None
         if len(experiments(conf)) == 1 or not is_first_process():
             return
         record = RunRecord(exp_dir, conf, section_defaults(conf))
         remove_leftovers(exp_dir)
         changes, models = record.changes(allow_changes), record.values.get("models", {})
         joined = (exp_dir / "best_model.pth").exists()
-        for name in names:
+        named = [name for name in names if name]
+        for name in named:
             refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
-        if changes or any(models.get(name, {}).get("status") != "finished" for name in names):
+        if changes or any(models.get(name, {}).get("status") != "finished" for name in named):
             self.record = record
             record.begin(seed=conf["training"]["seed"], **info)
 
-    def __enter__(self):
+    def __enter__(self) -> "ExperimentRecord":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.record is None:
             return
         stopped = kind is not None and issubclass(kind, (SystemExit, KeyboardInterrupt))
         status = "finished" if kind is None else "interrupted" if stopped else "failed"
         with full_disk_explained(self.record.folder) if kind is None else suppress(OSError, UserError):
-            self.record.end(models=self._models(), status=status, ended=now())
+            self.record.end(models=_models(self.record), status=status, ended=now())
         if isinstance(error, OSError):
             with full_disk_explained(self.record.folder):
                 raise error
 
-    def finished(self, name, summary):
+    def finished(self, name: str | None, summary: dict[str, Any]) -> None:
         """Note the outcome of one model."""
         if self.record:
-            self.record.update(models={**self._models(), name: summary})
+            self.record.update(models={**_models(self.record), name: summary})
 
-    def _models(self):
-        """What is noted by now; jobs that train other sources may have added theirs."""
-        return read_json(self.record.path).get("models", {})
+
+def _models(record: RunRecord) -> dict[str, Any]:
+    """What is noted by now; jobs that train other sources may have added theirs."""
+    return read_json(record.path).get("models", {})

@@ -3,7 +3,7 @@
 A configuration has two levels, section and key (``plugins`` and ``logging`` are lists). ``local/conf.yml`` of a recipe is complete: every key that exists
 stands there with its unit and its origin. Everything else says only what differs, in this order, later ones win::
 
-    local/conf.yml <- local/corrected.yml (protocol) <- local/variants/<variant>.yml <- local/controlled.yml (protocol)
+    local/conf.yml <- local/corrected.yml (protocol) <- <variant>.yml (:mod:`.variants`) <- local/controlled.yml (protocol)
     <- overlay files <- overrides
 
 Each section is handed whole, as keywords, to one constructor or function, so that a key nobody reads cannot exist.
@@ -15,28 +15,42 @@ later file says for all replaces it.
 """
 
 import copy
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+from asteroid.models import BaseModel
 
 from .. import losses, models
 from ..common.errors import UserError
 from ..common.plugins import load_plugins
+from ..common.registry import nearest
 from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
 from ..models.system import SeparationSystem
 from .overrides import Loader, parse_overrides
+from .variants import variant_file
+
+Conf = dict[str, Any]  # {section: {key: value}}; "plugins" and "logging" hold lists
 
 PROTOCOLS = ("published", "corrected", "controlled")
 UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under the variant, and over it
 PER_SOURCE = "per_source"
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a mapping",
+}
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
 
 
-def read_yaml(path):
+def read_yaml(path: str | Path) -> Conf:
     """The two-level dictionary in a YAML file.
 
     Raises:
@@ -50,36 +64,36 @@ def read_yaml(path):
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
+    rule = f"{path}: a configuration is made of sections with keys, as in conf.yml"
     if not isinstance(conf, dict):
-        raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml")
+        raise UserError(rule)
     for name, section in conf.items():
-        kind = list if name in LISTS else dict
-        if not isinstance(section, kind):
-            made = "is a list" if name in LISTS else "has keys"
-            raise UserError(f"{path}: a configuration is made of sections with keys, as in conf.yml; {name!r} {made}")
+        if not isinstance(section, list if name in LISTS else dict):
+            raise UserError(f"{rule}; {name!r} {'is a list' if name in LISTS else 'has keys'}")
     return conf
 
 
-def variant_names(recipe_dir):
-    """Names of the variant files of a recipe, sorted."""
-    return sorted(path.stem for path in (Path(recipe_dir) / "local" / "variants").glob("*.yml"))
-
-
-def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="published", demo=False):
+def load_conf(
+    recipe_dir: str | Path,
+    variant: str | None = None,
+    overrides: Conf | Iterable[str] | None = None,
+    overlays: Iterable[str | Path] = (),
+    protocol: str = "published",
+    demo: bool = False,
+) -> Conf:
     """The configuration of one experiment.
 
     Args:
-        recipe_dir (str or Path): folder with ``local/conf.yml`` and ``local/variants/``.
-        variant (str, optional): name of a file in ``local/variants``, without ``.yml``, or the path of any such file.
-        overrides (dict or list of str, optional): ``{"section": {"key": value}}`` or ``"section.key=value"`` with
-            the value in YAML.
-        overlays (iterable of path): YAML files laid over the variant, e.g. the demo's sizes.
-        protocol (str): ``"published"``, ``"corrected"`` (``local/corrected.yml``, under the variant) or ``"controlled"``
+        recipe_dir: folder with ``local/conf.yml``.
+        variant: name of one of :func:`.variants.variant_names`, or the path of any such file.
+        overrides: ``{"section": {"key": value}}`` or ``"section.key=value"`` with the value in YAML.
+        overlays: YAML files laid over the variant, e.g. the demo's sizes.
+        protocol: ``"published"``, ``"corrected"`` (``local/corrected.yml``, under the variant) or ``"controlled"``
             (``local/controlled.yml``, over it).
-        demo (bool): give the model the demonstration size of its family.
+        demo: give the model the demonstration size of its family.
 
     Returns:
-        dict: ``{section: {key: value}}``, complete and checked.
+        ``{section: {key: value}}``, complete and checked.
 
     Raises:
         UserError: unknown recipe, variant, protocol, section or key (with the nearest known one), or a value of
@@ -98,7 +112,7 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
         raise UserError(f"{recipe_dir} has no protocol {protocol!r}: there is no {own}")
     layers = [own] if protocol in UNDER else []
     if variant is not None:
-        layers.append(_variant_file(recipe_dir, variant))
+        layers.append(variant_file(recipe_dir, variant))
     layers += [own] if protocol in OVER else []
     for path in [*layers, *overlays]:
         conf = merge(conf, read_yaml(path), origin=path)
@@ -107,14 +121,7 @@ def load_conf(recipe_dir, variant=None, overrides=None, overlays=(), protocol="p
     return merge(conf, parse_overrides(overrides, conf), origin="override")
 
 
-def _variant_file(recipe_dir, variant):
-    if str(variant).endswith((".yml", ".yaml")):
-        return Path(variant)
-    _known("variant", variant, variant_names(recipe_dir), f"of the recipe {Path(recipe_dir).resolve().name}")
-    return Path(recipe_dir) / "local" / "variants" / f"{variant}.yml"
-
-
-def merge(conf, changes, origin):
+def merge(conf: Conf, changes: Conf, origin: str | Path) -> Conf:
     """``conf`` with ``changes`` laid over it, every section, key and type checked against ``conf``.
 
     Raises:
@@ -148,7 +155,7 @@ def merge(conf, changes, origin):
     return conf
 
 
-def _forget(per_source, section, keys):
+def _forget(per_source: dict[str, Conf], section: str, keys: Conf) -> None:
     """What is said for all now no longer differs for a source; another loss or model makes all of its keys void."""
     whole = section in OPEN and OPEN[section] in keys
     for values in per_source.values():
@@ -159,7 +166,7 @@ def _forget(per_source, section, keys):
         del per_source[name]
 
 
-def _check_per_source(conf, name, values, origin):
+def _check_per_source(conf: Conf, name: str, values: Conf, origin: str | Path) -> None:
     """UserError unless ``values`` are settings ``section.key`` that the models of ``name`` could have."""
     _known("source", name, [known for known, _ in experiments(conf)], f"in section {PER_SOURCE!r} of {origin}")
     if not isinstance(values, dict):
@@ -167,9 +174,9 @@ def _check_per_source(conf, name, values, origin):
     merge({**conf, PER_SOURCE: {}}, nested(values, f"{origin}: {PER_SOURCE}.{name}"), origin)
 
 
-def nested(values, origin):
+def nested(values: dict[str, Any], origin: str) -> Conf:
     """``{"section.key": value}`` -> ``{"section": {"key": value}}``."""
-    found = {}
+    found: Conf = {}
     for dotted, value in values.items():
         section, dot, key = str(dotted).partition(".")
         if not (dot and key):
@@ -178,27 +185,22 @@ def nested(values, origin):
     return found
 
 
-def conf_of(conf, name):
+def conf_of(conf: Conf, name: str | None) -> Conf:
     """The configuration of the model called ``name``, one of :func:`experiments`: with what differs for it."""
-    values = (conf.get(PER_SOURCE) or {}).get(name) or {}
-    return (
-        {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]}
-        if values
-        else conf
-    )
+    values = (conf.get(PER_SOURCE) or {}).get(name)
+    if not name or not values:
+        return conf
+    return {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]}
 
 
-def _known(kind, name, known, where=""):
-    if name in known:
-        return
-    near = get_close_matches(str(name), [str(entry) for entry in known], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UserError(
-        f"unknown {kind} {name!r}{' ' + where if where else ''}: {hint}known are {', '.join(map(str, known))}"
-    )
+def _known(kind: str, name: Any, known: Iterable[Any], where: str = "") -> None:
+    known = list(known)
+    if name not in known:
+        allowed = f"{nearest(name, known)}known are {', '.join(map(str, known))}"
+        raise UserError(f"unknown {kind} {name!r}{' ' + where if where else ''}: {allowed}")
 
 
-def _typed(value, base, where):
+def _typed(value: Any, base: Any, where: str) -> Any:
     """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float.
 
     Where one of them is ``auto``, what reads the key knows its other values.
@@ -207,22 +209,15 @@ def _typed(value, base, where):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    kinds = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "a mapping",
-    }
     if type(value) is not type(base):
-        raise UserError(f"{where} is {kinds.get(type(base), type(base).__name__)}, got {value!r}")
+        raise UserError(f"{where} is {_KINDS.get(type(base), type(base).__name__)}, got {value!r}")
     return copy.deepcopy(value)
 
 
-def _check_open(section, conf, origin):
+def _check_open(section: str, conf: Conf, origin: str | Path) -> None:
     """The keys of an open section are the arguments of what it names."""
-    name_key, table = OPEN[section], {"model": models, "loss": losses}[section]
+    tables: dict[str, Any] = {"model": models, "loss": losses}
+    name_key, table = OPEN[section], tables[section]
     arguments = dict(conf.get(section, {}))
     if name_key not in arguments:
         raise UserError(f"{origin}: section {section!r} needs a {name_key}")
@@ -234,12 +229,12 @@ def _check_open(section, conf, origin):
         _known("key", key, known, f"in section {section!r} of {origin}")
 
 
-def task_name(conf):
+def task_name(conf: Conf) -> str:
     """``"music"`` or ``"speech"``; configurations of version 0.1.0 do not say: music has a section ``task``."""
     return conf.get("task", {}).get("name") or ("music" if "task" in conf else "speech")
 
 
-def experiments(conf):
+def experiments(conf: Conf) -> list[tuple[str | None, tuple[str, ...]]]:
     """The models that a configuration trains: ``[(name, sources)]``.
 
     Music, one model per source: ``[("vocals", ("vocals",)), ...]``; one per group of ``task.groups``:
@@ -259,12 +254,12 @@ def experiments(conf):
     return [("+".join(group), tuple(group)) for group in groups]
 
 
-def build_model(conf, source=None):
+def build_model(conf: Conf, source: str | None = None) -> BaseModel:
     """The untrained model of a configuration.
 
     Args:
-        conf (dict): from :func:`load_conf`.
-        source (str, optional): name of one of :func:`experiments`, where there are several. Without it, such a
+        conf: from :func:`load_conf`.
+        source: name of one of :func:`experiments`, where there are several. Without it, such a
             configuration gives a ``StemSeparator`` of all of them.
 
     Raises:
@@ -278,7 +273,7 @@ def build_model(conf, source=None):
         raise UserError(f"section model: {conf['model']['model_name']} does not take these values: {error}") from error
 
 
-def _built(conf, source):
+def _built(conf: Conf, source: str | None) -> BaseModel:
     if task_name(conf) == "speech":
         arguments = dict(conf["model"])
         return models.get(arguments.pop("model_name"))(**arguments)
@@ -292,7 +287,7 @@ def _built(conf, source):
     return join_models(conf, [_music_model(conf_of(conf, name)["model"], sources) for name, sources in named.items()])
 
 
-def join_models(conf, members):
+def join_models(conf: Conf, members: Sequence[BaseModel]) -> StemSeparator:
     """The models of all :func:`experiments`, in their order, as one separator."""
     less = conf["task"].get("less")
     if not less:
@@ -303,7 +298,7 @@ def join_models(conf, members):
     return SeparationSystem(members, less=[less.get(name) for name in names])
 
 
-def _music_model(section, sources):
+def _music_model(section: dict[str, Any], sources: Sequence[str]) -> BaseModel:
     """A model of these sources; one whose class does not take their names stands in a StemSeparator, which knows them."""
-    model = build_named(sources=sources, **section)
+    model: BaseModel = build_named(sources=sources, **section)
     return model if model.get_model_args().get("sources") else StemSeparator([model])

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..common.cluster import stop_group, submit_array, wait_for
 from ..common.errors import UserError
 from ..common.files import read_json
+from .variants import variant_file
 
 STATES = ("waiting", "running", "interrupted", "failed", "finished")
 
@@ -18,57 +21,67 @@ class RecipeJob:
     """One call of ``./run.sh``; what submitit pickles and runs.
 
     Args:
-        recipe_dir (str): folder with ``run.sh``.
-        variant (str): file in ``local/variants``.
-        source (str): ``"all"`` or one source.
-        seed (int, optional): None: the configuration's.
-        stages (tuple of int): first and last stage of ``run.sh``.
-        options (list of str): further options of ``run.sh``, as given.
+        recipe_dir: folder with ``run.sh``.
+        variant: name of one of the recipe's.
+        source: ``"all"`` or one source.
+        seed: None: the configuration's.
+        stages: first and last stage of ``run.sh``.
+        options: further options of ``run.sh``, as given.
     """
 
     recipe_dir: str
     variant: str
     source: str = "all"
     seed: int | None = None
-    stages: tuple = (2, 2)
-    options: list = field(default_factory=list)
+    stages: tuple[int, int] = (2, 2)
+    options: list[str] = field(default_factory=list)
     process: subprocess.Popen | None = None  # once it runs
 
     @property
-    def tag(self):
+    def tag(self) -> str:
+        """Name of the experiment's folder."""
         return self.variant if self.seed is None else f"{self.variant}_seed{self.seed}"
 
     @property
-    def exp_dir(self):
+    def exp_dir(self) -> Path:
         """Folder of the experiment, or of one source in it."""
         folder = Path(self.recipe_dir) / "exp" / self.tag
         return folder if self.source == "all" else folder / self.source
 
-    def command(self):
+    def command(self) -> list[str]:
+        """Words of the call."""
         words = ["bash", "run.sh", "--stage", str(self.stages[0]), "--stop_stage", str(self.stages[1])]
         words += ["--python_path", sys.executable, "--variant", self.variant, "--tag", self.tag]
         words += [] if self.source == "all" else ["--source", self.source]
         words += [] if self.seed is None else ["--seed", str(self.seed)]
         return words + list(self.options)
 
-    def done(self):
+    def done(self) -> bool:
         """True when training has finished, and evaluation too where it is wanted."""
         evaluated = (self.exp_dir / "final_metrics.json").exists()
         return state_of(self.exp_dir) == "finished" and (evaluated or self.stages[1] < 3)
 
-    def __call__(self):
+    def __call__(self) -> int:
         self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
         return wait_for(self.process)
 
-    def checkpoint(self):
+    def checkpoint(self) -> Any:
         """At the time limit: let the training save, then queue the same command again, which continues it."""
         from submitit.helpers import DelayedSubmission
 
-        stop_group(self.process)
+        if self.process is not None:
+            stop_group(self.process)
         return DelayedSubmission(replace(self, process=None))
 
 
-def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 2), options=()):
+def make_jobs(
+    recipe_dir: str | Path,
+    variants: Iterable[str],
+    sources: Sequence[str] = ("all",),
+    seeds: Sequence[int | None] = (None,),
+    stages: tuple[int, int] = (2, 2),
+    options: Iterable[str] = (),
+) -> list[RecipeJob]:
     """One job per variant, source and seed.
 
     Raises:
@@ -77,31 +90,34 @@ def make_jobs(recipe_dir, variants, sources=("all",), seeds=(None,), stages=(2, 
     recipe_dir = Path(recipe_dir).resolve()
     if not (recipe_dir / "run.sh").is_file():
         raise UserError(f"{recipe_dir} is no recipe: it has no run.sh")
-    known = sorted(path.stem for path in (recipe_dir / "local" / "variants").glob("*.yml"))
     for name in variants:
-        if name not in known:
-            folder = recipe_dir / "local" / "variants"
-            raise UserError(f"variant {name!r} is not in {folder}; there are {', '.join(known)}")
+        variant_file(recipe_dir, name)
     return [
-        RecipeJob(str(recipe_dir), variant, source, seed, tuple(stages), list(options))
+        RecipeJob(str(recipe_dir), variant, source, seed, (stages[0], stages[1]), list(options))
         for variant in variants
         for seed in seeds
         for source in sources
     ]
 
 
-def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
+def submit(
+    jobs: Iterable[RecipeJob],
+    log_dir: str | Path,
+    slurm: dict[str, Any] | None = None,
+    at_once: int = 1,
+    report: Callable[[str], Any] = print,
+) -> list[Any]:
     """Start the jobs that are not finished.
 
     Args:
-        jobs (list of RecipeJob): from :func:`make_jobs`.
-        log_dir (str or Path): submitit's logs.
-        slurm (dict, optional): parameters of ``submitit.AutoExecutor`` for a SLURM cluster; the call returns when the
+        jobs: from :func:`make_jobs`.
+        log_dir: submitit's logs.
+        slurm: parameters of ``submitit.AutoExecutor`` for a SLURM cluster; the call returns when the
             jobs are queued. None: processes of this machine; the call returns when they have ended.
-        at_once (int): how many run at a time on this machine.
+        at_once: how many run at a time on this machine.
 
     Returns:
-        list: submitit's jobs.
+        Submitit's jobs.
     """
     try:
         import submitit
@@ -112,19 +128,19 @@ def submit(jobs, log_dir, slurm=None, at_once=1, report=print):
         submitted = submit_array(jobs, log_dir, slurm)
         report(f"{len(submitted)} jobs queued; logs in {log_dir}")
         return submitted
-    executor, submitted = submitit.LocalExecutor(str(log_dir)), []
-    executor.update_parameters(timeout_min=60 * 24 * 365)
+    local, submitted = submitit.LocalExecutor(str(log_dir)), []
+    local.update_parameters(timeout_min=60 * 24 * 365)
     for job in jobs:
         while sum(not other.done() for other in submitted) >= at_once:
             time.sleep(0.5)
-        submitted.append(executor.submit(job))
+        submitted.append(local.submit(job))
         report(f"started {job.tag}, {job.source}; logs in {submitted[-1].paths.stdout.parent}")
-    for job in submitted:
-        job.wait()
+    for started in submitted:
+        started.wait()
     return submitted
 
 
-def state_of(exp_dir):
+def state_of(exp_dir: str | Path) -> str:
     """One of ``STATES``. A run whose record says that it runs, but that no process holds, was interrupted."""
     path = Path(exp_dir) / "run.json"
     if not path.exists():
@@ -135,7 +151,7 @@ def state_of(exp_dir):
     return status if status in STATES else "waiting"
 
 
-def _held(folder):
+def _held(folder: Path) -> bool:
     """True while a process trains with these checkpoints."""
     from ..training.state.checkpoints import exclusive
 
@@ -146,7 +162,7 @@ def _held(folder):
         return True
 
 
-def results(jobs):
+def results(jobs: Iterable[RecipeJob]) -> list[dict[str, Any]]:
     """State and scores of each job: a list of rows, ready for a table.
 
     A row holds ``variant, source, seed, state, epochs, best, kwh``, then whatever ``final_metrics.json`` holds.
@@ -155,7 +171,12 @@ def results(jobs):
     for job in jobs:
         record = job.exp_dir / "run.json"
         run = read_json(record) if record.exists() else {}
-        row = {"variant": job.variant, "source": job.source, "seed": job.seed, "state": state_of(job.exp_dir)}
+        row: dict[str, Any] = {
+            "variant": job.variant,
+            "source": job.source,
+            "seed": job.seed,
+            "state": state_of(job.exp_dir),
+        }
         models = list(run.get("models", {}).values()) or [run]  # several models in one experiment: their mean and sum
         known = [model for model in models if model.get("best") is not None]
         row["epochs"] = sum(model["epochs"] for model in known) if known else None
@@ -166,7 +187,7 @@ def results(jobs):
     return rows
 
 
-def _kwh(job):
+def _kwh(job: RecipeJob) -> float | None:
     from ..experiment.energy import Ledger
 
     tag_dir = Path(job.recipe_dir) / "exp" / job.tag
@@ -174,7 +195,7 @@ def _kwh(job):
     return Ledger(paths[0]).total(source=None if job.source == "all" else job.source) if paths else None
 
 
-def table(rows):
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as aligned text, one line each; columns of every row, missing values as ``-``."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns] + [[_text(row.get(key)) for key in columns] for row in rows]
@@ -182,7 +203,7 @@ def table(rows):
     return "\n".join("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

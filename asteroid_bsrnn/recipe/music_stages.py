@@ -1,8 +1,10 @@
 """Stages 0 to 3 of a music recipe. Its scripts hold nothing but the folder in which they stand."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from asteroid.models import BaseModel
@@ -19,12 +21,12 @@ from ..training.loop import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
-from .configuration import build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
+from .configuration import Conf, build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .preflight import check_inference
 
 
-def prepare(recipe_dir, argv=None):
+def prepare(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     """Stages 0 and 1: provide the corpus, write the segment lists. What is there already stays as it is."""
     parser = recipe_parser(prepare.__doc__)
     parser.add_argument("--what", choices=("data", "lists"), required=True)
@@ -43,7 +45,7 @@ def prepare(recipe_dir, argv=None):
     print(f"{data.corpus} in {data.root}: " + ", ".join(f"{count} {split} tracks" for split, count in counts.items()))
 
 
-def train(recipe_dir, argv=None):
+def train(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     """Stage 2: train the models of one configuration (one per source, or one for all) and join them into one file."""
     parser = recipe_parser(train.__doc__)
     parser.add_argument("--source", default="all", help="all, one source, or several with commas")
@@ -69,7 +71,15 @@ def train(recipe_dir, argv=None):
             _join(conf, args.exp_dir)
 
 
-def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
+def _train_one(
+    conf: Conf,
+    name: str | None,
+    sources: tuple[str, ...],
+    recipe_dir: str | Path,
+    exp_dir: Path,
+    info: dict[str, Any],
+    allow_changes: bool,
+) -> dict[str, Any]:
     """Train the model called ``name`` (None: the one for all sources) in its folder of the experiment."""
     seed_everything(conf["training"]["seed"])
     model = build_model(conf, name)
@@ -87,7 +97,7 @@ def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
     )
 
 
-def _join(conf, exp_dir):
+def _join(conf: Conf, exp_dir: Path) -> None:
     """Write ``best_model.pth`` and ``best_k_models.json`` of the experiment once each source has its model."""
     names = [name for name, _ in experiments(conf) if name]
     files = [exp_dir / name / "best_model.pth" for name in names]
@@ -99,7 +109,7 @@ def _join(conf, exp_dir):
         write_torch(separator.serialize(), exp_dir / "best_model.pth")
 
 
-def _trained_model(exp_dir, conf):
+def _trained_model(exp_dir: Path, conf: Conf) -> tuple[Any, Path]:
     """The experiment's trained model and its file; says what is missing when training is not done."""
     path = exp_dir / "best_model.pth"
     missing = [name for name, _ in experiments(conf) if name and not (exp_dir / name / "best_model.pth").exists()]
@@ -109,7 +119,15 @@ def _trained_model(exp_dir, conf):
     return load_model(str(path)), path
 
 
-def evaluate(recipe_dir, argv=None):
+def _seconds(text: str, option: str) -> float | str:
+    """A number that was given as text; nothing stays nothing."""
+    try:
+        return text and float(text)
+    except ValueError:
+        raise UserError(f"{option} is a number of seconds, not {text!r}") from None
+
+
+def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
@@ -127,8 +145,8 @@ def evaluate(recipe_dir, argv=None):
     conf = merge(load_conf(recipe_dir), read_yaml(args.exp_dir / "conf.yml"), origin=args.exp_dir / "conf.yml")
     given = {
         "scheme": args.inference,
-        "segment": args.segment and float(args.segment),
-        "hop": args.hop and float(args.hop),
+        "segment": _seconds(args.segment, "--segment"),
+        "hop": _seconds(args.hop, "--hop"),
     }
     changes = {"inference": {key: value for key, value in given.items() if value != ""}}
     changes["data"] = {"root": args.musdb_root} if args.musdb_root else {}
@@ -138,7 +156,9 @@ def evaluate(recipe_dir, argv=None):
     model, path = _trained_model(args.exp_dir, conf)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rate = int(model.sample_rate)
-    separate = partial(apply_segments, model.to(device), sample_rate=rate, **conf["inference"])
+    separate: Callable[[torch.Tensor], torch.Tensor] = partial(
+        apply_segments, model.to(device), sample_rate=rate, **conf["inference"]
+    )
     with measured(args.exp_dir, "test", {**conf["energy"], "track": True}):
         scores = evaluate_music(
             lambda mixture: separate(mixture.to(device)),

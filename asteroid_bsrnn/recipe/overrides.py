@@ -14,14 +14,14 @@ _NEXT = re.compile(r"\s+(?=[A-Za-z_]\w*\.\w+=)")  # what separates two overrides
 class Loader(yaml.SafeLoader):
     """``1e-7`` is a number, ``010`` is 10, ``<<`` merges, and a key that stands twice is an error."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise UserError(f"{self.name}: the key {twice!r} stands twice in one section")
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_int(self, node):
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         """Leading zeros mean nothing (in YAML 1.1: octal)."""
         text = node.value.replace("_", "")
         return int(text) if re.fullmatch(r"[-+]?\d+", text) else super().construct_yaml_int(node)
@@ -67,7 +67,7 @@ def parse_overrides(
     return found
 
 
-def _value(text, base, override):
+def _value(text: str, base: Any, override: str) -> Any:
     is_text = isinstance(base, str) and base != "auto"  # auto stands for numbers too
     try:
         value = yaml.load(text, Loader)

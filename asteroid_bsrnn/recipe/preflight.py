@@ -35,7 +35,7 @@ def preflight(conf: dict, recipe_dir: str | Path = ".") -> None:
         _check_run(own)
 
 
-def _check_run(conf):
+def _check_run(conf: dict) -> None:
     """How one model is trained and used."""
     if task_name(conf) == "music":
         check_inference(conf)

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,14 +11,14 @@ from ..common.files import read_json
 from ..experiment.run import commit, versions
 
 
-def repeat(path):
+def repeat(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """What is needed to train exactly as the run that wrote ``path`` did; bit by bit on CPU with equal versions.
 
     Args:
-        path (str or Path): ``run.json``, or the folder that holds it.
+        path: ``run.json``, or the folder that holds it.
 
     Returns:
-        tuple: the configuration, with batch, devices, precision and checkpointing as they were used; a dict of ``protocol``,
+        The configuration, with batch, devices, precision and checkpointing as they were used; a dict of ``protocol``,
         ``variant``, ``corpus`` and ``source``; a list of sentences on what differs here and may change the last bits.
 
     Raises:
@@ -38,8 +39,9 @@ def repeat(path):
     return conf, info, _differences(run)
 
 
-def _differences(run):
-    notes, here = [], {**versions(), "commit": commit()["commit"]}
+def _differences(run: dict[str, Any]) -> list[str]:
+    notes: list[str] = []
+    here = {**versions(), "commit": commit()["commit"]}
     then = {**run.get("versions", {}), "commit": run.get("commit")}
     for name, value in then.items():
         if name in here and here[name] != value and name != "codecarbon":

@@ -1,8 +1,10 @@
 """Stages 0 to 3 of the speech recipes. Their scripts differ in nothing but the folder in which they stand."""
 
 import argparse
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +25,7 @@ _GAINS = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"}
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
 
 
-def prepare(recipe_dir, argv=None):
+def prepare(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     """Stages 0 and 1: provide speech and lists, then mix. What is there already stays as it is."""
     parser = recipe_parser(prepare.__doc__)
     parser.add_argument("--what", choices=("data", "mixtures"), required=True)
@@ -41,7 +43,7 @@ def prepare(recipe_dir, argv=None):
             print(f"{split}: {record['mixtures']} mixtures, {record['hours']:.2f} h{left_out}")
 
 
-def train(recipe_dir, argv=None):
+def train(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Stage 2: train the model of one configuration, or go on with it."""
     args = recipe_parser(train.__doc__).parse_args(argv)
     conf, info = recipe_conf(args, recipe_dir)
@@ -69,7 +71,7 @@ def train(recipe_dir, argv=None):
     )
 
 
-def evaluate(recipe_dir, argv=None):
+def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[str, float]:
     """Stage 3: separate the test mixtures with an experiment's best model and score them (SI-SDR, SDR, gains)."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
@@ -110,6 +112,6 @@ def evaluate(recipe_dir, argv=None):
     return scores
 
 
-def _between(interval):
+def _between(interval: Sequence[float] | None) -> str:
     """An interval over speakers in words, where it is known who speaks."""
     return f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from asteroid.models import BaseModel
 
 from ..common.errors import UserError
 from ..common.files import write_text
@@ -42,7 +43,7 @@ def write_variant(source: str, out: str | Path) -> dict[str, Any]:
     return variant
 
 
-def variant_of(model: torch.nn.Module, source: str) -> dict[str, Any]:
+def variant_of(model: BaseModel, source: str) -> dict[str, Any]:
     """Sections of a configuration that build ``model`` again and start from its weights."""
     place = (
         str(Path(source).resolve()) if Path(source).exists() else str(source)
@@ -59,7 +60,7 @@ def variant_of(model: torch.nn.Module, source: str) -> dict[str, Any]:
     return {"task": _task(groups), "model": sections[0], **_segment(members), **training}
 
 
-def _section(member: torch.nn.Module) -> dict[str, Any]:
+def _section(member: BaseModel) -> dict[str, Any]:
     arguments = {name: value for name, value in member.get_model_args().items() if name != "sources"}
     return {"model_name": type(member).__name__, **arguments}
 

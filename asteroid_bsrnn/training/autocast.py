@@ -1,6 +1,7 @@
 """Automatic mixed precision: what runs in 16 bits, and the loss scaling that fp16 needs."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -11,36 +12,36 @@ class Precision:
     """Autocast and gradient scaling of one run.
 
     Args:
-        name (str): ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; weights and optimizer stay in 32 bits.
-        device_type (str): ``"cpu"`` or ``"cuda"``.
+        name: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; weights and optimizer stay in 32 bits.
+        device_type: ``"cpu"`` or ``"cuda"``.
 
     Raises:
         UserError: a precision that is unknown or that the device does not have.
     """
 
-    def __init__(self, name, device_type):
+    def __init__(self, name: str, device_type: str) -> None:
         name = choose_precision(name, device_type, "training.precision")
         self.dtype, self.device_type = PRECISIONS[name], device_type
         self.scaler = torch.amp.GradScaler(device_type, init_scale=2.0**13) if name == "fp16" else None
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager:
         """Context of the forward pass."""
         return torch.autocast(self.device_type, self.dtype) if self.dtype else nullcontext()
 
-    def scale(self, loss):
+    def scale(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss to call ``backward`` on."""
         return self.scaler.scale(loss) if self.scaler else loss
 
-    def unscale(self, optimizer):
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradients by the scale again, before they are clipped."""
         if self.scaler:
             self.scaler.unscale_(optimizer)
 
-    def step(self, optimizer, finite):
+    def step(self, optimizer: torch.optim.Optimizer, finite: bool) -> bool:
         """Step where the gradients are finite; adapt the scale.
 
         Returns:
-            bool: True if overflow is the likely reason for gradients that are not finite, so that the scale was
+            True if overflow is the likely reason for gradients that are not finite, so that the scale was
             lowered and nothing is wrong with the run.
         """
         if finite:
@@ -59,9 +60,11 @@ class Precision:
         if self.scaler:
             self.scaler.update(self.scaler.get_scale())
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
+        """The loss scale; empty where there is none."""
         return self.scaler.state_dict() if self.scaler else {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the loss scale of :meth:`state_dict`."""
         if self.scaler and state:
             self.scaler.load_state_dict(state)

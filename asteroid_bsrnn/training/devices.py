@@ -2,23 +2,32 @@
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning_fabric.strategies import DDPStrategy, Strategy
 
 from ..common.errors import UserError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it takes them for lost: one that validates the longest recording, say."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def _launched():
+def _launched() -> tuple[int, int, ClusterEnvironment] | None:
     """Who started one process per device already: (devices per machine, machines, Lightning's environment), or None."""
-    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-
     if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:  # torchrun
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local, TorchElasticEnvironment()
@@ -34,13 +43,13 @@ def is_first_process() -> bool:
     return launched[2].global_rank() == 0 if launched else int(os.environ.get("LOCAL_RANK", 0)) == 0
 
 
-def choose_devices(devices, accelerator, effective_batch):
+def choose_devices(devices: int | str, accelerator: str, effective_batch: int) -> tuple[int, int, str]:
     """Number of devices on this machine, number of machines, and Lightning's name of the accelerator.
 
     Args:
-        devices (int or str): ``"auto"``: all GPUs that can share the effective batch evenly; one process on CPU.
-        accelerator (str): ``"auto"`` (GPU where there is one), ``"cpu"`` or ``"gpu"``.
-        effective_batch (int): items per optimizer step.
+        devices: ``"auto"``: all GPUs that can share the effective batch evenly; one process on CPU.
+        accelerator: ``"auto"`` (GPU where there is one), ``"cpu"`` or ``"gpu"``.
+        effective_batch: items per optimizer step.
 
     Raises:
         UserError: for a GPU that is not there, or a count that is no positive number.
@@ -53,7 +62,7 @@ def choose_devices(devices, accelerator, effective_batch):
     kind = "cuda" if n_gpus else "cpu"
     launched = _launched()
     if launched:
-        return launched[:2] + (kind,)
+        return (*launched[:2], kind)
     if devices == "auto":
         return max(n for n in range(1, max(n_gpus, 1) + 1) if effective_batch % n == 0), 1, kind
     if not isinstance(devices, int) or devices < 1:
@@ -63,13 +72,10 @@ def choose_devices(devices, accelerator, effective_batch):
     return devices, 1, kind
 
 
-def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
+def make_fabric(devices: int | str = "auto", accelerator: str = "auto", effective_batch: int = 1) -> Fabric:
     """Start (or join) the processes of this run; afterwards every rank goes on with its own ``Fabric``."""
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
-
     n_devices, n_nodes, kind = choose_devices(devices, accelerator, effective_batch)
-    strategy = _data_parallel() if n_devices * n_nodes > 1 else "auto"
+    strategy: Strategy | str = DataParallel.made() if n_devices * n_nodes > 1 else "auto"
     launched = _launched()  # else this process starts the others, also in a SLURM job of a single task
     environment = launched[2] if launched else LightningEnvironment()
     fabric = Fabric(accelerator=kind, devices=n_devices, num_nodes=n_nodes, strategy=strategy, plugins=[environment])
@@ -77,20 +83,21 @@ def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     return fabric
 
 
-def _data_parallel():
+class DataParallel(DDPStrategy):
     """DDP whose gradients live in its buckets, and which looks for parameters without a gradient only if it is told to."""
-    from lightning_fabric.strategies import DDPStrategy
 
-    class DataParallel(DDPStrategy):
-        def expect_unused(self, unused: bool) -> None:
-            """Whether some parameters get no gradient, as in some of the host's models; said before the module is set up."""
-            self._ddp_kwargs["find_unused_parameters"] = unused
+    @classmethod
+    def made(cls) -> "DataParallel":
+        """With the patience of this module."""
+        return cls(timeout=PATIENCE, gradient_as_bucket_view=True)
 
-    return DataParallel(timeout=PATIENCE, gradient_as_bucket_view=True)
+    def expect_unused(self, unused: bool) -> None:
+        """Whether some parameters get no gradient, as in some of the host's models; said before the module is set up."""
+        self._ddp_kwargs["find_unused_parameters"] = unused
 
 
 @contextmanager
-def lost_ranks_explained(fabric) -> Iterator[None]:
+def lost_ranks_explained(fabric: Fabric) -> Iterator[None]:
     """Within this block the failure of an exchange between processes is the user's to understand.
 
     Raises:
@@ -110,21 +117,21 @@ def lost_ranks_explained(fabric) -> Iterator[None]:
         ) from error
 
 
-def gather(fabric, value):
+def gather(fabric: Fabric, value: T) -> list[T]:
     """List of every rank's ``value`` (any plain object)."""
     if fabric.world_size == 1:
         return [value]
-    found = [None] * fabric.world_size
+    found: list[Any] = [None] * fabric.world_size
     torch.distributed.all_gather_object(found, value)
     return found
 
 
-def on_first_rank(fabric, function, *args):
-    """``function(*args)`` on the first rank alone; its result, or its :class:`UserError`, on every rank."""
-    found = None, None
+def on_first_rank(fabric: Fabric, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+    """What the function gives, called on the first rank alone, or its :class:`UserError`, on every rank."""
+    found: tuple[Any, str | None] = None, None
     if fabric.is_global_zero:
         try:
-            found = function(*args), None
+            found = function(*args, **keywords), None
         except UserError as error:
             found = None, str(error)
     value, refusal = fabric.broadcast(found)
@@ -133,7 +140,7 @@ def on_first_rank(fabric, function, *args):
     return value
 
 
-def peak_memory(device):
+def peak_memory(device: torch.device) -> int:
     """Largest memory in bytes that this process has used: on the GPU, else of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,6 +1,10 @@
 """Steps that are not finite and files that cannot be read: counted, survived, and in the end refused."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from ..common.errors import UserError
+from .state.progress import Progress
 
 
 class TrainingFailed(UserError):
@@ -15,26 +19,26 @@ class FaultPolicy:
     """Decides when faults are too many.
 
     Args:
-        max_bad_steps (int): so many steps in a row that are not finite send training back to the last good checkpoint;
+        max_bad_steps: so many steps in a row that are not finite send training back to the last good checkpoint;
             if that happens again in the same epoch, training stops.
-        max_unreadable (float): share of an epoch's draws that may fail for unreadable files.
-        n_items (int): draws per epoch.
-        report (callable): prints one line.
+        max_unreadable: share of an epoch's draws that may fail for unreadable files.
+        n_items: draws per epoch.
+        report: prints one line.
     """
 
-    def __init__(self, max_bad_steps, max_unreadable, n_items, report=print):
-        if max_bad_steps < 1 or not 0 <= max_unreadable <= 1:
-            raise UserError("training.max_bad_steps must be 1 or more and max_unreadable between 0 and 1")
+    def __init__(
+        self, max_bad_steps: int, max_unreadable: float, n_items: int, report: Callable[[str], Any] = print
+    ) -> None:
         self.max_bad_steps, self.max_unreadable = max_bad_steps, max_unreadable
         self.n_items, self.report = n_items, report
 
-    def step(self, progress, finite, overflow=False):
+    def step(self, progress: Progress, finite: bool, overflow: bool = False) -> None:
         """Count one step.
 
         Args:
-            progress (Progress): its counters are updated.
-            finite (bool): loss and gradient were finite and the step was taken.
-            overflow (bool): fp16 only: the loss scale was too high, which is no fault.
+            progress: its counters are updated.
+            finite: loss and gradient were finite and the step was taken.
+            overflow: fp16 only: the loss scale was too high, which is no fault.
 
         Raises:
             Rollback: after ``max_bad_steps`` faults in a row.
@@ -58,11 +62,11 @@ class FaultPolicy:
             )
         raise Rollback
 
-    def unreadable(self, progress, messages):
+    def unreadable(self, progress: Progress, messages: Sequence[str]) -> None:
         """Report and count unreadable files.
 
         Args:
-            messages (list of str): those of all ranks, each naming its file.
+            messages: those of all ranks, each naming its file.
 
         Raises:
             TrainingFailed: above the allowed share of the epoch.

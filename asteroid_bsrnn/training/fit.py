@@ -1,36 +1,39 @@
 """``fit``: trains one model, whatever the recipe, and continues exactly where an earlier run of the folder stopped."""
 
-import os
-import signal
-import threading
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from asteroid.models import BaseModel
+from lightning_fabric import Fabric
 
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
 from ..common.precision import PRECISIONS, choose_precision, supports, use_tf32
-from ..experiment.energy import Ledger, make_meter
-from ..experiment.run import RunRecord, now
-from ..models.base import as_model, count_params
-from .devices import choose_devices, lost_ranks_explained, make_fabric, on_first_rank, peak_memory
-from .feed.sampling import StepSampler, TolerantDataset, make_loader, stop_workers
-from .fitting import fit_to_device
+from ..experiment.energy import make_meter
+from ..experiment.run import RunRecord
+from ..models.base import as_model
+from .devices import choose_devices, lost_ranks_explained, make_fabric, on_first_rank
+from .feed.sampling import TrainingSet, ValidationSet, stop_workers
+from .fitting import make_feed
 from .loggers import Log, make_loggers
 from .loop import Interrupted, Loop
+from .notes import RunNotes
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section, section_defaults
 from .starting import freeze, start_from
 from .state.checkpoints import Checkpoints, exclusive, load
 from .state.mending import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .state.state import RunState
-from .systems import MusicSystem
+from .stopping import stop_signals
+from .systems import MusicSystem, RecordingSystem
 
 
-def training_options(conf) -> TrainingOptions:
+def training_options(conf: dict[str, Any]) -> TrainingOptions:
     """Section ``training`` of a configuration, checked, for this machine too: call it before data are read.
 
     Raises:
@@ -44,39 +47,39 @@ def training_options(conf) -> TrainingOptions:
 
 
 def fit(
-    model,
-    train_set,
-    val_set,
-    loss_func,
-    conf,
-    exp_dir,
-    system_cls=MusicSystem,
-    run_info=None,
-    allow_changes=False,
-    ledger=None,
-):
+    model: BaseModel,
+    train_set: TrainingSet,
+    val_set: ValidationSet,
+    loss_func: Callable[..., torch.Tensor],
+    conf: dict[str, Any],
+    exp_dir: str | Path,
+    system_cls: type[RecordingSystem] = MusicSystem,
+    run_info: dict[str, Any] | None = None,
+    allow_changes: bool = False,
+    ledger: str | Path | None = None,
+) -> dict[str, Any]:
     """Train ``model``; called again on the same folder, continue it bit by bit (on CPU), or do nothing if it is done.
 
     For a run that can be repeated, call :func:`.loop.seed_everything` with ``conf["training"]["seed"]`` before the
     model is built.
 
     Args:
-        model (SeparationModel): to train; holds the best weights afterwards.
+        model: to train; holds the best weights afterwards.
         train_set: ``train_set[(epoch, index)]`` -> ``(mixture, sources)``, drawn from (seed, epoch, index) alone.
         val_set: ``val_set[index]`` -> ``(mixture, sources)``, whole recordings.
-        loss_func (callable): ``loss(est_targets, targets)``.
-        conf (dict): configuration; sections ``training`` (:class:`.options.TrainingOptions`), ``optim``
+        loss_func: ``loss(est_targets, targets)``.
+        conf: configuration; sections ``training`` (:class:`.options.TrainingOptions`), ``optim``
             (:func:`.optimization.make_optim`), ``loader`` (:func:`.sampling.make_loader`), ``inference``, ``energy``
             (:func:`asteroid_bsrnn.experiment.energy.make_meter`) are read here; the whole is stored.
-        exp_dir (str or Path): experiment folder.
-        system_cls (type): :class:`.system.MusicSystem` or :class:`.system.SpeechSystem`.
-        run_info (dict, optional): further entries of ``run.json`` (protocol, variant, corpus, source, ...).
-        allow_changes (bool): accept other values of patience, epochs and learning rate than the folder was begun with;
+        exp_dir: experiment folder.
+        system_cls: :class:`.systems.MusicSystem` or :class:`.systems.SpeechSystem`.
+        run_info: further entries of ``run.json`` (protocol, variant, corpus, source, ...).
+        allow_changes: accept other values of patience, epochs and learning rate than the folder was begun with;
             the change is recorded.
-        ledger (str or Path, optional): energy ledger; None: ``exp_dir/energy.json``.
+        ledger: energy ledger; None: ``exp_dir/energy.json``.
 
     Returns:
-        dict: status, epochs, best_epoch, best (monitored value), monitor, best_model (path), exp_dir.
+        status, epochs, best_epoch, best (monitored value), monitor, best_model (path), exp_dir.
 
     Raises:
         UserError: whatever the user can mend: configuration, folder, disk, unreadable data, divergence.
@@ -85,200 +88,142 @@ def fit(
     options = training_options(conf)
     if not len(val_set):
         raise UserError("the validation set is empty: at least one recording is needed to choose the best model")
-    exp_dir = Path(exp_dir)
+    exp_dir, ledger = Path(exp_dir), Path(ledger or Path(exp_dir) / "energy.json")
     fabric = make_fabric(options.devices, options.accelerator, options.effective_batch)
     use_tf32(options.tf32)
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    run = _Run(fabric, options, conf, exp_dir, dict(run_info or {}), ledger)
+    record, checkpoints = RunRecord(exp_dir, conf, section_defaults(conf)), Checkpoints(exp_dir / "checkpoints")
+    options = replace(options, precision=fabric.broadcast(_precision(options.precision, record, fabric.device)))
     with full_disk_explained(exp_dir), lost_ranks_explained(fabric), ExitStack() as stack:
         if fabric.is_global_zero:
-            stack.enter_context(exclusive(exp_dir / "checkpoints"))
-        return run.execute(model, train_set, val_set, loss_func, system_cls, allow_changes, stack)
-
-
-class _Run:
-    """One call of :func:`fit`: the parts are put together here, the work is done by :class:`.loop.Loop`."""
-
-    def __init__(self, fabric, options, conf, exp_dir, info, ledger):
-        self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
-        self.ledger = Path(ledger or exp_dir / "energy.json")
-        self.checkpoints, self.record = (
-            Checkpoints(exp_dir / "checkpoints"),
-            RunRecord(exp_dir, conf, section_defaults(conf)),
-        )
-        self.options = replace(options, precision=fabric.broadcast(self._precision(options.precision)))
-
-    def _precision(self, wanted):
-        """What to compute in; where that is left open, as the run began, if this device can."""
-        begun, device = self.record.values.get("precision"), self.fabric.device
-        if wanted == "auto" and begun in PRECISIONS and supports(begun, device):
-            return begun
-        return choose_precision(wanted, device, "training.precision")
-
-    def execute(self, model, train_set, val_set, loss_func, system_cls, allow_changes, stack):
-        changes = self.record.changes(allow_changes)
-        if is_finished(self.record, changes):
-            return self._finished(model)
-        newest = self._newest_checkpoint()
-        if newest is None and self.options.init_from is not None:
-            report = print if self.fabric.is_global_zero else lambda text: None
-            self.info["init"] = start_from(model, self.options.init_from, self.options.strict, report)
-        if self.options.freeze:
-            freeze(model, self.options.freeze)
-        loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
-        behind = self._restore(state, newest) if newest else False
-        if newest and state.finished() and self.record.values.get("status") == "finished":
-            return self._finished(model)
-        first = self.fabric.is_global_zero
-        loggers = make_loggers(self.conf.get("logging"), self.exp_dir, loop.progress.global_step) if first else []
-        loop.log = Log(first, loggers)
-        stack.callback(loop.log.close)
-        if newest is None:
-            self._save_first(state)
-        if self.fabric.local_rank == 0:
-            loop.meter = call_with_section(make_meter, "energy", self.conf, self.ledger, self.info.get("source"))
-        return self._train(loop, newest, changes, behind)
-
-    def _finished(self, model):
-        """Nothing is left to do: give the model its best weights."""
-        best = on_first_rank(self.fabric, mend_best, self.record)
-        if best is not None:
-            model.load_state_dict(load(best)["state_dict"])
-        return outcome(self.record)
-
-    def _newest_checkpoint(self):
-        """Path that every rank loads, None for a new run."""
-        newest = on_first_rank(self.fabric, newest_checkpoint, self.exp_dir, self.checkpoints)
-        if self.fabric.is_global_zero:
-            self.checkpoints.remove_partial()
-            remove_leftovers(self.ledger.parent)
-        return newest
-
-    def _restore(self, state, newest):
-        """Take up a checkpoint; whether the exports lack its last epoch."""
-        state.restore(newest)
-        return on_first_rank(self.fabric, exports_behind, self.exp_dir, state.progress)
-
-    def _save_first(self, state):
-        """Write the first checkpoint before ``run.json``: where that is, there once was something to continue from."""
-        if self.fabric.is_global_zero:
-            self.record.write_conf()
-        state.save()
-
-    def _build(self, model, train_set, val_set, loss_func, system_cls):
-        options, fabric = self.options, self.fabric
-        if options.activation_checkpointing is True:
-            if as_model(model).activation_checkpointing is None:
-                raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
-            model.activation_checkpointing = True
-        model.to(fabric.device)
-        optimizer, scheduler = call_with_section(
-            make_optim, "optim", self.conf, model.named_parameters(), options.effective_batch, options.mode
-        )
-        system = system_cls(model, optimizer, loss_func, None, config=self.conf)
+            stack.enter_context(exclusive(checkpoints.folder))
+        # what the folder holds: a finished run, one to continue, or nothing
+        changes = record.changes(allow_changes)
+        if is_finished(record, changes):
+            return _finished(fabric, record, model)
+        newest = _newest_checkpoint(fabric, exp_dir, checkpoints, ledger)
+        # what is trained, on what
+        info = {**(run_info or {}), **_set_weights(fabric, options, model, is_new=newest is None)}
+        system = _make_system(fabric, options, conf, model, loss_func, system_cls)
         system.complete = getattr(val_set, "complete", True)
-        data = TolerantDataset(train_set, options.seed)
-        state = RunState(fabric, model, optimizer, scheduler, options, self.checkpoints)
-        split = fit_to_device(system, state, data)
-        sampler = StepSampler(len(data), split, fabric.global_rank, options.seed)
-        loader = call_with_section(make_loader, "loader", self.conf, data, sampler)
-        return Loop(system, state, loader, val_set), state
-
-    def _begin(self, loop, newest, changes):
-        """Print and store what the run really uses."""
-        split = loop.split
-        values = {
-            "seed": self.options.seed,
-            "effective_batch": split.effective_batch,
-            "batch": split.batch,
-            "accumulation": split.accumulation,
-            "devices": split.world_size,
-            "device": str(self.fabric.device.type),
-            "threads": torch.get_num_threads(),
-            "precision": self.options.precision,
-            "tf32": self.options.tf32,
-            "activation_checkpointing": bool(as_model(loop.system.model).activation_checkpointing),
-            "lr": loop.optimizer.param_groups[0]["lr"],
-            "n_params": count_params(loop.system.model),
-            "steps_per_epoch": loop.sampler.steps_per_epoch,
-            **self.info,
-        }
-        loop.log.line(
-            f"effective batch {split.effective_batch} = {split.batch} per device x {split.world_size} device(s) "
-            f"({values['device']}) x {split.accumulation} accumulated; learning rate {values['lr']:g}; "
-            f"{values['precision']}; {values['n_params']:,} parameters; {values['steps_per_epoch']} steps per epoch"
-        )
-        progress = loop.progress
-        if newest:
-            place = {"at": now(), "epoch": progress.epoch, "step": progress.step, "changes": changes}
-            values["resumed"] = [*self.record.values.get("resumed", []), place]
-            values["lr_first"] = self.record.values.get("lr_first", self.record.values.get("lr"))
-            loop.log.line(f"continuing from epoch {progress.epoch + 1}, step {progress.step}")
-            for key, (old, new) in changes.items():
-                loop.log.line(f"changed since the run began: {key} from {old} to {new}")
-        self.record.begin(**values)
-
-    def _train(self, loop, newest, changes, behind):
-        with _stop_signals(loop):
-            try:
-                if self.fabric.is_global_zero:
-                    self._begin(loop, newest, changes)
-                loop.run(behind)
-            except BaseException as error:
-                stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-                with suppress(OSError, UserError):  # a full disk again: what is said is the first error
-                    self._close(loop, "interrupted" if stopped else "failed")
-                raise
-            self._close(loop, "finished")
-        return loop.state.summary("finished")
-
-    def _close(self, loop, status):
-        """Stop what runs beside the training, and note how it ended; the note does not depend on the rest."""
-        try:
-            stop_workers(loop.loader)
-            if loop.meter:
-                loop.meter.stop(interrupted=status != "finished")
-        finally:
-            if self.fabric.is_global_zero:
-                self._end(loop, status)
-
-    def _end(self, loop, status):
-        summary = loop.state.summary(status)
-        summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
-        self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
-        if status == "interrupted":
-            loop.log.line("interrupted: run the same command again to continue")
-
-    def _energy(self):
-        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
-        ledger, source = Ledger(self.ledger), self.info.get("source")
-        try:
-            return {
-                "ledger": os.path.relpath(self.ledger, self.exp_dir),
-                "training_kwh": ledger.total("training", source),
-                "validation_kwh": ledger.total("validation", source),
-                "kwh_per_epoch": ledger.per_epoch(source),
-                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
-            }
-        except UserError:
-            return None
+        state = RunState(fabric, model, system.optimizer, system.scheduler, options, checkpoints)
+        loader = make_feed(system, state, conf, train_set)
+        # where it stands
+        behind = _restore(state, newest) if newest else False
+        if newest and state.finished() and record.values.get("status") == "finished":
+            return _finished(fabric, record, model)
+        # who looks on
+        log = _make_log(fabric, conf, exp_dir, state.progress.global_step)
+        stack.callback(log.close)
+        if newest is None:
+            _save_first(state, record)
+        meter = None
+        if fabric.local_rank == 0:
+            meter = call_with_section(make_meter, "energy", conf, ledger, info.get("source"))
+        notes = RunNotes(fabric, record, options, info, ledger)
+        stop = stack.enter_context(stop_signals())
+        loop = Loop(system, state, loader, val_set, log, meter, stop)
+        return _train(loop, notes, newest is not None, changes, behind)
 
 
-@contextmanager
-def _stop_signals(loop):
-    """SIGTERM and SIGUSR1 (time limit of a cluster) end the run after the present step, with everything saved."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _precision(wanted: str, record: RunRecord, device: torch.device) -> str:
+    """What to compute in; where that is left open, as the run began, if this device can."""
+    begun = record.values.get("precision")
+    if wanted == "auto" and begun in PRECISIONS and supports(begun, device):
+        return begun
+    return choose_precision(wanted, device, "training.precision")
 
-    def stop(number, frame):
-        loop.stop_signal = number
 
-    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
+def _finished(fabric: Fabric, record: RunRecord, model: BaseModel) -> dict[str, Any]:
+    """Nothing is left to do: give the model its best weights."""
+    best = on_first_rank(fabric, mend_best, record)
+    if best is not None:
+        model.load_state_dict(load(best)["state_dict"])
+    return outcome(record)
+
+
+def _newest_checkpoint(fabric: Fabric, exp_dir: Path, checkpoints: Checkpoints, ledger: Path) -> Path | None:
+    """The checkpoint that every rank loads, None for a new run; what a kill left unfinished is cleared away."""
+    newest = on_first_rank(fabric, newest_checkpoint, exp_dir, checkpoints)
+    if fabric.is_global_zero:
+        checkpoints.remove_partial()
+        remove_leftovers(ledger.parent)
+    return newest
+
+
+def _set_weights(fabric: Fabric, options: TrainingOptions, model: BaseModel, is_new: bool) -> dict[str, Any]:
+    """Weights that a new run starts from, and those that stay as they are; what ``run.json`` says of the former."""
+    info = {}
+    if is_new and options.init_from is not None:
+        report = print if fabric.is_global_zero else _silent
+        info["init"] = start_from(model, options.init_from, options.strict, report)
+    if options.freeze:
+        freeze(model, options.freeze)
+    return info
+
+
+def _silent(text: str) -> None:
+    """Report nothing: another rank does."""
+
+
+def _make_system(
+    fabric: Fabric,
+    options: TrainingOptions,
+    conf: dict[str, Any],
+    model: BaseModel,
+    loss_func: Callable[..., torch.Tensor],
+    system_cls: type[RecordingSystem],
+) -> RecordingSystem:
+    """Model, loss, optimizer and scheduler, on the device."""
+    if options.activation_checkpointing is True:
+        if as_model(model).activation_checkpointing is None:
+            raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
+        model.activation_checkpointing = True
+    model.to(fabric.device)
+    optimizer, scheduler = call_with_section(
+        make_optim, "optim", conf, model.named_parameters(), options.effective_batch, options.mode
+    )
+    return system_cls(model, optimizer, loss_func, None, scheduler=scheduler, config=conf)
+
+
+def _restore(state: RunState, newest: Path) -> bool:
+    """Take up a checkpoint; whether the exports lack its last epoch."""
+    state.restore(newest)
+    return on_first_rank(state.fabric, exports_behind, state.exp_dir, state.progress)
+
+
+def _make_log(fabric: Fabric, conf: dict[str, Any], exp_dir: Path, start_step: int) -> Log:
+    first = fabric.is_global_zero
+    return Log(first, make_loggers(conf.get("logging"), exp_dir, start_step) if first else [])
+
+
+def _save_first(state: RunState, record: RunRecord) -> None:
+    """Write the first checkpoint before ``run.json``: where that is, there once was something to continue from."""
+    if state.fabric.is_global_zero:
+        record.write_conf()
+    state.save()
+
+
+def _train(loop: Loop, notes: RunNotes, goes_on: bool, changes: dict[str, Any], behind: bool) -> dict[str, Any]:
+    """Run the loop to its end, or to the error that ends it, and note which."""
     try:
-        yield
+        notes.begin(loop, goes_on, changes)
+        loop.run(behind)
+    except BaseException as error:
+        stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+        with suppress(OSError, UserError):  # a full disk again: what is said is the first error
+            _close(loop, notes, "interrupted" if stopped else "failed")
+        raise
+    _close(loop, notes, "finished")
+    return loop.state.summary("finished")
+
+
+def _close(loop: Loop, notes: RunNotes, status: str) -> None:
+    """Stop what runs beside the training, and note how it ended; the note does not depend on the rest."""
+    try:
+        stop_workers(loop.loader)
+        if loop.meter:
+            loop.meter.stop(interrupted=status != "finished")
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        notes.end(loop, status)

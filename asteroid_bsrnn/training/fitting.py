@@ -1,7 +1,5 @@
 """What a device holds: the largest micro-batch whose whole training step fits, tried before training begins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -12,7 +10,11 @@ from ..models.base import as_model
 from .autocast import Precision
 from .devices import gather
 from .feed.batching import Split, largest_batch, split_batch
-from .feed.ring import collate
+from .feed.ring import RingLoader, collate
+from .feed.sampling import StepSampler, TolerantDataset, TrainingSet, make_loader
+from .options import call_with_section
+from .state.state import RunState
+from .systems import RecordingSystem
 
 CPU_BATCH = 2  # items; more make a processor no faster
 SHARE = 0.92  # of what a card has free: blocks of many sizes never fill it
@@ -51,16 +53,16 @@ class Trial:
     state, and what DDP takes for its buckets.
 
     Args:
-        system (RecordingSystem): with its model on the device.
-        state (RunState): optimizer, averages, options.
-        data (TolerantDataset): first items of the first epoch are taken.
+        system: with its model on the device.
+        state: optimizer, averages, options.
+        data: first items of the first epoch are taken.
         memory: of the device; None: nothing is measured.
 
     Attributes:
-        unused (bool): whether a trained parameter got no gradient.
+        unused: whether a trained parameter got no gradient.
     """
 
-    def __init__(self, system: Any, state: Any, data: Any, memory: Memory | None) -> None:
+    def __init__(self, system: RecordingSystem, state: RunState, data: TolerantDataset, memory: Memory | None) -> None:
         self.system, self.state, self.data, self.memory = system, state, data, memory
         self.trained = [p for p in system.model.parameters() if p.requires_grad]
         self.weights = {name: value.detach().cpu().clone() for name, value in system.model.state_dict().items()}
@@ -106,7 +108,19 @@ class Trial:
             value.copy_(self.buffers[name])
 
 
-def fit_to_device(system: Any, state: Any, data: Any, memory: Memory | None = None) -> Split:
+def make_feed(
+    system: RecordingSystem, state: RunState, conf: dict[str, Any], train_set: TrainingSet, memory: Memory | None = None
+) -> RingLoader:
+    """The loader of this rank's micro-batches, which fit in the memory of every device; its batch sampler holds the position."""
+    data = TolerantDataset(train_set, state.options.seed)
+    split = fit_to_device(system, state, data, memory)
+    sampler = StepSampler(len(data), split, state.fabric.global_rank, state.options.seed)
+    return call_with_section(make_loader, "loader", conf, data, sampler)
+
+
+def fit_to_device(
+    system: RecordingSystem, state: RunState, data: TolerantDataset, memory: Memory | None = None
+) -> Split:
     """How a step is cut so that it fits on every device: ``training.batch`` items at a time or fewer, ``auto`` as many as fit.
 
     With ``training.activation_checkpointing: auto`` the model recomputes where otherwise not even one item fits. DDP is

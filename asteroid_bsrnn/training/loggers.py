@@ -101,7 +101,8 @@ class Log:
     """
 
     def __init__(self, first_rank: bool = True, loggers: Sequence[lightning.Logger] = ()) -> None:
-        self.first_rank, self.bar, self.loggers = first_rank, None, loggers
+        self.first_rank, self.loggers = first_rank, loggers
+        self.bar: tqdm | None = None
 
     def line(self, text: str) -> None:
         """One line, above the bar if there is one."""
@@ -116,8 +117,9 @@ class Log:
 
     def advance(self, loss: float | None = None, step: int | None = None) -> None:
         """One step further; its loss is a point of the curve ``step_loss``."""
-        self.bar.update()
-        if loss is not None:
+        if self.bar is not None:
+            self.bar.update()
+        if self.bar is not None and loss is not None:
             self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self.scalars({"step_loss": loss}, step)
 

@@ -2,25 +2,38 @@
 
 import random
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from ..common.errors import UserError
+from ..experiment.energy import Meter
 from .devices import gather
 from .faults import FaultPolicy, Rollback
 from .feed.ahead import read_ahead
+from .feed.ring import RingLoader
+from .feed.sampling import StepSampler, ValidationSet
+from .loggers import Log
 from .optimization import warmed_up, warmup_factor
 from .state.checkpoints import load
+from .state.progress import Progress
+from .state.state import RunState
+from .stopping import StopRequest
+from .systems import RecordingSystem
+
+Batch = Sequence[torch.Tensor]  # mixture, sources
+Part = tuple[Batch, list[str]]  # a micro-batch, and what could not be read for it
 
 
 class Interrupted(SystemExit):
     """The run was asked to stop; everything is saved. Exits with 128 + the number of the signal."""
 
 
-def seed_everything(*numbers):
+def seed_everything(*numbers: int) -> None:
     """Seed Python, numpy and PyTorch with one number derived from ``numbers``."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
@@ -31,11 +44,11 @@ def seed_everything(*numbers):
 class _Step(nn.Module):
     """A training step as a module, so that DDP sees its forward pass."""
 
-    def __init__(self, system):
+    def __init__(self, system: RecordingSystem) -> None:
         super().__init__()
         self.system = system
 
-    def forward(self, batch, number, keep_all=False):
+    def forward(self, batch: Batch, number: int, keep_all: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         return self.system.step_totals(batch, number, keep_all)
 
 
@@ -45,31 +58,45 @@ class Loop:
     Before every step the generators are seeded from (seed, step, rank), so no random state needs to be stored.
 
     Args:
-        system (RecordingSystem): training step and scores.
-        state (RunState): what is trained, and where it stands.
-        loader (DataLoader): from :func:`.sampling.make_loader`; its batch sampler holds the position.
+        system: training step and scores.
+        state: what is trained, and where it stands.
+        loader: from :func:`.sampling.make_loader`; its batch sampler holds the position.
         val_set: whole recordings.
+        log: what the user sees.
+        meter: of energy, on one process of each machine.
+        stop: asks to stop after the present step.
     """
 
-    def __init__(self, system, state, loader, val_set):
+    def __init__(
+        self,
+        system: RecordingSystem,
+        state: RunState,
+        loader: RingLoader,
+        val_set: ValidationSet,
+        log: Log,
+        meter: Meter | None,
+        stop: StopRequest,
+    ) -> None:
         self.system, self.state, self.loader, self.val_set = system, state, loader, val_set
         self.fabric, self.options, self.optimizer = state.fabric, state.options, state.optimizer
+        assert isinstance(loader.batch_sampler, StepSampler)
         self.sampler, self.split = loader.batch_sampler, loader.batch_sampler.split
         self.step_module = self.fabric.setup_module(_Step(system), move_to_device=True)
         self.parameters = [p for p in system.model.parameters() if p.requires_grad]
-        self.log, self.meter, self.stop_signal, self.epochs_here = None, None, 0, 0.0
-        limits = self.options.max_bad_steps, self.options.max_unreadable, len(loader.dataset)
-        self.faults = FaultPolicy(*limits, report=lambda text: self.log.line(text))
+        self.log, self.meter, self.stop, self.epochs_here = log, meter, stop, 0.0
+        limits = self.options.max_bad_steps, self.options.max_unreadable, self.sampler.n_items
+        self.faults = FaultPolicy(*limits, report=log.line)
 
     @property
-    def progress(self):
+    def progress(self) -> Progress:
+        """Where the run stands."""
         return self.state.progress
 
-    def run(self, behind=False):
+    def run(self, behind: bool = False) -> None:
         """Train until the epochs or the patience are used up; then the model holds the best weights.
 
         Args:
-            behind (bool): a kill may have come between the checkpoint and the files made from it.
+            behind: a kill may have come between the checkpoint and the files made from it.
         """
         if behind:
             self.state.export()
@@ -81,19 +108,20 @@ class Loop:
         self.fabric.barrier()
         self.state.load_best()
 
-    def measure(self, phase):
+    def measure(self, phase: str) -> None:
         """Energy is entered under ``phase`` from now on."""
         if self.meter:
             self.meter.start(phase)
 
-    def train_epoch(self):
+    def train_epoch(self) -> None:
         """The rest of one epoch."""
         progress = self.progress
         self.sampler.set_position(progress.epoch, progress.step)
         self.log.start_bar(f"epoch {progress.epoch + 1}", self.sampler.steps_per_epoch, progress.step)
         self.system.train()
         self.system.begin_epoch(progress.epoch + 1)
-        start, parts = time.perf_counter(), []
+        start = time.perf_counter()
+        parts: list[Part] = []
         for part in self.loader if progress.step < self.sampler.steps_per_epoch else ():
             parts.append(part)
             if len(parts) < self.split.accumulation:
@@ -104,7 +132,7 @@ class Loop:
             self.after_step(loss, stop)
         self.log.stop_bar()
 
-    def after_step(self, loss, stop):
+    def after_step(self, loss: float, stop: int) -> None:
         """Bookkeeping between two steps: bar, energy, checkpoints, and the request to stop."""
         progress, steps = self.progress, self.sampler.steps_per_epoch
         self.log.advance(loss, progress.global_step)
@@ -117,11 +145,11 @@ class Loop:
         if stop:
             raise Interrupted(128 + stop)
 
-    def train_step(self, parts):
+    def train_step(self, parts: Sequence[Part]) -> tuple[float, int]:
         """One optimizer step over the accumulated micro-batches of this rank.
 
         Returns:
-            tuple: mean loss of the step, number of the signal that asks to stop (0: none).
+            Mean loss of the step, number of the signal that asks to stop (0: none).
         """
         progress, messages = self.progress, [text for _, failures in parts for text in failures]
         loss, norm, counted, n_failures, stop = self.gradients(parts, len(messages))
@@ -146,14 +174,16 @@ class Loop:
         progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
         return loss, stop
 
-    def gradients(self, parts, n_failures, keep_all=False):
+    def gradients(
+        self, parts: Sequence[Part], n_failures: int, keep_all: bool = False
+    ) -> tuple[float, float, float, int, int]:
         """Gradients of the mean loss of the effective batch, clipped; nothing is read back from the device but at the end.
 
         Where the loss leaves examples out, the mean of the micro-batches' sums is multiplied by the number of
         micro-batches over that of what counts in them.
 
         Returns:
-            tuple: loss, norm of the gradient, number of examples that counted (1 for a loss that is a mean), number of
+            Loss, norm of the gradient, number of examples that counted (1 for a loss that is a mean), number of
             unreadable files, signal that asks to stop; the same on every rank.
         """
         seed_everything(self.options.seed, self.progress.global_step, self.fabric.global_rank)
@@ -169,9 +199,9 @@ class Loop:
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip or float("inf"))
-        return self.over_ranks(torch.stack([loss, norm.double(), counted]), n_failures, self.stop_signal)
+        return self.over_ranks(torch.stack([loss, norm.double(), counted]), n_failures, self.stop.signal)
 
-    def backward(self, batch, number, count, keep_all):
+    def backward(self, batch: Batch, number: int, count: int, keep_all: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last of a step."""
         waiting = self.fabric.world_size > 1 and number < count - 1
         with self.fabric.no_backward_sync(self.step_module) if waiting else nullcontext():
@@ -180,19 +210,23 @@ class Loop:
             self.fabric.backward(self.state.precision.scale(total / count))
         return total.detach().double(), counted.detach().double()
 
-    def over_ranks(self, numbers, n_failures, stop):
+    def over_ranks(self, numbers: torch.Tensor, n_failures: int, stop: int) -> tuple[float, float, float, int, int]:
         """Means of the numbers, sum of failures, largest stop signal: the same on every rank."""
         if self.fabric.world_size == 1:
-            return (*numbers.tolist(), n_failures, stop)
+            loss, norm, counted = numbers.tolist()
+            return loss, norm, counted, n_failures, stop
         own = torch.cat([numbers, numbers.new_full((1,), n_failures), numbers.new_full((1,), stop)])
-        every = self.fabric.all_gather(own).reshape(self.fabric.world_size, -1).cpu()
-        *means, failures, _ = every.mean(0).tolist()
-        return (*means, round(failures * len(every)), int(every[:, -1].max()))
+        gathered: Any = self.fabric.all_gather(own)
+        every = gathered.reshape(self.fabric.world_size, -1).cpu()
+        loss, norm, counted, failures, _ = every.mean(0).tolist()
+        return loss, norm, counted, round(failures * len(every)), int(every[:, -1].max())
 
-    def roll_back(self):
+    def roll_back(self) -> None:
         """Weights, optimizer and averages of the last good checkpoint; the data go on from here."""
         newest = self.state.checkpoints.newest(self.log.line) if self.fabric.is_global_zero else None
-        rates, state = [group["lr"] for group in self.optimizer.param_groups], load(self.fabric.broadcast(newest))
+        newest = self.fabric.broadcast(newest)
+        assert newest is not None, "a run has a checkpoint before its first step"
+        rates, state = [group["lr"] for group in self.optimizer.param_groups], load(newest)
         self.state.load_weights(state)
         for group, rate in zip(self.optimizer.param_groups, rates):
             group["lr"] = rate
@@ -203,7 +237,7 @@ class Loop:
         )
         self.progress.bad_in_a_row, self.progress.rollbacks = 0, self.progress.rollbacks + 1
 
-    def validate_epoch(self):
+    def validate_epoch(self) -> None:
         """Score every recording once, whatever the number of ranks; enter the epoch; save and export."""
         state, progress, start = self.state, self.progress, time.perf_counter()
         with state.ema.applied() if state.ema else nullcontext():
@@ -215,17 +249,19 @@ class Loop:
             improved = progress.note_score(value, self.options.mode, name, self.options.keep_best)
             state.save_weights(name)
         self.enter_epoch(scores, time.perf_counter() - start, improved)
-        if state.scheduler is not None:
-            plateau = isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-            state.scheduler.step(*([value] if plateau else []))
+        if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            state.scheduler.step(value)
+        elif state.scheduler is not None:
+            state.scheduler.step()
         progress.next_epoch()
         state.save()
         state.export()
 
     @torch.no_grad()
-    def scores(self):
+    def scores(self) -> dict[str, float]:
         """Mean of each score over the recordings that have it; rank r takes every world-size-th recording from r on."""
-        fabric, own = self.fabric, {}
+        fabric = self.fabric
+        own: dict[int, dict[str, float]] = {}  # index of a recording -> its scores
         self.system.eval()
         self.log.start_bar("validation", len(self.val_set))
         indices = range(fabric.global_rank, len(self.val_set), fabric.world_size)
@@ -236,10 +272,10 @@ class Loop:
             self.log.advance()
             if self.meter:
                 self.meter.tick()
-            if self.stop_signal:
+            if self.stop.signal:
                 break
         self.log.stop_bar()
-        every = gather(fabric, (own, self.stop_signal))
+        every = gather(fabric, (own, self.stop.signal))
         if stop := max(signal for _, signal in every):
             raise Interrupted(128 + stop)  # the end of the epoch's training is saved
         rows = dict(sorted(pair for part, _ in every for pair in part.items()))
@@ -247,10 +283,11 @@ class Loop:
         found = {name: [row[name] for row in rows.values() if name in row] for name in names}
         return {name: sum(values) / len(values) for name, values in found.items()}
 
-    def enter_epoch(self, scores, val_seconds, improved):
+    def enter_epoch(self, scores: dict[str, float], val_seconds: float, improved: bool) -> None:
         """Add the epoch to the history; one line for the user."""
         progress = self.progress
-        row = {"epoch": progress.epoch + 1, "step": progress.global_step, "train_loss": progress.train_loss(), **scores}
+        first = {"epoch": progress.epoch + 1, "step": progress.global_step, "train_loss": progress.train_loss()}
+        row: dict[str, Any] = {**first, **scores}
         row.update(
             lr=self.optimizer.param_groups[0]["lr"] * warmup_factor(self.optimizer, max(0, progress.global_step - 1)),
             train_seconds=round(progress.train_seconds, 3),

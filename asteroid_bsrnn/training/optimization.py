@@ -1,7 +1,8 @@
 """Optimizer and learning-rate schedule of the published protocols."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from asteroid.engine.optimizers import make_optimizer
@@ -9,20 +10,23 @@ from asteroid.engine.optimizers import make_optimizer
 from ..common.errors import UserError
 from .starting import parameter_groups
 
+Parameter = torch.nn.Parameter
+Optimizer = torch.optim.Optimizer
+Scheduler = torch.optim.lr_scheduler.LRScheduler
 FUSED = ("adam", "adamw", "sgd")  # of PyTorch; one kernel for all weights on a card
 SCHEDULERS = ("step", "plateau", "none")
 WARMUP = "warmup_steps"  # key of the optimizer's groups
 
 
-def effective_lr(lr, lr_reference_batch, effective_batch):
+def effective_lr(lr: float, lr_reference_batch: float | None, effective_batch: int) -> float:
     """Learning rate that is used: ``lr * effective_batch / lr_reference_batch``, or ``lr`` without a reference."""
     return lr * effective_batch / lr_reference_batch if lr_reference_batch else lr
 
 
 def make_optim(
-    parameters,
-    effective_batch,
-    mode="max",
+    parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+    effective_batch: int,
+    mode: str = "max",
     *,
     optimizer: str = "adam",
     lr: float = 1e-3,
@@ -40,33 +44,33 @@ def make_optim(
     lr_factors: dict | None = None,
     plateau_start: int | None = None,
     warmup_steps: int | None = None,
-):
+) -> tuple[Optimizer, Scheduler | None]:
     """Optimizer and scheduler; the scheduler is stepped once per epoch, after validation.
 
     Args:
         parameters: what to train: parameters, or pairs of a name and a parameter.
-        effective_batch (int): items per optimizer step, over all devices and accumulated micro-batches.
-        mode (str): ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
-        optimizer (str): any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
-        lr (float): learning rate at ``lr_reference_batch``.
-        lr_reference_batch (int, optional): items; None or 0: ``lr`` is used as it is.
-        betas (sequence of float): of Adam and its kin; other optimizers take neither these nor ``eps``.
-        eps (float): of Adam and its kin.
-        momentum (float): of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
-        weight_decay (float): as the optimizer defines it.
-        amsgrad (bool): of Adam and AdamW.
-        scheduler (str): ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
-        step_size (int): epochs.
-        gamma (float): factor of ``step``.
-        plateau_factor (float): factor of ``plateau``.
-        plateau_patience (int): epochs without improvement that ``plateau`` waits for.
-        lr_factors (dict, optional): pattern of names -> factor of the learning rate; see :func:`.starting.parameter_groups`.
-        plateau_start (int, optional): epochs at the beginning that ``plateau`` does not look at.
-        warmup_steps (int, optional): steps over which the rate grows linearly to what the schedule says; over all
+        effective_batch: items per optimizer step, over all devices and accumulated micro-batches.
+        mode: ``"max"`` if a larger monitored value is better, else ``"min"``; the direction of ``plateau``.
+        optimizer: any name that ``asteroid.engine.optimizers.make_optimizer`` knows.
+        lr: learning rate at ``lr_reference_batch``.
+        lr_reference_batch: items; None or 0: ``lr`` is used as it is.
+        betas: of Adam and its kin; other optimizers take neither these nor ``eps``.
+        eps: of Adam and its kin.
+        momentum: of the optimizers that have one (``rmsprop``, ``sgd``); 0 elsewhere.
+        weight_decay: as the optimizer defines it.
+        amsgrad: of Adam and AdamW.
+        scheduler: ``"step"`` (``gamma`` every ``step_size`` epochs), ``"plateau"`` or ``"none"``.
+        step_size: epochs.
+        gamma: factor of ``step``.
+        plateau_factor: factor of ``plateau``.
+        plateau_patience: epochs without improvement that ``plateau`` waits for.
+        lr_factors: pattern of names -> factor of the learning rate; see :func:`.starting.parameter_groups`.
+        plateau_start: epochs at the beginning that ``plateau`` does not look at.
+        warmup_steps: steps over which the rate grows linearly to what the schedule says; over all
             epochs, whatever their length. See :func:`warmed_up`.
 
     Returns:
-        tuple: optimizer, scheduler (None for ``"none"``).
+        Optimizer, scheduler (None for ``"none"``).
 
     Raises:
         UserError: for an unknown name, text in the place of a number, or a momentum or amsgrad that the optimizer does not have.
@@ -76,24 +80,24 @@ def make_optim(
             raise UserError(f"optim.{key} must be a whole number from 0 on or null, not {value!r}")
     if scheduler not in SCHEDULERS:
         raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
-    for key, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-        if not isinstance(value, (int, float)):
-            raise UserError(f"optim.{key} must be a number, not {value!r} (YAML reads 1e-3 as text: write 1.0e-3)")
-    own = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
+    for key, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        if not isinstance(number, (int, float)):
+            raise UserError(f"optim.{key} must be a number, not {number!r} (YAML reads 1e-3 as text: write 1.0e-3)")
+    own: dict[str, Any] = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
     if momentum:
         own["momentum"] = momentum
     if amsgrad:
         own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
-    parameters = list(parameters)
-    if optimizer in FUSED and _on_card(parameters[0]):
+    given: list[Any] = list(parameters)
+    if optimizer in FUSED and _on_card(given[0]):
         own["fused"] = True
     if lr_factors:
-        parameters = parameter_groups(parameters, rate, lr_factors)
-    elif isinstance(parameters[0], tuple):
-        parameters = [parameter for _, parameter in parameters]
+        given = parameter_groups(given, rate, lr_factors)
+    elif isinstance(given[0], tuple):
+        given = [parameter for _, parameter in given]
     try:
-        optim = make_optimizer(parameters, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
+        optim = make_optimizer(given, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
     except TypeError as error:
@@ -107,7 +111,7 @@ def make_optim(
     if scheduler == "step":
         return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
     if scheduler == "plateau":
-        keywords = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
+        keywords: dict[str, Any] = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
         if plateau_start:
             return optim, LatePlateau(plateau_start, optim, **keywords)
         return optim, torch.optim.lr_scheduler.ReduceLROnPlateau(optim, **keywords)
@@ -130,28 +134,29 @@ class LatePlateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
     """Learning rate that falls at a plateau, blind for the first ``start`` epochs.
 
     Args:
-        start (int): epochs.
+        start: epochs.
         optimizer, **keywords: as of the parent.
     """
 
-    def __init__(self, start, optimizer, **keywords):
+    def __init__(self, start: int, optimizer: Optimizer, **keywords: Any) -> None:
         super().__init__(optimizer, **keywords)
         self.start, self.n_seen = start, 0
 
-    def step(self, metrics, epoch=None):
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]  # as the parent's
+        """Once per epoch, with the monitored value."""
         self.n_seen += 1
         if self.n_seen > self.start:
             super().step(metrics, epoch)
 
 
-def warmup_factor(optimizer, step):
+def warmup_factor(optimizer: Optimizer, step: int) -> float:
     """What the learning rate of the step with this number (the first is 0) is multiplied with, up to 1."""
     steps = optimizer.param_groups[0].get(WARMUP)
     return min(1.0, (step + 1) / steps) if steps else 1.0
 
 
 @contextmanager
-def warmed_up(optimizer, step):
+def warmed_up(optimizer: Optimizer, step: int) -> Iterator[None]:
     """The learning rate of one step: a function of its number, so that a run that continues needs no further state."""
     factor = warmup_factor(optimizer, step)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -163,11 +168,11 @@ def warmed_up(optimizer, step):
         group["lr"] = rate
 
 
-def scale_lr(optimizer, scheduler, factor):
+def scale_lr(optimizer: Optimizer, scheduler: Scheduler | None, factor: float) -> None:
     """Multiply the learning rate, now and at every later epoch; used when it is changed on resume."""
     for group in optimizer.param_groups:
         group["lr"] *= factor
         if "initial_lr" in group:
             group["initial_lr"] *= factor
-    if hasattr(scheduler, "base_lrs"):
+    if scheduler is not None and hasattr(scheduler, "base_lrs"):
         scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]

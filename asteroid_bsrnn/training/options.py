@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import losses, models
 from ..common.errors import UserError
@@ -15,37 +15,39 @@ from .feed.sampling import make_loader
 from .optimization import make_optim
 from .systems import MONITORS
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """Keys of section ``training``; the defaults are the published protocol of the music models.
 
     Args:
-        epochs (int): at most so many.
-        patience (int): validations without improvement after which training stops.
-        monitor (str): ``"usdr"`` or ``"si_sdr"`` (larger is better), or ``"loss"``: validation score that decides.
-        effective_batch (int): items per optimizer step over all devices.
-        batch (int or str): most items that one device holds at a time; the rest is accumulated. ``"auto"``: as many as
-            fit on a card, two on a processor.
-        clip (float, optional): largest global norm of the gradient; None: no clipping.
-        precision (str): ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision), or ``"auto"``: bf16 where the
+        epochs: at most so many.
+        patience: validations without improvement after which training stops.
+        monitor: ``"usdr"`` or ``"si_sdr"`` (larger is better), or ``"loss"``: validation score that decides.
+        effective_batch: items per optimizer step over all devices.
+        batch: most items that one device holds at a time; the rest is accumulated. ``"auto"``: as many as fit on a card,
+            two on a processor.
+        clip: largest global norm of the gradient; None: no clipping.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` (automatic mixed precision), or ``"auto"``: bf16 where the
             device has it and gains by it, else fp32; a run that goes on keeps what it began with.
-        seed (int): the only source of randomness.
-        ema (float, optional): decay of the weights' moving average, which is then validated and exported.
-        remix_batch (bool): music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
-        tf32 (bool): on a card, round the factors of products to 10 bits (TensorFloat-32) where they are said to be fp32.
-        activation_checkpointing (bool or str): recompute activations in the backward pass to save memory; ``"auto"``:
-            where otherwise not even one item fits.
-        checkpoint_every (int): optimizer steps between two checkpoints; there is always one after each epoch.
-        keep_best (int): how many of the best models are kept in ``checkpoints/``.
-        max_bad_steps (int): steps in a row that are not finite before training goes back to the last checkpoint.
-        max_unreadable (float): share of an epoch's draws that may hit unreadable files.
-        devices (int or str): per machine; ``"auto"``: all GPUs that can share the effective batch, or one process.
-        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``.
-        init_from (str, optional): weights to start from: a name, file, folder, address or hub id. A run that goes on does
+        seed: the only source of randomness.
+        ema: decay of the weights' moving average, which is then validated and exported.
+        remix_batch: music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
+        tf32: on a card, round the factors of products to 10 bits (TensorFloat-32) where they are said to be fp32.
+        activation_checkpointing: recompute activations in the backward pass to save memory; ``"auto"``: where otherwise
+            not even one item fits.
+        checkpoint_every: optimizer steps between two checkpoints; there is always one after each epoch.
+        keep_best: how many of the best models are kept in ``checkpoints/``.
+        max_bad_steps: steps in a row that are not finite before training goes back to the last checkpoint.
+        max_unreadable: share of an epoch's draws that may hit unreadable files.
+        devices: per machine; ``"auto"``: all GPUs that can share the effective batch, or one process.
+        accelerator: ``"auto"``, ``"cpu"`` or ``"gpu"``.
+        init_from: weights to start from: a name, file, folder, address or hub id. A run that goes on does
             not read it again.
-        strict (bool): with ``init_from``: every weight must be there and fit; False: those that fit are taken.
-        freeze (list of str, optional): patterns of names of weights that stay as they are (``"*band_split*"``).
+        strict: with ``init_from``: every weight must be there and fit; False: those that fit are taken.
+        freeze: patterns of names of weights that stay as they are (``"*band_split*"``).
     """
 
     epochs: int = 200
@@ -70,7 +72,7 @@ class TrainingOptions:
     strict: bool = True
     freeze: list[str] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.monitor not in MONITORS:
             raise UserError(f"training.monitor {self.monitor!r} is unknown; allowed are {', '.join(MONITORS)}")
         check_name(self.precision, "training.precision")
@@ -87,14 +89,16 @@ class TrainingOptions:
             raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
         if self.clip is not None and not self.clip > 0:
             raise UserError(f"training.clip must be more than 0 or null, not {self.clip!r}")
+        if self.max_bad_steps < 1 or not 0 <= self.max_unreadable <= 1:
+            raise UserError("training.max_bad_steps must be 1 or more and max_unreadable between 0 and 1")
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """``"max"`` or ``"min"``: which monitored values are better."""
         return MONITORS[self.monitor]
 
 
-def call_with_section(function, section, conf, *args):
+def call_with_section(function: Callable[..., T], section: str, conf: dict[str, Any], *args: Any) -> T:
     """``function(*args, **conf[section])``; an unknown key or a wrong type is the user's mistake, named with its section."""
     values = conf.get(section) or {}
     check_types(values, function, section)
@@ -112,7 +116,12 @@ def section_defaults(conf: dict) -> dict[str, dict[str, Any]]:
 
     A run that began before there was such a key did just this, so it may go on with a configuration that says so.
     """
-    readers = {"training": TrainingOptions, "optim": make_optim, "loader": make_loader, "inference": apply_segments}
+    readers: dict[str, Callable] = {
+        "training": TrainingOptions,
+        "optim": make_optim,
+        "loader": make_loader,
+        "inference": apply_segments,
+    }
     defaults = {section: _arguments(reader) for section, reader in readers.items()}
     for section, key, table in (("model", "model_name", models), ("loss", "name", losses)):
         name = (conf.get(section) or {}).get(key)

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from asteroid.models import BaseModel
 from torch import nn
 
 from ..common.errors import UserError
@@ -51,7 +52,7 @@ def start_from(
     return {"source": str(source), "sha256": weights_sha256(weights), "taken": len(fitting), "left": len(left)}
 
 
-def _differences(model: nn.Module, given: nn.Module) -> list[str]:
+def _differences(model: BaseModel, given: BaseModel) -> list[str]:
     """Arguments that differ and left no trace in the shapes of the weights, e.g. a hop."""
     if type(model) is not type(given):
         return [f"weights of a {type(given).__name__}, for a {type(model).__name__}"]

@@ -4,6 +4,9 @@ Both are Asteroid ``System``\\ s, so a plain ``pytorch_lightning.Trainer`` train
 exact resume, faults and energy.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from asteroid.engine.system import System
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
@@ -11,65 +14,77 @@ from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 from ..common.precision import full_precision, widened
 from ..models.base import as_model
 
+Tensor = torch.Tensor
+Batch = Sequence[Tensor]  # mixture, sources
 MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller, or larger
 
 
 class RecordingSystem(System):
     """System that is validated one whole recording at a time.
 
-    A subclass defines ``common_step`` and ``score(mixture, sources)``, the scores of one recording as floats. Models
+    A subclass defines ``common_step`` and :meth:`score`, and ``counted_step`` where ``counts_examples`` may be true. Models
     may run under autocast; losses and scores never do.
 
     Attributes:
-        complete (bool): whether every recording has every source; else one that is silent is not scored.
+        complete: whether every recording has every source; else one that is silent is not scored.
+        default_monitor: the score that a plain Trainer watches.
     """
 
-    complete = True
+    complete: bool = True
+    default_monitor: str = "val_loss"
+    scheduler: Any
 
-    def begin_epoch(self, epoch):
+    def score(self, mixture: Tensor, sources: Tensor) -> dict[str, float]:
+        """Scores of one recording, ``val_loss`` among them."""
+        raise TypeError(f"{type(self).__name__} does not say how it scores: it needs a method 'score'")
+
+    def begin_epoch(self, epoch: int) -> None:
         """Tell a loss whose terms change over the epochs which one begins (the first is 1)."""
         if hasattr(self.loss_func, "set_epoch"):
             self.loss_func.set_epoch(epoch)
 
-    def on_train_epoch_start(self):
+    def on_train_epoch_start(self) -> None:
         """The same under Lightning's own trainer."""
         self.begin_epoch(self.current_epoch + 1)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         """For a plain Trainer: a plateau scheduler watches the score if larger is better for it, else the loss."""
         schedulers = self.scheduler if isinstance(self.scheduler, (list, tuple)) else [self.scheduler]
         if self.scheduler is not None:
             self.scheduler = [self._monitored(entry) for entry in schedulers]
         return super().configure_optimizers()
 
-    def _monitored(self, entry):
+    def _monitored(self, entry: Any) -> Any:
         scheduler = entry["scheduler"] if isinstance(entry, dict) else entry
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             return entry
         watched = {"monitor": self.default_monitor if scheduler.mode == "max" else "val_loss", "interval": "epoch"}
         return {**watched, **(entry if isinstance(entry, dict) else {"scheduler": entry})}
 
-    def loss(self, estimates, targets):
+    def loss(self, estimates: Any, targets: Tensor) -> Tensor:
         """``loss_func`` outside autocast, in the precision of the targets at least."""
         with full_precision(targets.device):
             return self.loss_func(widened(estimates), targets)
 
-    def step_totals(self, batch, batch_nb, keep_all=False):
+    def step_totals(self, batch: Batch, batch_nb: int, keep_all: bool = False) -> tuple[Tensor, Tensor]:
         """Loss of a micro-batch as a sum and the number that it shall be divided by.
 
         The mean over an effective batch is the sum of these sums over the sum of these numbers, however it was split. A
         loss that leaves examples out counts the others (``loss_func.totals``); any other is a mean, which counts once.
 
         Args:
-            keep_all (bool): leave nothing out; asked for where nothing in the effective batch counted.
+            keep_all: leave nothing out; asked for where nothing in the effective batch counted.
         """
         if not self.counts_examples:
             return self.common_step(batch, batch_nb, train=True), torch.ones((), dtype=torch.float64)
         return self.counted_step(batch, keep_all)
 
-    counts_examples = False
+    @property
+    def counts_examples(self) -> bool:
+        """Whether the loss leaves examples out, so that its mean must be taken over the effective batch."""
+        return False
 
-    def validation_step(self, batch, batch_nb):
+    def validation_step(self, batch: Batch, batch_nb: int) -> None:
         """Log the scores of a batch of recordings of equal length."""
         for mixture, sources in zip(*batch):
             self.log_dict(self.score(mixture, sources), on_epoch=True, on_step=False, prog_bar=True, batch_size=1)
@@ -82,7 +97,7 @@ class MusicSystem(RecordingSystem):
         model: a :class:`~asteroid_bsrnn.models.base.SeparationModel`, or any Module with ``sample_rate``.
         loss_func: ``loss(model.estimates(mixture), targets)``. One with a method ``match_stft(model)`` is told the model
             (a spectral loss without an STFT of its own takes the model's).
-        config (dict): section ``inference`` is given to :func:`asteroid_bsrnn.separation.segments.apply_segments`.
+        config: section ``inference`` is given to :func:`asteroid_bsrnn.separation.segments.apply_segments`.
 
     Shape:
         - training batch: mixture ``(batch, channels, time)``, sources ``(batch, n_src, channels, time)``
@@ -91,25 +106,35 @@ class MusicSystem(RecordingSystem):
 
     default_monitor = "val_usdr"
 
-    def __init__(self, model, optimizer, loss_func, train_loader, val_loader=None, scheduler=None, config=None):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimizer: Any,
+        loss_func: Callable[..., Tensor],
+        train_loader: Any,
+        val_loader: Any = None,
+        scheduler: Any = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(model, optimizer, loss_func, train_loader, val_loader, scheduler, config)
         if hasattr(loss_func, "match_stft"):
             loss_func.match_stft(model)
 
-    def estimates(self, mixture):
+    def estimates(self, mixture: Tensor) -> Any:
         """What the loss takes: waveforms, or waveforms and spectra; (batch, n_src, channels, ...)."""
         return as_model(self.model).estimates(mixture)
 
-    def common_step(self, batch, batch_nb, train=True):
+    def common_step(self, batch: Batch, batch_nb: int, train: bool = True) -> Tensor:
+        """Loss of a batch."""
         mixture, sources = self.remixed(*batch) if train and self.remix else batch
         return self.loss(self.estimates(mixture), sources)
 
     @property
-    def remix(self):
+    def remix(self) -> bool:
         """Whether ``config["training"]["remix_batch"]`` asks for new mixtures within the batch."""
         return bool((self.config.get("training") or {}).get("remix_batch"))
 
-    def remixed(self, mixture, sources):
+    def remixed(self, mixture: Tensor, sources: Tensor) -> Batch:
         """New mixtures of the sources of a batch, and of what else is in its mixtures."""
         from ..data.music.augment import remix_batch
 
@@ -118,11 +143,11 @@ class MusicSystem(RecordingSystem):
         return parts.sum(1), parts[:, :-1]
 
     @torch.no_grad()
-    def score(self, mixture, sources):
+    def score(self, mixture: Tensor, sources: Tensor) -> dict[str, float]:
         """Loss and uSDR of one song.
 
         Returns:
-            dict: ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
+            ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
             published code); ``val_usdr`` in dB over the whole song, the mean over sources; for several sources also
             ``val_usdr_<source>``. Sources that the song lacks have no score.
         """
@@ -142,20 +167,21 @@ class MusicSystem(RecordingSystem):
             scores.update({f"val_usdr_{name}": float(value) for name, value, is_there in named if is_there})
         return scores
 
-    def separate(self, mixture, sources):
+    def separate(self, mixture: Tensor, sources: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Separate a song in segments and take the loss of each segment against the same stretch of the sources.
 
         The references travel through the segment scheduler as further channels, so that they are cut as the song is.
 
         Returns:
-            tuple: estimates ``(n_src, channels, time)``, list of losses, one per segment.
+            Estimates ``(n_src, channels, time)``, and a loss for each segment.
         """
         from ..separation.segments import apply_segments
         from ..separation.whole_song import mono_mix_level
 
-        n_src, losses, references = sources.shape[0], [], sources.flatten(0, 1)
+        n_src, references = sources.shape[0], sources.flatten(0, 1)
+        losses: list[Tensor] = []
 
-        def forward(segments):
+        def forward(segments: Tensor) -> Tensor:
             targets, segment = segments[:, : len(references)].unflatten(1, (n_src, -1)), segments[:, len(references) :]
             output = self.estimates(segment)
             waveforms, spectra = output if isinstance(output, tuple) else (output, None)
@@ -187,29 +213,31 @@ class SpeechSystem(RecordingSystem):
 
     default_monitor = "val_si_sdr"
 
-    def common_step(self, batch, batch_nb, train=True):
+    def common_step(self, batch: Batch, batch_nb: int, train: bool = True) -> Tensor:
+        """Loss of a batch."""
         mixture, sources = batch
         if hasattr(self.model, "training_loss"):
             return self.model.training_loss(mixture, sources)
         return self.loss(self.estimates(mixture), sources)
 
-    def estimates(self, mixture):
+    def estimates(self, mixture: Tensor) -> Any:
         """What the loss takes: the model's waveforms, and what else it gives to train on."""
         return as_model(self.model).estimates(mixture)
 
     @property
-    def counts_examples(self):
+    def counts_examples(self) -> bool:
         """Whether the loss leaves examples out, so that its mean must be taken over the effective batch."""
         return hasattr(self.loss_func, "totals") and not hasattr(self.model, "training_loss")
 
-    def counted_step(self, batch, keep_all):
+    def counted_step(self, batch: Batch, keep_all: bool) -> tuple[Tensor, Tensor]:
+        """Sum of the loss over the examples that count, and their number."""
         mixture, sources = batch
         estimates = self.estimates(mixture)
         with full_precision(sources.device):
             return self.loss_func.totals(widened(estimates), sources, keep_all)
 
     @torch.no_grad()
-    def score(self, mixture, sources):
+    def score(self, mixture: Tensor, sources: Tensor) -> dict[str, float]:
         """``val_loss`` and ``val_si_sdr`` (dB, best permutation) of one utterance."""
         mixture, sources = mixture[None], sources[None]
         estimates = self.model(mixture)

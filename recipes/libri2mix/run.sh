@@ -15,7 +15,7 @@ _recipe=$(dirname "$(readlink -f "$0")")
 
 stage=0              # first stage: 0 data, 1 mixtures and their metadata, 2 training, 3 evaluation, 4 report
 stop_stage=4         # last stage
-variant=afrcnn_16    # a file in local/variants, without .yml
+variant=afrcnn_16    # a file in recipes/speech/variants (or local/variants), without .yml
 tag=                 # folder in exp/; made from variant, demo and seed when empty
 demo=                # true: synthetic voices, made on the spot; real: voices of LibriSpeech; changes paths and sizes only
 librispeech_root=    # with --demo real: any folder in LibriSpeech's layout, when not data/LibriSpeech

@@ -1,6 +1,8 @@
 """How one effective batch is cut: per-device batch x devices x accumulation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -16,17 +18,18 @@ class Split:
     accumulation: int
 
     @property
-    def effective_batch(self):
+    def effective_batch(self) -> int:
+        """Items of the step, over all devices."""
         return self.batch * self.world_size * self.accumulation
 
 
-def split_batch(effective_batch, batch, world_size=1):
+def split_batch(effective_batch: int, batch: int, world_size: int = 1) -> Split:
     """Cut ``effective_batch`` so that no device holds more than ``batch`` items at a time.
 
     Args:
-        effective_batch (int): items per optimizer step, over all devices.
-        batch (int): most items that one device may hold.
-        world_size (int): number of devices.
+        effective_batch: items per optimizer step, over all devices.
+        batch: most items that one device may hold.
+        world_size: number of devices.
 
     Raises:
         UserError: if the devices cannot share the batch evenly.
@@ -44,11 +47,11 @@ def split_batch(effective_batch, batch, world_size=1):
     return Split(largest, world_size, share // largest)
 
 
-def largest_batch(try_batch, effective_batch, batch, world_size=1):
+def largest_batch(try_batch: Callable[[int], Any], effective_batch: int, batch: int, world_size: int = 1) -> int:
     """Largest per-device batch not above ``batch`` for which ``try_batch(size)`` does not run out of memory.
 
     Args:
-        try_batch (callable): runs one step with this many items.
+        try_batch: runs one step with this many items.
 
     Raises:
         torch.cuda.OutOfMemoryError: when not even one item fits.

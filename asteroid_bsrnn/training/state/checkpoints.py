@@ -5,8 +5,10 @@ import os
 import re
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,18 +27,19 @@ class Checkpoints:
     one. PyTorch does not check its files, so the checksums inside are verified before one is trusted.
 
     Args:
-        folder (str or Path): created when the first is written.
-        keep (int): how many to keep.
+        folder: created when the first is written.
+        keep: how many to keep.
     """
 
-    def __init__(self, folder, keep=2):
-        self.folder, self.keep, self.broken = Path(folder), keep, set()
+    def __init__(self, folder: str | Path, keep: int = 2) -> None:
+        self.folder, self.keep = Path(folder), keep
+        self.broken: set[Path] = set()
 
-    def files(self):
+    def files(self) -> list[Path]:
         """Checkpoints, newest first."""
         return sorted(_named(self.folder, _CHECKPOINT), key=_number, reverse=True)
 
-    def save(self, state):
+    def save(self, state: dict[str, Any]) -> None:
         """Write ``state`` (plain values and tensors) as the newest checkpoint; drop the oldest, and broken ones.
 
         Raises:
@@ -50,13 +53,13 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         self.broken.clear()
 
-    def newest(self, report=print):
+    def newest(self, report: Callable[[str], Any] = print) -> Path | None:
         """Path of the newest checkpoint that can be read, None if there is none at all. Changes nothing.
 
         Raises:
             UserError: if there are checkpoints and all are broken.
         """
-        reasons = []
+        reasons: list[str] = []
         for path in self.files():
             reason = damage(path)
             if reason is None:
@@ -72,31 +75,37 @@ class Checkpoints:
             )
         return None
 
-    def remove_partial(self):
+    def remove_partial(self) -> None:
         """Remove what a killed run left unfinished, here and beside this folder. Only for the holder of the lock."""
         for folder in (self.folder, self.folder.parent):
             remove_leftovers(folder)
 
 
-def _named(folder, pattern):
+def _named(folder: Path, pattern: re.Pattern) -> list[Path]:
     return [path for path in folder.glob("*") if pattern.fullmatch(path.name)]
 
 
-def _number(path):
-    return int(_CHECKPOINT.fullmatch(path.name)[1])
+def _number(path: Path) -> int:
+    return _number_in(path, _CHECKPOINT)
 
 
-def weights_files(folder):
+def _number_in(path: Path, pattern: re.Pattern) -> int:
+    found = pattern.fullmatch(path.name)
+    assert found, f"{path} is no file of ours"
+    return int(found[1])
+
+
+def weights_files(folder: Path) -> list[Path]:
     """The files of weights that validation left, ``epoch=<n>-step=<n>.pth``; other names are the user's."""
     return _named(folder, _WEIGHTS)
 
 
-def weights_epoch(path):
+def weights_epoch(path: Path) -> int:
     """Number of the epoch (the first is 1) whose weights ``path`` holds."""
-    return int(_WEIGHTS.fullmatch(path.name)[1])
+    return _number_in(path, _WEIGHTS)
 
 
-def write_torch(value, path):
+def write_torch(value: Any, path: Path) -> None:
     """``torch.save``, whole or not at all, and on the disk when it returns; equal values give equal bytes.
 
     Raises:
@@ -110,12 +119,12 @@ def write_torch(value, path):
         raise UserError(no_room(path, getattr(error, "strerror", None) or _first_line(error))) from error
 
 
-def damage(path, weights=False):
+def damage(path: Path, weights: bool = False) -> str | None:
     """Why a file cannot be trusted (missing, truncated, changed, another format), or None.
 
     Args:
-        path (Path): a checkpoint.
-        weights (bool): it holds only a model, as ``serialize`` gives it.
+        path: a checkpoint.
+        weights: it holds only a model, as ``serialize`` gives it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -130,13 +139,13 @@ def damage(path, weights=False):
     return None if found.get("format") == FORMAT else f"format {found.get('format')}, expected {FORMAT}"
 
 
-def load(path):
+def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; only plain values and tensors are accepted."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @contextmanager
-def exclusive(folder):
+def exclusive(folder: str | Path) -> Iterator[None]:
     """Hold ``folder`` for one training run; the lock ends with the process, however that ends.
 
     A record lock: unlike ``flock`` it is not inherited by worker processes, which outlive a killed parent for seconds.
@@ -162,7 +171,7 @@ def exclusive(folder):
         yield
 
 
-def _sync_folder(folder):
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -170,6 +179,6 @@ def _sync_folder(folder):
         os.close(handle)
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]

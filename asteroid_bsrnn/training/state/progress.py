@@ -27,27 +27,27 @@ class Progress:
 
     state_dict = asdict
 
-    def next_epoch(self):
+    def next_epoch(self) -> None:
         """Begin the next epoch: its own counters start from zero."""
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.loss_steps, self.train_seconds = 0.0, 0, 0.0
         self.skipped = self.rollbacks = self.unreadable = 0
 
-    def train_loss(self):
+    def train_loss(self) -> float:
         """Mean over the steps of the epoch; NaN if all were skipped."""
         return self.loss_sum / self.loss_steps if self.loss_steps else math.nan
 
-    def note_score(self, value, mode, name, keep):
+    def note_score(self, value: float, mode: str, name: str, keep: int) -> bool:
         """Enter a validation result.
 
         Args:
-            value (float): monitored value of this epoch; one that is not finite never counts as better.
-            mode (str): ``"max"`` or ``"min"``.
-            name (str): file name of this epoch's weights.
-            keep (int): how many best models are kept.
+            value: monitored value of this epoch; one that is not finite never counts as better.
+            mode: ``"max"`` or ``"min"``.
+            name: file name of this epoch's weights.
+            keep: how many best models are kept.
 
         Returns:
-            bool: True if it is the best so far.
+            True if it is the best so far.
         """
         sign = -1 if mode == "max" else 1
         improved = math.isfinite(value) and (not self.best or sign * value < sign * self.best[0][0])

@@ -1,11 +1,19 @@
 """All that a run must remember: weights, optimizer, averages, counters; how it is saved, restored and exported."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from asteroid.models import BaseModel
+from lightning_fabric import Fabric
+
 from ...common.errors import UserError
 from ...common.files import read_json, write_json
 from ...experiment.run import write_history
 from ..autocast import Precision
-from ..optimization import load_optimizer, scale_lr
-from .checkpoints import damage, load, weights_files, write_torch
+from ..optimization import Optimizer, Scheduler, load_optimizer, scale_lr
+from ..options import TrainingOptions
+from .checkpoints import Checkpoints, damage, load, weights_files, write_torch
 from .ema import WeightAverage
 from .mending import replace_by_copy
 from .progress import Progress
@@ -17,14 +25,22 @@ class RunState:
     Random generators are not part of it: they are seeded before every step (:class:`.loop.Loop`).
 
     Args:
-        fabric (lightning_fabric.Fabric): launched.
-        model (SeparationModel): trained.
+        fabric: launched.
+        model: trained.
         optimizer, scheduler: from :func:`.optimization.make_optim`.
-        options (TrainingOptions): section ``training``.
-        checkpoints (Checkpoints): where to save; the exports go to the folder above.
+        options: section ``training``.
+        checkpoints: where to save; the exports go to the folder above.
     """
 
-    def __init__(self, fabric, model, optimizer, scheduler, options, checkpoints):
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: BaseModel,
+        optimizer: Optimizer,
+        scheduler: Scheduler | None,
+        options: TrainingOptions,
+        checkpoints: Checkpoints,
+    ) -> None:
         self.fabric, self.model, self.options, self.checkpoints = fabric, model, options, checkpoints
         self.optimizer, self.scheduler = optimizer, scheduler
         self.exp_dir, self.first_lr = checkpoints.folder.parent, optimizer.param_groups[0]["lr"]
@@ -32,14 +48,14 @@ class RunState:
         self.precision = Precision(options.precision, fabric.device.type)
         self.progress = Progress()
 
-    def finished(self):
+    def finished(self) -> bool:
         """True when epochs or patience are used up."""
         between_epochs = self.progress.step == 0
         return between_epochs and (
             self.progress.epoch >= self.options.epochs or self.progress.wait >= self.options.patience
         )
 
-    def save(self):
+    def save(self) -> None:
         """Write a checkpoint (first rank); the others wait."""
         if self.fabric.is_global_zero:
             self.checkpoints.save(
@@ -55,7 +71,7 @@ class RunState:
             )
         self.fabric.barrier()
 
-    def restore(self, path):
+    def restore(self, path: Path) -> None:
         """Take up the state of a checkpoint."""
         state = load(path)
         self.load_weights(state)
@@ -65,7 +81,7 @@ class RunState:
             scale_lr(self.optimizer, self.scheduler, self.first_lr / state["first_lr"])
         self.progress = Progress(**state["progress"])
 
-    def load_weights(self, state):
+    def load_weights(self, state: dict[str, Any]) -> None:
         """Model, optimizer, averages and loss scale of a checkpoint."""
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
@@ -73,7 +89,7 @@ class RunState:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
 
-    def export(self, report=print):
+    def export(self, report: Callable[[str], Any] = print) -> None:
         """Files made from the state: history, list of the best models, best model. Safe to repeat.
 
         Weights that fell out of the best stay for one more epoch, since an older checkpoint may still name them.
@@ -83,7 +99,7 @@ class RunState:
             self._write_exports()
         self.progress.best = self.fabric.broadcast(self.progress.best)
 
-    def _write_exports(self):
+    def _write_exports(self) -> None:
         if not self.progress.best:
             return
         write_history(self.exp_dir / "history.csv", self.progress.history)
@@ -95,7 +111,7 @@ class RunState:
         write_json(self.exp_dir / "best_k_models.json", best)
         replace_by_copy(self.exp_dir / "best_model.pth", self.best_path())
 
-    def _forget_lost(self, report):
+    def _forget_lost(self, report: Callable[[str], Any]) -> None:
         """Leave out best models whose files are gone or broken; the first is sought in its copy, best_model.pth."""
         folder, copy = self.checkpoints.folder, self.exp_dir / "best_model.pth"
         while self.progress.best and (reason := damage(self.best_path(), weights=True)):
@@ -108,7 +124,7 @@ class RunState:
                 report(f"{folder / name} cannot be read ({reason}): {lost}")
         self.progress.best = [entry for entry in self.progress.best if (folder / entry[2]).exists()]
 
-    def _is_copied(self):
+    def _is_copied(self) -> bool:
         """Whether ``best_model.pth`` is the copy of the best model, as far as the list of the best can tell."""
         try:
             listed = read_json(self.exp_dir / "best_k_models.json")
@@ -116,23 +132,24 @@ class RunState:
             return True
         return next(iter(listed), None) == self._key(self.progress.best[0][2])
 
-    def _key(self, name):
+    def _key(self, name: str) -> str:
         return f"{self.checkpoints.folder.name}/{name}"
 
-    def save_weights(self, name):
+    def save_weights(self, name: str) -> None:
         """Write the model as it is now (with the averages applied, if there are any) for ``from_pretrained``."""
         if self.fabric.is_global_zero and name in (entry[2] for entry in self.progress.best):
             write_torch(self.model.serialize(), self.checkpoints.folder / name)
 
-    def best_path(self):
+    def best_path(self) -> Path:
+        """File of the best weights; only where an epoch had a finite score."""
         return self.checkpoints.folder / self.progress.best[0][2]
 
-    def load_best(self):
+    def load_best(self) -> None:
         """Give the model the best weights."""
         if self.progress.best:
             self.model.load_state_dict(load(self.best_path())["state_dict"])
 
-    def summary(self, status):
+    def summary(self, status: str) -> dict[str, Any]:
         """What :func:`.training.fit` returns."""
         best = self.progress.best[0] if self.progress.best else (None, None, None)
         return {

@@ -1,0 +1,106 @@
+"""What a run says of itself: ``run.json``, and the lines at its beginning and end."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ..common.errors import UserError
+from ..experiment.energy import Ledger
+from ..experiment.run import RunRecord, now
+from ..models.base import as_model, count_params
+from .devices import peak_memory
+from .loop import Loop
+from .options import TrainingOptions
+
+
+class RunNotes:
+    """Writes how a run begins and ends.
+
+    Args:
+        fabric: only its first rank writes.
+        record: of the experiment folder.
+        options: section ``training``.
+        info: further entries of ``run.json``.
+        ledger: energy ledger.
+    """
+
+    def __init__(
+        self, fabric: Fabric, record: RunRecord, options: TrainingOptions, info: dict[str, Any], ledger: Path
+    ) -> None:
+        self.fabric, self.record, self.options, self.info, self.ledger = fabric, record, options, info, ledger
+
+    def begin(self, loop: Loop, goes_on: bool, changes: dict[str, Any]) -> None:
+        """Print and store what the run really uses.
+
+        Args:
+            loop: about to run.
+            goes_on: a checkpoint was taken up.
+            changes: what differs from how the folder was begun, ``key -> (then, now)``.
+        """
+        if not self.fabric.is_global_zero:
+            return
+        values = self._used(loop)
+        loop.log.line(
+            f"effective batch {values['effective_batch']} = {values['batch']} per device x {values['devices']} device(s) "
+            f"({values['device']}) x {values['accumulation']} accumulated; learning rate {values['lr']:g}; "
+            f"{values['precision']}; {values['n_params']:,} parameters; {values['steps_per_epoch']} steps per epoch"
+        )
+        if goes_on:
+            values.update(self._continued(loop, changes))
+        self.record.begin(**values)
+
+    def _used(self, loop: Loop) -> dict[str, Any]:
+        split = loop.split
+        return {
+            "seed": self.options.seed,
+            "effective_batch": split.effective_batch,
+            "batch": split.batch,
+            "accumulation": split.accumulation,
+            "devices": split.world_size,
+            "device": str(self.fabric.device.type),
+            "threads": torch.get_num_threads(),
+            "precision": self.options.precision,
+            "tf32": self.options.tf32,
+            "activation_checkpointing": bool(as_model(loop.system.model).activation_checkpointing),
+            "lr": loop.optimizer.param_groups[0]["lr"],
+            "n_params": count_params(loop.system.model),
+            "steps_per_epoch": loop.sampler.steps_per_epoch,
+            **self.info,
+        }
+
+    def _continued(self, loop: Loop, changes: dict[str, Any]) -> dict[str, Any]:
+        progress, known = loop.progress, self.record.values
+        loop.log.line(f"continuing from epoch {progress.epoch + 1}, step {progress.step}")
+        for key, (old, new) in changes.items():
+            loop.log.line(f"changed since the run began: {key} from {old} to {new}")
+        place = {"at": now(), "epoch": progress.epoch, "step": progress.step, "changes": changes}
+        first = known.get("lr_first", known.get("lr"))
+        return {"resumed": [*known.get("resumed", []), place], "lr_first": first}
+
+    def end(self, loop: Loop, status: str) -> None:
+        """Store how the run ended: ``"finished"``, ``"interrupted"`` or ``"failed"``."""
+        if not self.fabric.is_global_zero:
+            return
+        summary = loop.state.summary(status)
+        summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
+        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
+        self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
+        if status == "interrupted":
+            loop.log.line("interrupted: run the same command again to continue")
+
+    def _energy(self) -> dict[str, Any] | None:
+        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
+        ledger, source = Ledger(self.ledger), self.info.get("source")
+        try:
+            return {
+                "ledger": os.path.relpath(self.ledger, self.record.folder),
+                "training_kwh": ledger.total("training", source),
+                "validation_kwh": ledger.total("validation", source),
+                "kwh_per_epoch": ledger.per_epoch(source),
+                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
+            }
+        except UserError:
+            return None
