@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.checks import check_divides, check_fraction, check_one_of
 from ..layers.multi_scale import global_layer_norm
 from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 
@@ -64,8 +63,6 @@ class SelfAttentive(nn.Module):
 
     def __init__(self, chan: int, n_heads: int = 8, dropout: float = 0.1, legacy_residual: bool = False) -> None:
         super().__init__()
-        check_divides("n_heads", n_heads, "bn_chan", chan)
-        check_fraction(dropout=dropout)
         self.norm_in, self.norm_out = nn.LayerNorm(chan), nn.LayerNorm(chan)
         self.attention = MultiHeadAttention(chan, n_heads, dropout)
         self.dropout, self.legacy_residual = nn.Dropout(dropout), legacy_residual
@@ -113,7 +110,6 @@ class SandglassetBlock(nn.Module):
         legacy_residual: bool,
     ) -> None:
         super().__init__()
-        check_one_of(("avg", "dwconv"), resampling=resampling)
         self.local = RecurrentPath(chan, hid_size, INTRA)
         self.attentive = SelfAttentive(chan, n_heads, dropout, legacy_residual)
         self.norm = global_layer_norm(chan)

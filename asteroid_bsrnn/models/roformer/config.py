@@ -8,7 +8,7 @@ References
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import choice, fraction, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import BANDS, mel_bands
 
 FINAL_NORMS = ("per_band", "shared")
@@ -74,9 +74,7 @@ class RoFormerConfig:
         number("segment", self.segment, above=0)
         self._check_stft()
         for name in ("attn_dropout", "ff_dropout"):
-            number(name, getattr(self, name), least=0)
-            if getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be below 1, got {getattr(self, name)}")
+            fraction(name, getattr(self, name))
         if (
             isinstance(self.dim_head, bool)
             or not isinstance(self.dim_head, int)

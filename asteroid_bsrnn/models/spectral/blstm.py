@@ -10,8 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ..layers.checks import check_at_least, check_divides, check_fraction, check_one_of
-
 LOG_FLOOR = 1e-5
 
 
@@ -28,12 +26,6 @@ class SpectralFrontEnd(nn.Module):
 
     def __init__(self, n_fft: int, n_hop: int, window: str) -> None:
         super().__init__()
-        check_at_least(2, n_fft=n_fft)
-        check_at_least(1, n_hop=n_hop)
-        check_divides("n_hop", n_hop, "n_fft", n_fft)
-        check_one_of(("hann", "sqrt_hann"), window=window)
-        if 2 * n_hop > n_fft:
-            raise ValueError(f"n_hop must be at most half of n_fft ({n_fft}), got {n_hop}")
         self.n_fft, self.n_hop, self.n_bins = n_fft, n_hop, n_fft // 2 + 1
         values = torch.hann_window(n_fft)
         self.register_buffer("window", values.sqrt() if window == "sqrt_hann" else values, persistent=False)
@@ -94,8 +86,6 @@ class BLSTM(nn.Module):
 
     def __init__(self, in_size: int, hid_size: int, n_layers: int, dropout: float) -> None:
         super().__init__()
-        check_at_least(1, hid_size=hid_size, n_layers=n_layers)
-        check_fraction(dropout=dropout)
         between = dropout if n_layers > 1 else 0.0
         self.rnn = nn.LSTM(in_size, hid_size, n_layers, batch_first=True, dropout=between, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
@@ -115,8 +105,6 @@ class MaskHead(nn.Module):
 
     def __init__(self, in_size: int, n_src: int, n_bins: int, mask_act: str) -> None:
         super().__init__()
-        check_at_least(1, n_src=n_src)
-        check_one_of(("relu", "sigmoid"), mask_act=mask_act)
         self.n_src, self.linear = n_src, nn.Linear(in_size, n_src * n_bins)
         self.act = nn.ReLU() if mask_act == "relu" else nn.Sigmoid()
 

@@ -8,7 +8,7 @@ References
 
 import torch
 
-from ..layers.checks import check_at_least
+from ..layers.checks import whole
 
 
 @torch.no_grad()
@@ -35,7 +35,8 @@ def kmeans(
     Returns:
         Labels (B, N) and centres (B, K, D).
     """
-    check_at_least(1, n_clusters=n_clusters, n_init=n_init, max_iter=max_iter)
+    for name, value in (("n_clusters", n_clusters), ("n_init", n_init), ("max_iter", max_iter)):
+        whole(name, value)
     points = points_BND.float()
     weights = torch.ones_like(points[..., 0]) if weights_BN is None else weights_BN.to(points.dtype)
     with torch.autocast(points.device.type, enabled=False):

@@ -6,14 +6,20 @@ from typing import Any
 import torch
 
 from ..base import SpeechModel, as_mixtures
+from .blstm import SpectralFrontEnd
 
 
 class SpectralSpeechModel(SpeechModel):
-    """Separator that masks the mixture's spectrogram. A subclass sets ``front_end`` and writes ``training_loss``.
+    """Separator that masks the mixture's spectrogram. A subclass writes ``training_loss``.
 
     Its loss compares more than waveforms, so training calls ``training_loss(mixture, sources, lengths)`` instead of
     a loss on ``model(mixture)``.
     """
+
+    def __init__(self, config: Any, window: str) -> None:
+        super().__init__(config)
+        self.keep_arguments()
+        self.front_end = SpectralFrontEnd(config.n_fft, config.n_hop, window)
 
     def fit_normalisation(self, mixtures: Iterable[Any]) -> None:
         """Set the statistics that features are normalised with; they are stored with the weights.
