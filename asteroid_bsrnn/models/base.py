@@ -83,7 +83,7 @@ class SeparationModel(BaseModel):
     def keep_arguments(self) -> None:
         """Set each constructor argument as an attribute too, as models of version 0.1.0 have them."""
         names = {field.name for field in dataclasses.fields(self.config)} - {"sources", "sample_rate", "in_channels"}
-        vars(self).update({name: getattr(self.config, name) for name in names})
+        self.__dict__.update({name: getattr(self.config, name) for name in names})
 
     def serialize(self) -> dict[str, Any]:
         """As the host's, with version numbers as plain strings: ``torch.load(weights_only=True)`` reads the file."""
@@ -101,16 +101,13 @@ class MusicModel(SeparationModel):
     """
 
     activation_checkpointing = False
+    sources: tuple[str, ...]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config.sample_rate, config.in_channels)
         self.config = config
         self.sources = tuple(config.sources)
-
-    @property
-    def n_src(self) -> int:
-        """Number of sources."""
-        return len(self.sources)
+        self.n_src = len(self.sources)
 
     def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
         """Separate waveforms of exactly :attr:`channels` channels (any number where that is None).

@@ -45,7 +45,14 @@ class _Answers(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _inverse(spec, n_fft, hop_length=None, *values, length=None, **options):
+def _inverse(
+    spec: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    *values: Any,
+    length: int | None = None,
+    **options: Any,
+) -> torch.Tensor:
     """The shape of what ``torch.istft`` gives."""
     natural = (hop_length or n_fft // 4) * (spec.shape[-1] - 1)
     return spec.real.new_empty(*spec.shape[:-2], natural if length is None else length)

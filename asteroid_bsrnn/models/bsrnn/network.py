@@ -36,6 +36,7 @@ class BSRNN(MusicModel):
     """
 
     Config = BSRNNConfig
+    stft: STFT
     activation_checkpointing = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:

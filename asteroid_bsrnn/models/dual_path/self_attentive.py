@@ -42,7 +42,8 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
-        mixed = F.scaled_dot_product_attention(*heads, dropout_p=self.dropout if self.training else 0.0)
+        query, key, value = heads
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
 
 
@@ -113,6 +114,7 @@ class SandglassetBlock(nn.Module):
         self.local = RecurrentPath(chan, hid_size, INTRA)
         self.attentive = SelfAttentive(chan, n_heads, dropout, legacy_residual)
         self.norm = global_layer_norm(chan)
+        self.down: nn.Module
         kernel = (granularity, 1)
         if granularity == 1:
             self.down, self.up = nn.Identity(), None
@@ -122,7 +124,7 @@ class SandglassetBlock(nn.Module):
             self.down = nn.Conv2d(chan, chan, kernel, kernel, groups=chan)
             self.up = nn.ConvTranspose2d(chan, chan, kernel, kernel, groups=chan)
 
-    def forward(self, x_BNKL: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x_BNKL: torch.Tensor, mirror: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the output of the block and the output of its attention, which the mirrored block adds."""
         local = self.local(x_BNKL)
         coarse = self.down(local)
@@ -148,7 +150,7 @@ class SandglassetStack(nn.Module):
         self.blocks = nn.ModuleList(make_block(granularity) for granularity in granularities)
 
     def forward(self, x_BNKL: torch.Tensor) -> torch.Tensor:
-        mirrors = []
+        mirrors: list[torch.Tensor] = []
         for b, block in enumerate(self.blocks):
             second_half = b >= len(self.blocks) // 2
             x_BNKL, attended = block(x_BNKL, mirrors.pop() if second_half else None)

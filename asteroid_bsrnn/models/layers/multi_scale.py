@@ -33,8 +33,10 @@ class DepthwiseNorm(nn.Sequential):
     """
 
     def __init__(self, chan: int, stride: int, n_axes: int = 1) -> None:
-        sizes: tuple[Any, ...] = (5, stride, 2) if n_axes == 1 else ((5, 1), (stride, 1), (2, 0))
-        super().__init__(_CONV[n_axes](chan, chan, *sizes, groups=chan), global_layer_norm(chan))
+        taps: Any = (5, stride, 2) if n_axes == 1 else ((5, 1), (stride, 1), (2, 0))
+        kernel_size, steps, padding = taps
+        conv = _CONV[n_axes](chan, chan, kernel_size, steps, padding, groups=chan)
+        super().__init__(conv, global_layer_norm(chan))
 
 
 class FusePointwise(nn.Module):

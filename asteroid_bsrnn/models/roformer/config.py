@@ -119,7 +119,7 @@ class BSRoFormerConfig(RoFormerConfig):
     @property
     def widths(self) -> list[int]:
         """Bins of each band."""
-        return list(BANDS) if self.bands is None else self.bands
+        return list(BANDS if self.bands is None else self.bands)
 
     @property
     def bins(self) -> list[list[int]]:

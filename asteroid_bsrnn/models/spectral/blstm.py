@@ -4,6 +4,7 @@ Legend: B batch, F bin, T frame, H hidden.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +24,10 @@ class SpectralFrontEnd(nn.Module):
         n_hop: samples between frames; divides ``n_fft``, at most half of it.
         window: "hann" or "sqrt_hann".
     """
+
+    window: torch.Tensor
+    feature_mean: torch.Tensor
+    feature_std: torch.Tensor
 
     def __init__(self, n_fft: int, n_hop: int, window: str) -> None:
         super().__init__()
@@ -62,7 +67,9 @@ class SpectralFrontEnd(nn.Module):
         Raises:
             ValueError: if there is no waveform.
         """
-        count, total, squares = 0, 0.0, 0.0
+        count = 0
+        total: Any = 0.0
+        squares: Any = 0.0
         for wav in mixtures:
             magnitude = self.analyse(wav.to(self.window.device)).abs()
             logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)

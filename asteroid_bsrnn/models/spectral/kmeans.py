@@ -6,6 +6,8 @@ References
     [1] : "k-means++: the advantages of careful seeding", Arthur and Vassilvitskii, SODA 2007.
 """
 
+from typing import Any
+
 import torch
 
 from ..layers.checks import whole
@@ -72,7 +74,7 @@ def _plus_plus(points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_i
     draws = torch.rand(n_clusters, n_init, 1, generator=torch.Generator().manual_seed(seed)).to(points.device)
     chances = weights.unsqueeze(1).expand(-1, n_init, -1)
     batch = torch.arange(len(points), device=points.device).unsqueeze(1)
-    centres = None
+    centres: Any = None
     for draw in draws:
         cumulated = chances.cumsum(-1)
         target = draw * cumulated[..., -1:]

@@ -1,10 +1,14 @@
 """Norms of this family by name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
-NORMS = {"BatchNorm": nn.BatchNorm2d, "SyncBatchNorm": nn.SyncBatchNorm, "none": lambda n_chan: nn.Identity()}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "BatchNorm": nn.BatchNorm2d,
+    "SyncBatchNorm": nn.SyncBatchNorm,
+    "none": lambda n_chan: nn.Identity(),
+}
 GROUPED = "GroupNorm"
 
 
@@ -33,6 +37,7 @@ def check_norm(norm_type: str, widths: Iterable[int]) -> None:
     if groups is None and norm_type not in (*NORMS, "InstanceNorm") or groups is not None and not groups.isdigit():
         known = ", ".join([*NORMS, "InstanceNorm", "GroupNorm with its number of groups (GroupNorm8)"])
         raise ValueError(f"unknown norm_type {norm_type!r}: known are {known}")
+    n_groups = int(groups or 0)
     for width in widths if groups is not None else ():
-        if int(groups) == 0 or width % int(groups):
+        if n_groups == 0 or width % n_groups:
             raise ValueError(f"norm_type {norm_type}: its groups do not divide {width} channels")
