@@ -139,6 +139,13 @@ def test_joint_decoder_mixes_sources_and_shared_does_not():
         assert bool(grad[0].any()) and bool(grad[1].any()) is reaches
 
 
+def test_files_say_whether_iterations_are_recomputed_now():
+    model = small_model("afrcnn", checkpointing=True)
+    assert model.activation_checkpointing and model.get_model_args()["checkpointing"]
+    model.activation_checkpointing = False
+    assert not model.get_model_args()["checkpointing"]
+
+
 @pytest.mark.parametrize(
     "kwargs, said",
     [

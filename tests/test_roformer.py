@@ -147,7 +147,7 @@ def test_native_segment_and_hop():
         (BSRoFormer, dict(dim_head=5), "dim_head must be an even number"),
         (BSRoFormer, dict(final_norm="per-band"), "did you mean 'per_band'"),
         (BSRoFormer, dict(win_length=400), "n_hop must be a whole number of 1 to 200"),
-        (BSRoFormer, dict(attn_dropout=1), "attn_dropout must be below 1"),
+        (BSRoFormer, dict(attn_dropout=1), r"attn_dropout must be in \[0, 1\)"),
         (BSRoFormer, dict(gate=1), "gate must be true or false"),
         (MelBandRoFormer, dict(n_bands=60, n_fft=256, n_hop=64), "a band without a bin"),
         (MelBandRoFormer, dict(n_bands=0), "n_bands must be a whole number"),

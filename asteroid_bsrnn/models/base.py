@@ -38,7 +38,7 @@ class SeparationModel(BaseModel):
     """
 
     __jit_unused_properties__ = ["sample_rate", "channels"]
-    Config: ClassVar[type | None] = None
+    Config: ClassVar[Any] = None
     sources: tuple[str, ...] | None = None
     n_src: int = 1
     segment: int | None = None
@@ -80,6 +80,11 @@ class SeparationModel(BaseModel):
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name != "self"}
 
+    def keep_arguments(self) -> None:
+        """Set each constructor argument as an attribute too, as models of version 0.1.0 have them."""
+        names = {field.name for field in dataclasses.fields(self.config)} - {"sources", "sample_rate", "in_channels"}
+        self.__dict__.update({name: getattr(self.config, name) for name in names})
+
     def serialize(self) -> dict[str, Any]:
         """As the host's, with version numbers as plain strings: ``torch.load(weights_only=True)`` reads the file."""
         conf = super().serialize()
@@ -96,16 +101,13 @@ class MusicModel(SeparationModel):
     """
 
     activation_checkpointing = False
+    sources: tuple[str, ...]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config.sample_rate, config.in_channels)
         self.config = config
         self.sources = tuple(config.sources)
-
-    @property
-    def n_src(self) -> int:
-        """Number of sources."""
-        return len(self.sources)
+        self.n_src = len(self.sources)
 
     def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
         """Separate waveforms of exactly :attr:`channels` channels (any number where that is None).
@@ -218,8 +220,15 @@ def as_ranked(wav: torch.Tensor, est_BSCL: torch.Tensor) -> torch.Tensor:
 class SpeechModel(SeparationModel):
     """Separator of one-channel mixtures.
 
-    A subclass sets ``n_src`` and writes ``estimate``: (batch, time) -> (batch, n_src, time).
+    A subclass writes ``estimate``: (batch, time) -> (batch, n_src, time).
+
+    Args:
+        config: dataclass with ``n_src`` and ``sample_rate``, already checked.
     """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config.sample_rate)
+        self.config, self.n_src = config, config.n_src
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """Separate.

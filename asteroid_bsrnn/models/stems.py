@@ -27,6 +27,8 @@ class StemSeparator(SeparationModel):
         ValueError: for no members, a source that two members estimate or none, or different sample rates.
     """
 
+    sources: tuple[str, ...]
+
     def __init__(
         self,
         members: Sequence[torch.nn.Module | Mapping[str, Any]],
@@ -44,6 +46,7 @@ class StemSeparator(SeparationModel):
         self._channels = channels.pop() if len(channels) == 1 else None
         self.sources = self._sources_of(views)
         self.sources = self._chosen(sources)
+        self.n_src = len(self.sources)
         self.networks = torch.nn.ModuleList(networks).float()
         self.level_equivariant = all(view.level_equivariant for view in views)
         self.segment = max((view.segment for view in views if view.segment), default=None)
@@ -59,17 +62,13 @@ class StemSeparator(SeparationModel):
         return [member_entry(member) for member in self.networks]
 
     @property
-    def n_src(self) -> int:
-        """Number of sources."""
-        return len(self.sources)
-
-    @property
     def activation_checkpointing(self) -> bool:
         """Whether the members recompute instead of keeping; setting it sets all that can."""
         return any(as_model(member).activation_checkpointing for member in self.networks)
 
     @activation_checkpointing.setter
     def activation_checkpointing(self, value: bool) -> None:
+        member: Any
         for member in self.networks:
             if hasattr(member, "activation_checkpointing"):
                 member.activation_checkpointing = value
@@ -111,7 +110,8 @@ class StemSeparator(SeparationModel):
         """
         chosen = self._chosen(sources)
         wav_BCL = as_batch(wav)
-        stems, analysed = {}, {}
+        stems: dict[str, torch.Tensor] = {}
+        analysed: dict[Any, torch.Tensor] = {}
         for member in self.networks:
             names = as_model(member).sources
             wanted = [name for name in names if name in chosen]
@@ -176,7 +176,7 @@ def build_named(model_name: str, sources: Sequence[str] | None = None, **argumen
     return model
 
 
-def member_entry(member: torch.nn.Module) -> dict[str, Any]:
+def member_entry(member: Any) -> dict[str, Any]:
     """What builds the member again; a BSRNN's arguments stand alone, as in files of version 0.1.0."""
     arguments = {name: plain(value) for name, value in member.get_model_args().items()}
     if type(member).__name__ == DEFAULT:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..common.errors import UserError
 from .base import as_batch, as_model, as_ranked, run_batch
@@ -50,7 +49,7 @@ class SeparationSystem(StemSeparator):
         self.less = None if less is None else self._checked_less(less)
         self.weights = None if weights is None else self._checked_weights(weights)
         self.residual = None if residual is None else self._checked_shares(residual)
-        self.mixing = None if mixer is None else self._checked_mixer(network_of(mixer))
+        self.mixing: Any = None if mixer is None else self._checked_mixer(network_of(mixer))
 
     def _sources_of(self, views: Sequence[Any]) -> tuple[str, ...]:
         """Names in the order in which they first occur; several members may have the same."""
@@ -90,7 +89,7 @@ class SeparationSystem(StemSeparator):
             number(f"residual: {name}", share, least=0)
         return dict(residual)
 
-    def _checked_mixer(self, mixer: nn.Module) -> nn.Module:
+    def _checked_mixer(self, mixer: Any) -> Any:
         if sorted(mixer.sources) != sorted(self.sources):
             raise UserError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
         return mixer.float()
@@ -120,7 +119,8 @@ class SeparationSystem(StemSeparator):
 
     def _averages(self, wav_BCL: torch.Tensor, wanted: Sequence[str]) -> dict[str, torch.Tensor]:
         """Weighted mean over members of each wanted source."""
-        sums, totals = {}, {}
+        sums: dict[str, torch.Tensor] = {}
+        totals: dict[str, float] = {}
         for index in self._needed(wanted):
             names, less = as_model(self.networks[index]).sources, self.less[index] if self.less else None
             reads_BCL = wav_BCL - sum(sums[name] / totals[name] for name in less) if less else wav_BCL

@@ -16,6 +16,22 @@ def imagined() -> Iterator[None]:
         yield
 
 
+def _recurrent(
+    x_TBI: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], biases: bool, layers: int, *more: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The products of all steps of a GRU at once: PyTorch would take it apart, step by step."""
+    n_each, both = (4 if biases else 2), more[2]
+    for layer in range(layers):
+        hidden = []
+        for index in range(layer * (1 + both), (layer + 1) * (1 + both)):
+            w_ih, w_hh = weights[n_each * index : n_each * index + 2]
+            gates = x_TBI @ w_ih.mT
+            gates = gates + gates.new_empty(*gates.shape[:-1], w_hh.shape[1]) @ w_hh.mT
+            hidden.append(gates[..., : w_hh.shape[1]])
+        x_TBI = torch.cat(hidden, dim=-1)
+    return x_TBI, state
+
+
 class _Answers(TorchFunctionMode):
     """Answers what a tensor without values cannot."""
 
@@ -24,6 +40,8 @@ class _Answers(TorchFunctionMode):
             return True
         if func is torch.istft:
             return _inverse(*args, **(kwargs or {}))
+        if func is torch.gru:
+            return _recurrent(*args)
         return func(*args, **(kwargs or {}))
 
 

@@ -151,7 +151,7 @@ def _read(path: Path, changed: int) -> tuple[Entry, ...]:
 
 def _entry(path: Path, name: str, values: Mapping[str, Any]) -> Entry:
     known = [entry.name for entry in dataclasses.fields(Entry)]
-    given = {key: value for key, value in values.items() if value is not None}
+    given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     unknown = next((key for key in given if key not in known), None)
     if unknown or "system" not in given:
         wrong = f"unknown key {unknown!r}: {nearest(unknown, known)}" if unknown else "it lacks 'system': "
@@ -161,4 +161,5 @@ def _entry(path: Path, name: str, values: Mapping[str, Any]) -> Entry:
     given["address"] = tuple((part,) if isinstance(part, str) else tuple(part) for part in parts)
     if "weights" in given:
         given["weights"] = tuple(map(tuple, given["weights"]))
-    return Entry(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return Entry(name, **given)

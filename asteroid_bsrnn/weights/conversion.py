@@ -44,7 +44,8 @@ def convert_files(
     if sources and len(paths) > 1 and len(sources) != len(paths):
         raise UserError(f"{len(paths)} files need as many source names, got {len(sources)}: {', '.join(sources)}")
     configs = one_each(configs, paths)
-    models, remarks = [], []
+    models: list[torch.nn.Module] = []
+    remarks: list[str] = []
     for index, (path, config) in enumerate(zip(paths, configs)):
         names = None if not sources else list(sources) if len(paths) == 1 else [sources[index]]
         models.append(_convert_file(path, names, config, remarks))
@@ -76,7 +77,7 @@ def _convert_file(path: Any, sources: list[str] | None, config: Any, remarks: li
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = open_file(Path(path), config, settings={"sources": sources} if sources else None)
-        model = as_module(found, path)
+        model: Any = as_module(found, path)
         if sources and list(model.sources or ()) != sources:  # a format that does not take names
             model = build(as_conf(model), str(path), model_args={"sources": sources}).eval()
     remarks += [f"{path}: {warning.message}" for warning in caught if warning.category is UserWarning]
@@ -96,7 +97,7 @@ def _joined(models: list[torch.nn.Module], paths: Sequence[Any]) -> StemSeparato
     return StemSeparator(models)
 
 
-def _write(model: torch.nn.Module, out: Path) -> None:
+def _write(model: Any, out: Path) -> None:
     if out.suffix == ".safetensors":
         names = getattr(model, "sources", None)
         save_safetensors(model.serialize(), out, {"sources": list(names)} if names else None)

@@ -210,7 +210,7 @@ def _unknown(content: Mapping[str, Any], known: list[Adapter], origin: Any) -> s
     return f"{origin} holds {ours} and no weights in a known format ({formats}); its first keys are {first}"
 
 
-def settings_of(config: Any) -> dict[str, Any] | None:
+def settings_of(config: Any) -> Mapping[str, Any] | None:
     """A configuration given as a file or as what stands in it; None where there is none."""
     if config is None or isinstance(config, Mapping):
         return config

@@ -32,6 +32,6 @@ def install() -> bool:
         named = isinstance(source, (str, os.PathLike))
         return pretrained(cls, source, args, kwargs) if named else original(cls, source, *args, **kwargs)
 
-    from_pretrained.reads_more_sources = True
+    vars(from_pretrained)["reads_more_sources"] = True
     BaseModel.from_pretrained = classmethod(from_pretrained)
     return True

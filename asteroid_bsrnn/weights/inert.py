@@ -24,7 +24,9 @@ class Inert:
     __slots__ = ("name", "args", "state", "items", "pairs")
 
     def __init__(self, name: str, args: tuple = ()) -> None:
-        self.name, self.args, self.state, self.items, self.pairs = name, args, None, [], []
+        self.name, self.args, self.state = name, args, None
+        self.items: list[Any] = []
+        self.pairs: list[tuple[Any, Any]] = []
 
     def __repr__(self) -> str:
         return f"<inert {self.name}>"
@@ -86,14 +88,13 @@ def _plain(value: Any, budget: list[int]) -> Any:
         entries = ((_plain(key, budget), _plain(entry, budget)) for key, entry in value.items())
         return {str(key): entry for key, entry in entries if key is not _LEFT_OUT and entry is not _LEFT_OUT}
     if isinstance(value, (list, tuple, set, frozenset)):
-        entries = [_plain(entry, budget) for entry in value]
-        return [None if entry is _LEFT_OUT else entry for entry in entries]
+        return [None if (entry := _plain(inner, budget)) is _LEFT_OUT else entry for inner in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else _LEFT_OUT
 
 
 def _content(record: Inert, budget: list[int]) -> Any:
     """What a record of a known kind holds."""
-    state = record.state if isinstance(record.state, dict) else {}
+    state: dict[Any, Any] = record.state if isinstance(record.state, dict) else {}
     if record.name.startswith("omegaconf."):
         return _of_omegaconf(state, budget)
     if record.name.startswith("pathlib.") and all(isinstance(part, str) for part in record.args):

@@ -60,7 +60,7 @@ def build(target: Any, state: Any) -> None:
     elif isinstance(target, collections.OrderedDict) and isinstance(state, dict):
         metadata = state.get("_metadata")
         if isinstance(metadata, dict) and not any(isinstance(entry, (Inert, torch.Tensor)) for entry in walk(metadata)):
-            target._metadata = metadata  # versions of modules, which ``load_state_dict`` looks at
+            vars(target)["_metadata"] = metadata  # versions of modules, which ``load_state_dict`` looks at
 
 
 def _ordered(pairs: Iterable[tuple[Any, Any]] = ()) -> collections.OrderedDict:
@@ -129,7 +129,8 @@ def _fill(array: np.ndarray, _: Any, shape: Sequence[int], kind: Inert, by_colum
     size = math.prod(_whole(shape)) * (1 if dtype.hasobject else dtype.itemsize)
     if not isinstance(content, list if dtype.hasobject else bytes) or len(content) != size or not dtype.itemsize:
         raise pickle.UnpicklingError("an array and its content differ in size")
-    array.__setstate__((1, tuple(shape), dtype, bool(by_columns), content))
+    state: Any = (1, tuple(shape), dtype, bool(by_columns), content)
+    array.__setstate__(state)
 
 
 def _from_buffer(content: Any, kind: Inert, shape: Sequence[int], order: Any = "C") -> np.ndarray:
@@ -192,7 +193,7 @@ def _of_type(function: Any, kind: Inert, arguments: Any, state: Any) -> Any:
     return call(function, arguments)
 
 
-_CALLS = {
+_CALLS: dict[str, Callable[..., Any]] = {
     "builtins.dict": dict,
     "builtins.set": _set(set),
     "builtins.frozenset": _set(frozenset),

@@ -14,11 +14,15 @@ from .inert import Inert, as_key
 from .known import build, call, named
 
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
 _LITERALS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING"}
 _LITERALS |= {"BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 _LITERALS |= {"BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"}
-_OF_MARK = {"LIST": list, "TUPLE": tuple, "FROZENSET": lambda entries: frozenset(map(as_key, entries))}
+_OF_MARK: dict[str, Callable[[list[Any]], Any]] = {
+    "LIST": list,
+    "TUPLE": tuple,
+    "FROZENSET": lambda entries: frozenset(map(as_key, entries)),
+}
 
 
 def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] = lambda key: Inert("persistent", (key,))) -> Any:
@@ -40,7 +44,10 @@ def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] = lambda key: I
 class _Machine:
     def __init__(self, persistent: Callable[[Any], Any]) -> None:
         self.persistent = persistent
-        self.stack, self.marked, self.memo, self.names = [], [], {}, {}
+        self.stack: list[Any] = []
+        self.marked: list[list[Any]] = []
+        self.memo: dict[Any, Any] = {}
+        self.names: dict[tuple[str, str], Any] = {}
 
     def run(self, file: BinaryIO) -> Any:
         for code, argument, _ in pickletools.genops(file):
@@ -109,7 +116,8 @@ class _Machine:
         self._tuple1(_, 3)
 
     def _dict(self, _: Any) -> None:
-        entries, target = self._to_mark(), {}
+        target: dict[Any, Any] = {}
+        entries = self._to_mark()
         self._assign(target, entries)
         self.stack.append(target)
 

@@ -44,7 +44,10 @@ def open_file(
 
 def as_conf(found: Found) -> dict[str, Any]:
     """In the form of ``serialize``."""
-    return found.serialize() if isinstance(found, torch.nn.Module) else found
+    if isinstance(found, torch.nn.Module):
+        module: Any = found
+        return module.serialize()
+    return found
 
 
 def as_module(found: Found, origin: Any) -> torch.nn.Module:

@@ -22,8 +22,8 @@ _KINDS = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16"
 _KINDS |= {"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Untyped": "uint8"}
 _KINDS |= {"ComplexDouble": "complex128", "ComplexFloat": "complex64"}
 _KINDS |= {"QInt8": "int8", "QUInt8": "uint8", "QInt32": "int32", "QUInt4x2": "uint8", "QUInt2x4": "uint8"}
-_DAMAGES = (OSError, RuntimeError, ArithmeticError, EOFError, ValueError, LookupError, AttributeError, TypeError)
-_DAMAGES += (AssertionError, MemoryError, struct.error, zipfile.BadZipFile)
+_DAMAGES = (OSError, RuntimeError, ArithmeticError, EOFError, ValueError, LookupError, AttributeError, TypeError,
+            AssertionError, MemoryError, struct.error, zipfile.BadZipFile)  # fmt: skip
 
 
 def read_pickled(path: str | os.PathLike) -> Any:
@@ -182,7 +182,7 @@ def _persistent(storage: Callable[[torch.dtype, str, int], torch.UntypedStorage]
     return read
 
 
-def _fill(file: BinaryIO, untyped: torch.UntypedStorage) -> None:
+def _fill(file: Any, untyped: torch.UntypedStorage) -> None:
     """Read the bytes of one storage from where ``file`` stands."""
     if untyped.nbytes():
         memory = torch.empty(0, dtype=torch.uint8).set_(untyped).numpy()

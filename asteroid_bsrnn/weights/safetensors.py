@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def save_safetensors(conf: Mapping[str, Any], path: str | Path, card: Mapping[st
         save_file(state_dict, partial, metadata=metadata)
 
 
-def read_safetensors(path: str | Path) -> dict[str, Any]:
+def read_safetensors(path: str | os.PathLike) -> dict[str, Any]:
     """Read a file that :func:`save_safetensors` wrote, or anyone.
 
     Returns:
@@ -70,7 +71,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
     return {"model_name": metadata["model_name"], "model_args": model_args, "state_dict": state_dict, "card": card}
 
 
-def looks_like_safetensors(path: str | Path) -> bool:
+def looks_like_safetensors(path: str | os.PathLike) -> bool:
     """Whether a file starts as safetensors files do: the length of a JSON header, then the header."""
     with open(path, "rb") as content:
         head = content.read(9)
@@ -82,7 +83,7 @@ def weights_sha256(state_dict: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(state_dict.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

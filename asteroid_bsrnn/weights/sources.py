@@ -17,7 +17,7 @@ _SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".zip", ".on
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
-def local_file(source: str | Path) -> Path:
+def local_file(source: str | os.PathLike) -> Path:
     """Path of the file that holds a model; fetched when it is not here yet.
 
     Args:

@@ -13,6 +13,7 @@ from ...common.errors import UserError
 from ..family import Adapter, State
 from .network import AFRCNN
 
+_ORDER = {"conv": 0, "norm": 1}
 _RENAMES = (
     (r"^encoder\.", "encoder_conv."),
     (r"^decoder\.", "decoder_conv."),
@@ -29,7 +30,6 @@ _RENAMES = (
     (r"\bgamma$", "weight"),
     (r"\bbeta$", "bias"),
 )
-_ORDER = {"conv": 0, "norm": 1}
 _SAME = {
     "num_sources": "n_src", "enc_num_basis": "n_filters", "enc_kernel_size": "kernel_size", "out_channels": "bn_chan",
     "in_channels": "hid_chan", "upsampling_depth": "n_scales", "num_blocks": "num_iters", "sample_rate": "sample_rate",

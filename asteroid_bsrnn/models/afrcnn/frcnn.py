@@ -7,6 +7,8 @@ References
     NeurIPS 2021.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -58,7 +60,7 @@ class RecurrentTrunk(nn.Module):
     def forward(self, x_BCF: torch.Tensor, num_iters: int, checkpointing: bool = False) -> torch.Tensor:
         """Run ``num_iters`` iterations; with ``checkpointing`` their insides are computed again for the gradient."""
         recompute = checkpointing and torch.is_grad_enabled()
-        r_BCF = None
+        r_BCF: Any = None
         for _ in range(num_iters):
             if recompute:
                 r_BCF = checkpoint(self._step, x_BCF, r_BCF, use_reentrant=False)

@@ -106,7 +106,8 @@ def to_reference(model: nn.Module) -> dict[str, torch.Tensor]:
     if not isinstance(model, BSRNN):
         raise UserError(f"only a BSRNN has a form in the reference, got {type(model).__name__}")
     with torch.no_grad():
-        out = {key: model.stft.window.detach().clone() for key in _WINDOWS}
+        own: Any = model.stft.window
+        out = {key: own.detach().clone() for key in _WINDOWS}
         for key, (view, shape) in reference_views(model).items():
             out[key] = view.detach().reshape(shape).clone()
     return out
@@ -140,7 +141,7 @@ def _tensor(key: str, value: Any) -> torch.Tensor:
 def _check_windows(tensors: dict[str, torch.Tensor], model: BSRNN) -> None:
     for key in _WINDOWS:
         window = tensors.pop(key, None)
-        own = model.stft.window
+        own: Any = model.stft.window
         if window is not None and not (window.shape == own.shape and torch.allclose(window.float(), own, atol=1e-6)):
             raise UserError(f"{key} is not the periodic Hann window of {model.n_fft} samples")
 
@@ -150,7 +151,7 @@ def _copy(tensors: Mapping[str, torch.Tensor], views: Views) -> None:
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
             raise UserError(f"keys {problem} in the state_dict: {', '.join(sorted(keys)[:5])}{more}")
-    filled = {}
+    filled: dict[Any, str] = {}
     for key, (view, shape) in views.items():
         value = tensors[key]
         if tuple(value.shape) != shape:

@@ -28,6 +28,8 @@ class FrameAttention(nn.Module):
         [1] Wang et al., "TF-GridNet", ICASSP 2023 (full-band self-attention module).
     """
 
+    slope_of: torch.Tensor
+
     def __init__(self, n_feat: int, n_bands: int, n_heads: int = 1, attn_dim: int = 16) -> None:
         super().__init__()
         n_value = n_feat // n_heads

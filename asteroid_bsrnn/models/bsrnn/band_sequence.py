@@ -3,6 +3,8 @@
 Legend: K band, B batch (channels folded in), T frame, N feature, H head.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -61,11 +63,11 @@ def build_block(args: BSRNNConfig, n_bands: int) -> BandSequenceBlock:
     attention = None
     if args.n_attn_heads:
         attention = FrameAttention(args.feature_dim, n_bands, args.n_attn_heads, args.attn_dim)
-    nets = [_build_net(args, layer, axis) for axis, layer in enumerate((args.time_layer, args.band_layer))]
-    return BandSequenceBlock(*nets, args.n_heads, tac, attention)
+    time_net, band_net = _build_net(args, args.time_layer, 0), _build_net(args, args.band_layer, 1)
+    return BandSequenceBlock(time_net, band_net, args.n_heads, tac, attention)
 
 
-def _build_net(args: BSRNNConfig, layer: str | None, axis: int) -> DilatedNet | Passage | ResidualNet:
+def _build_net(args: BSRNNConfig, layer: Any, axis: int) -> DilatedNet | Passage | ResidualNet:
     n_feat = args.feature_dim // args.n_heads
     if layer == "none":
         return Passage()

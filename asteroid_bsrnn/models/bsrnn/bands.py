@@ -80,7 +80,7 @@ def band_widths(scheme: Sequence[Sequence[float]], n_fft: int, sample_rate: floa
         UserError: if the bands take more bins than there are, or a band of the caller's own is narrower than a bin.
     """
     n_bins = n_fft // 2 + 1
-    widths = [int(hz * n_bins * 2 // sample_rate) for count, hz in scheme for _ in range(count)]
+    widths = [int(hz * n_bins * 2 // sample_rate) for count, hz in scheme for _ in range(int(count))]
     if 0 in widths and tuple(scheme) not in SCHEMES.values():
         narrow, bin_hz = min(hz for _, hz in scheme), sample_rate / 2 / n_bins
         raise UserError(f"a band of {narrow:g} Hz is narrower than one bin of n_fft {n_fft}, which has {bin_hz:.1f} Hz")

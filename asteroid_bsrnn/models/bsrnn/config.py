@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import choice, divides, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import band_widths, choose_scheme
 from .sequence import LAYERS
 from .tac import ACTIVATIONS
@@ -99,8 +99,8 @@ class BSRNNConfig:
     def _check_divisions(self) -> None:
         for name in ("n_heads", "n_attn_heads"):
             heads = getattr(self, name)
-            if heads and self.feature_dim % heads:
-                raise UserError(f"feature_dim {self.feature_dim} is not divisible by {name} {heads}")
+            if heads:
+                divides("feature_dim", self.feature_dim, name, heads)
         if self.group_num is not None:
             whole("group_num", self.group_num)
         n_feat = self.feature_dim // self.n_heads

@@ -1,6 +1,5 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
 
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -37,13 +36,13 @@ class BSRNN(MusicModel):
     """
 
     Config = BSRNNConfig
+    stft: STFT
     activation_checkpointing = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         config = BSRNNConfig(*arguments, **keywords)
         super().__init__(config)
-        for name in {field.name for field in fields(config)} - {"sources", "sample_rate", "in_channels"}:
-            setattr(self, name, getattr(config, name))
+        self.keep_arguments()
         self.widths = config.widths
         self.stft = STFT(config.n_fft, config.n_hop)
         self.band_split = BandSplit(self.widths, config.feature_dim, config.mask_channels, config.eps)

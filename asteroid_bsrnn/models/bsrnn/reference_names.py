@@ -4,6 +4,8 @@ Every entry is a view into one of our parameters, with axes in the reference's o
 exporting copies out of it, so that both ways are bitwise.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,7 +29,8 @@ def reference_views(model: BSRNN) -> Views:
     Returns:
         Key -> (view into our parameter, shape of the reference's tensor).
     """
-    views = {}
+    views: Views = {}
+    block: Any
     _band_split(views, model.band_split, model.masks.n_chan)
     for index, block in enumerate(model.blocks):
         prefix = f"separator.{index}."

@@ -60,7 +60,8 @@ def told_arguments(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _layers(values: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    layers, dilated = {}, {}
+    layers: dict[str, Any] = {}
+    dilated: dict[int, list[int]] = {}
     for axis, name in enumerate(("time_layer", "band_layer")):
         if name not in values:
             continue

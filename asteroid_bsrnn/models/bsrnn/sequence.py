@@ -97,7 +97,7 @@ class DilatedNet(nn.Module):
     def forward(self, x_PBSN: torch.Tensor) -> torch.Tensor:
         """Shape: (positions, batch, sequence, features) -> (sequence, batch, positions, features)."""
         y_QHS = self.in_layer(x_PBSN.flatten(0, 1).transpose(1, 2))
-        scales = []
+        scales: list[torch.Tensor] = []
         for layer in self.dil_layers:
             scales.append(layer(scales[-1] if scales else y_QHS))
         fused = [

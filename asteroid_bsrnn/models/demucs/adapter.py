@@ -22,8 +22,8 @@ from .shapes import settings_of_hdemucs
 
 BAG = ("models", "weights", "segment")
 """Keys of the file that describes a bag: its members, their weights by source, seconds per segment."""
-IGNORED = ("use_train_segment", "t_weight_decay", "t_lr", "t_mask_type", "t_mask_random_seed", "t_sparse_attn_window")
-IGNORED += ("t_global_window", "t_sparsity", "t_auto_sparsity")
+IGNORED = ("use_train_segment", "t_weight_decay", "t_lr", "t_mask_type", "t_mask_random_seed", "t_sparse_attn_window",
+           "t_global_window", "t_sparsity", "t_auto_sparsity")  # fmt: skip
 """Arguments that only matter to training or to sparse attention."""
 FORK = {"audio_channels": "channels", "samplerate": "samplerate", "segment": "segment", "sources": "instruments"}
 """Arguments, and what the fork's section ``training`` calls them."""
@@ -117,7 +117,7 @@ class HDemucsPackage(DemucsPackage):
     system = "hdemucs"
     model = HDemucs
     needs_settings = False
-    klasses = ("demucs.hdemucs.HDemucs", "demucs.wdemucs.WDemucs")
+    klasses: ClassVar[tuple[str, ...]] = ("demucs.hdemucs.HDemucs", "demucs.wdemucs.WDemucs")
     defaults = {"dconv_init": 1e-4, "multi_freqs_depth": 2, "segment": 40}
 
     def recognises(self, state: State) -> bool:

@@ -12,8 +12,8 @@ from ...common.errors import UserError
 from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole
 
 T_EMBEDDINGS = ("sin", "cape", "scaled")
-_FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm")
-_FROM_ZERO += ("bottom_channels", "t_layers", "t_sin_random_shift", "lstm_layers")
+_FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm",
+              "bottom_channels", "t_layers", "t_sin_random_shift", "lstm_layers")  # fmt: skip
 _ANY = ("wiener_iters", "end_iters", "dconv_depth")
 
 

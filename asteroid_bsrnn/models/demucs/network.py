@@ -35,6 +35,7 @@ class WrappedDemucs(MusicModel):
     """
 
     package: ClassVar[tuple[str, str]]
+    net: Any
     extra: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **arguments: Any) -> None:
@@ -101,7 +102,7 @@ class Demucs(WrappedDemucs):
         [1] Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX Workshop 2021.
     """
 
-    Config = DemucsConfig
+    Config: ClassVar[Any] = DemucsConfig
     package = ("demucs.demucs", "Demucs")
 
     def last_layers(self) -> list[tuple[str, int]]:
@@ -118,7 +119,7 @@ class HDemucs(WrappedDemucs):
         [1] Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX Workshop 2021.
     """
 
-    Config = HDemucsConfig
+    Config: ClassVar[Any] = HDemucsConfig
     package = ("demucs.hdemucs", "HDemucs")
 
     def __init__(self, **arguments: Any) -> None:
@@ -172,7 +173,7 @@ class HTDemucs(HDemucs):
         [1] Rouard, Massa and Défossez, "Hybrid Transformers for Music Source Separation", ICASSP 2023.
     """
 
-    Config = HTDemucsConfig
+    Config: ClassVar[Any] = HTDemucsConfig
     package = ("demucs.htdemucs", "HTDemucs")
     extra = {"use_train_segment": False}
 

@@ -25,7 +25,7 @@ def settings_of_hdemucs(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     first = state["encoder.0.conv.weight"]
     hybrid = "tencoder.0.conv.weight" in state
     audio = state["tencoder.0.conv.weight"].shape[1] if hybrid else max(1, first.shape[1] // 2)
-    found = {
+    found: dict[str, Any] = {
         "audio_channels": audio,
         "channels": len(first),
         "growth": len(state["encoder.1.conv.weight"]) / len(first),

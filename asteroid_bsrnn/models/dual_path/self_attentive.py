@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.checks import check_divides, check_fraction, check_one_of
 from ..layers.multi_scale import global_layer_norm
 from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 
@@ -43,7 +42,8 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
-        mixed = F.scaled_dot_product_attention(*heads, dropout_p=self.dropout if self.training else 0.0)
+        query, key, value = heads
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
 
 
@@ -64,8 +64,6 @@ class SelfAttentive(nn.Module):
 
     def __init__(self, chan: int, n_heads: int = 8, dropout: float = 0.1, legacy_residual: bool = False) -> None:
         super().__init__()
-        check_divides("n_heads", n_heads, "bn_chan", chan)
-        check_fraction(dropout=dropout)
         self.norm_in, self.norm_out = nn.LayerNorm(chan), nn.LayerNorm(chan)
         self.attention = MultiHeadAttention(chan, n_heads, dropout)
         self.dropout, self.legacy_residual = nn.Dropout(dropout), legacy_residual
@@ -113,10 +111,10 @@ class SandglassetBlock(nn.Module):
         legacy_residual: bool,
     ) -> None:
         super().__init__()
-        check_one_of(("avg", "dwconv"), resampling=resampling)
         self.local = RecurrentPath(chan, hid_size, INTRA)
         self.attentive = SelfAttentive(chan, n_heads, dropout, legacy_residual)
         self.norm = global_layer_norm(chan)
+        self.down: nn.Module
         kernel = (granularity, 1)
         if granularity == 1:
             self.down, self.up = nn.Identity(), None
@@ -126,7 +124,7 @@ class SandglassetBlock(nn.Module):
             self.down = nn.Conv2d(chan, chan, kernel, kernel, groups=chan)
             self.up = nn.ConvTranspose2d(chan, chan, kernel, kernel, groups=chan)
 
-    def forward(self, x_BNKL: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x_BNKL: torch.Tensor, mirror: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the output of the block and the output of its attention, which the mirrored block adds."""
         local = self.local(x_BNKL)
         coarse = self.down(local)
@@ -152,7 +150,7 @@ class SandglassetStack(nn.Module):
         self.blocks = nn.ModuleList(make_block(granularity) for granularity in granularities)
 
     def forward(self, x_BNKL: torch.Tensor) -> torch.Tensor:
-        mirrors = []
+        mirrors: list[torch.Tensor] = []
         for b, block in enumerate(self.blocks):
             second_half = b >= len(self.blocks) // 2
             x_BNKL, attended = block(x_BNKL, mirrors.pop() if second_half else None)

@@ -81,35 +81,8 @@ def divides(name: str, value: int, by_name: str, by: int) -> None:
         raise UserError(f"{name} {value} is not divisible by {by_name} {by}")
 
 
-def check_at_least(minimum: int, **values: Any) -> None:
-    """Refuse values that are no integers or lie below ``minimum``.
-
-    Raises:
-        TypeError: for a value that is no integer.
-        UserError: for one below ``minimum``.
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < minimum:
-            raise UserError(f"{name} must be at least {minimum}, got {value}")
-
-
-def check_one_of(allowed: Iterable[Any], **values: Any) -> None:
-    """Refuse values that are not among ``allowed`` (ValueError)."""
-    for name, value in values.items():
-        if value not in allowed:
-            raise UserError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-
-
-def check_divides(divisor_name: str, divisor: int, name: str, value: Any) -> None:
-    """Refuse a ``divisor`` that does not divide ``value`` (ValueError)."""
-    if divisor < 1 or value % divisor:
-        raise UserError(f"{divisor_name} ({divisor}) must divide {name} ({value})")
-
-
-def check_fraction(**values: Any) -> None:
-    """Refuse values outside [0, 1) (ValueError): dropout probabilities."""
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise UserError(f"{name} must be in [0, 1), got {value!r}")
+def fraction(name: str, value: Any) -> None:
+    """Refuse whatever is no number in [0, 1): a dropout probability."""
+    number(name, value)
+    if not 0 <= value < 1:
+        raise UserError(f"{name} must be in [0, 1), got {value!r}")

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .checks import check_at_least, check_divides
-
 
 class Chunks(nn.Module):
     """Chunks of ``chunk_size`` frames every ``hop_size``; every frame lies in exactly chunk_size / hop_size of them.
@@ -23,8 +21,6 @@ class Chunks(nn.Module):
 
     def __init__(self, chunk_size: int, hop_size: int) -> None:
         super().__init__()
-        check_at_least(1, chunk_size=chunk_size, hop_size=hop_size)
-        check_divides("hop_size", hop_size, "chunk_size", chunk_size)
         self.chunk_size, self.hop_size = chunk_size, hop_size
 
     def split(self, x_BCF: torch.Tensor) -> torch.Tensor:

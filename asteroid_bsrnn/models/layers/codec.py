@@ -7,9 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...common.errors import UserError
-from .checks import check_at_least
-
 
 class LearnedCodec(nn.Module):
     """Strided convolution with ReLU, and its transposed counterpart shared by all sources; no biases.
@@ -24,9 +21,6 @@ class LearnedCodec(nn.Module):
 
     def __init__(self, n_filters: int, kernel_size: int, stride: int) -> None:
         super().__init__()
-        check_at_least(1, n_filters=n_filters, kernel_size=kernel_size, stride=stride)
-        if stride > kernel_size:
-            raise UserError(f"stride ({stride}) must not exceed kernel_size ({kernel_size}): samples would be lost")
         self.encoder = nn.Conv1d(1, n_filters, kernel_size, stride, bias=False)
         self.decoder = nn.ConvTranspose1d(n_filters, 1, kernel_size, stride, bias=False)
         self.overlap, self.stride = kernel_size - stride, stride

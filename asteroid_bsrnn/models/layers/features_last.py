@@ -23,7 +23,7 @@ class Conv(nn.Conv1d):
 class ConvTranspose(nn.ConvTranspose1d):
     """As ``nn.ConvTranspose1d``, with the same weights. Shape: (batch, positions, features) in and out."""
 
-    def forward(self, x_BNC: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_BNC: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # no output_size
         stride = (1, *self.stride)
         return F.conv_transpose2d(_picture(x_BNC), self.weight.unsqueeze(2), self.bias, stride).squeeze(2).mT
 

@@ -9,13 +9,15 @@ References
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .checks import check_at_least, check_one_of
+from .checks import set_plain, truth, whole_numbers
 
+FUSIONS = ("concat", "sum")
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
@@ -31,10 +33,9 @@ class DepthwiseNorm(nn.Sequential):
     """
 
     def __init__(self, chan: int, stride: int, n_axes: int = 1) -> None:
-        if n_axes == 1:
-            conv = nn.Conv1d(chan, chan, 5, stride, 2, groups=chan)
-        else:
-            conv = nn.Conv2d(chan, chan, (5, 1), (stride, 1), (2, 0), groups=chan)
+        taps: Any = (5, stride, 2) if n_axes == 1 else ((5, 1), (stride, 1), (2, 0))
+        kernel_size, steps, padding = taps
+        conv = _CONV[n_axes](chan, chan, kernel_size, steps, padding, groups=chan)
         super().__init__(conv, global_layer_norm(chan))
 
 
@@ -89,17 +90,16 @@ class NeighbourFusion(nn.Module):
 
     def __init__(self, chan: int, n_in: int, n_out: int, n_axes: int = 1, fusion: str = "concat") -> None:
         super().__init__()
-        check_one_of(("concat", "sum"), fusion=fusion)
         self.down = nn.ModuleList(DepthwiseNorm(chan, 2, n_axes) for _ in range(n_out - 1))
         n_inputs = [1 + (s > 0) + (s + 1 < n_in) for s in range(n_out)]
         self.fuse = nn.ModuleList(
             FusePointwise(n, chan, chan, n_axes) if fusion == "concat" else FuseSum(chan) for n in n_inputs
         )
 
-    def forward(self, scales: list[torch.Tensor]) -> torch.Tensor:
+    def forward(self, scales: list[torch.Tensor]) -> list[torch.Tensor]:
         return [fuse(self._inputs(scales, s)) for s, fuse in enumerate(self.fuse)]
 
-    def _inputs(self, scales: list[torch.Tensor], s: int) -> torch.Tensor:
+    def _inputs(self, scales: list[torch.Tensor], s: int) -> list[torch.Tensor]:
         finer = [self.down[s - 1](scales[s - 1])] if s > 0 else []
         return finer + scales[s : s + 2]
 
@@ -112,7 +112,6 @@ class AsyncFusion(nn.Module):
 
     def __init__(self, chan: int, n_scales: int, n_axes: int = 1, fusion: str = "concat") -> None:
         super().__init__()
-        check_at_least(2, n_scales=n_scales)
         self.n_scales = n_scales
         self.neighbours = NeighbourFusion(chan, n_scales, n_scales, n_axes, fusion)
         self.last = FusePointwise(n_scales, chan, chan, n_axes)
@@ -137,8 +136,6 @@ class SyncFusion(nn.Module):
 
     def __init__(self, chan: int, n_scales: int, sync_steps: int, n_axes: int = 1, prune_dead: bool = True) -> None:
         super().__init__()
-        check_at_least(2, n_scales=n_scales)
-        check_at_least(1, sync_steps=sync_steps)
         self.n_scales = min(n_scales, sync_steps + 1) if prune_dead else n_scales
         n_out = [min(n_scales, sync_steps - t) if prune_dead else n_scales for t in range(sync_steps)]
         n_in = [self.n_scales] + n_out[:-1]
@@ -148,3 +145,11 @@ class SyncFusion(nn.Module):
         for step in self.steps:
             scales = step(scales)
         return scales[0]
+
+
+def check_sync_steps(config: Any) -> None:
+    """Complete and check the arguments of a :class:`SyncFusion`: ``sync_steps`` is ``n_scales - 1`` if None."""
+    if config.sync_steps is None:
+        set_plain(config, sync_steps=config.n_scales - 1)
+    whole_numbers(config, ("sync_steps",))
+    truth(config, "prune_dead")

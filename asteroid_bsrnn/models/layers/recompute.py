@@ -27,15 +27,15 @@ def _still(module: nn.Module) -> Iterator[None]:
     """Batch norms run as always, and their running statistics stay as they are."""
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     kept = [
-        (part, part.momentum, part.num_batches_tracked.clone())
+        (part, part.momentum, part.num_batches_tracked, part.num_batches_tracked.clone())
         for part in norms
         if part.num_batches_tracked is not None
     ]
-    for part, _, _ in kept:
+    for part, *_ in kept:
         part.momentum = 0.0
     try:
         yield
     finally:  # PyTorch leaves by an exception as soon as it has what it needs
-        for part, momentum, count in kept:
+        for part, momentum, counter, count in kept:
             part.momentum = momentum
-            part.num_batches_tracked.copy_(count)
+            counter.copy_(count)

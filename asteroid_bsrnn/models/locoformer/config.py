@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, divides, number, plain, set_plain, whole, whole_numbers
+from ..layers.checks import choice, divides, fraction, number, plain, set_plain, whole, whole_numbers
 
 NORMS = ("rmsgroupnorm", "layernorm")
 ORDERS = ("ft", "tf")
@@ -61,7 +61,7 @@ class Config:
         whole_numbers(self, (*_SIZES, "conv_kernel", "conv_shift"))
         choice("norm", self.norm, NORMS)
         choice("order", self.order, ORDERS)
-        number("dropout", self.dropout, least=0)
+        fraction("dropout", self.dropout)
         number("eps", self.eps, above=0)
         number("sample_rate", self.sample_rate, above=0)
         divides("attention_dim", self.attention_dim, "twice n_heads", 2 * self.n_heads)
@@ -78,8 +78,6 @@ class Config:
             raise UserError(f"conv_shift must be at most conv_kernel {self.conv_kernel}, got {self.conv_shift}")
         if self.hop >= self.n_fft:
             raise UserError(f"hop must be smaller than n_fft {self.n_fft}: frames have to overlap")
-        if self.dropout >= 1:
-            raise UserError(f"dropout must be in [0, 1), got {self.dropout!r}")
 
 
 #: Published sizes for WSJ0-2mix. No released file states the attention's width of S: 96 has the 5.0 M weights that the

@@ -39,8 +39,7 @@ class TFLocoformer(SpeechModel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         config = Config(*args, **kwargs)
-        super().__init__(sample_rate=config.sample_rate)
-        self.config, self.n_src = config, config.n_src
+        super().__init__(config)
         self.embed = nn.Conv2d(2, config.emb_dim, 3, padding=1)
         self.norm = nn.GroupNorm(1, config.emb_dim, eps=config.eps)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))

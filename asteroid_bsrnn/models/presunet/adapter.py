@@ -89,7 +89,7 @@ def _count(state: State, prefix: str) -> int:
 
 def _rules(heads: list[tuple[str, str]]) -> list[tuple[str, Callable[..., str]]]:
     """(pattern, replacement by the groups it found) from their names to ours; the first that fits counts."""
-    rules = [
+    rules: list[tuple[str, Callable[..., str]]] = [
         (r"f_helper\.qmf\.ana_conv_filter\.weight", lambda: "bank.analysis"),
         (r"f_helper\.qmf\.syn_conv_filter\.weight", lambda: "bank.synthesis"),
         (r"bn0\.", lambda: "norm."),

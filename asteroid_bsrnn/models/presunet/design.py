@@ -5,12 +5,13 @@ A cosine-modulated bank with a Kaiser prototype, near-perfect: white noise comes
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.signal import firwin
 
-KAISER = {1: None, 2: (9.0, 0.26673), 4: (8.5, 0.14125), 8: (7.25, 0.07753)}
+KAISER: dict[int, Any] = {1: None, 2: (9.0, 0.26673), 4: (8.5, 0.14125), 8: (7.25, 0.07753)}
 """Kaiser's beta and the cut-off (as a fraction of the Nyquist frequency) by number of sub-bands, found by search."""
 
 

@@ -27,6 +27,9 @@ class FilterBank(nn.Module):
         Liu et al., "CWS-PResUNet: Music Source Separation with Channel-Wise Subband Phase-Aware ResUNet", 2021.
     """
 
+    analysis: torch.Tensor
+    synthesis: torch.Tensor
+
     def __init__(self, n_subbands: int) -> None:
         super().__init__()
         self.n_subbands = n_subbands

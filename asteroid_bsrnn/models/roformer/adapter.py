@@ -34,7 +34,7 @@ SAME = {
 }
 """Their word -> ours, where the value carries over as it is."""
 
-DEFAULTS = {"sample_rate": 44100, "stft_normalized": False, "skip_connection": False, "zero_dc": True}
+DEFAULTS: dict[str, Any] = {"sample_rate": 44100, "stft_normalized": False, "skip_connection": False, "zero_dc": True}
 DEFAULTS |= {"attn_dropout": 0.0, "ff_dropout": 0.0}
 """What the fork takes where a setting is missing and leaves no trace in the weights."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import choice, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import choice, fraction, number, plain, set_plain, source_names, truth, whole, whole_numbers
 from .bands import BANDS, mel_bands
 
 FINAL_NORMS = ("per_band", "shared")
@@ -75,9 +75,7 @@ class RoFormerConfig:
         number("segment", self.segment, above=0)
         self._check_stft()
         for name in ("attn_dropout", "ff_dropout"):
-            number(name, getattr(self, name), least=0)
-            if getattr(self, name) >= 1:
-                raise UserError(f"{name} must be below 1, got {getattr(self, name)}")
+            fraction(name, getattr(self, name))
         if (
             isinstance(self.dim_head, bool)
             or not isinstance(self.dim_head, int)
@@ -122,7 +120,7 @@ class BSRoFormerConfig(RoFormerConfig):
     @property
     def widths(self) -> list[int]:
         """Bins of each band."""
-        return list(BANDS) if self.bands is None else self.bands
+        return list(BANDS if self.bands is None else self.bands)
 
     @property
     def bins(self) -> list[list[int]]:

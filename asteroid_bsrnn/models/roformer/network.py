@@ -32,22 +32,14 @@ class RoFormer(MusicModel):
 
     def __init__(self, config: Any, block_norm: bool, band_norm: bool) -> None:
         super().__init__(config)
+        self.segment = round(config.segment * config.sample_rate)
+        self.multiple = config.n_hop  # what lies beyond the last whole one is heard by one frame less
         sizes = [2 * config.in_channels * len(bins) for bins in config.bins]
         masks = (sizes, config.feature_dim, config.mask_ratio, config.mask_depth, band_norm)
         self.stft = STFT(config.n_fft, config.n_hop, config.win_length, config.normalized)
         self.band_split = BandSplit(sizes, config.feature_dim)
         self.layers = torch.nn.ModuleList(Block(config, block_norm) for _ in range(config.n_repeats))
         self.mask_estimators = torch.nn.ModuleList(MaskEstimator(*masks) for _ in self.sources)
-
-    @property
-    def segment(self) -> int:
-        """Samples of the segments that it was made for."""
-        return round(self.config.segment * self.sample_rate)
-
-    @property
-    def multiple(self) -> int:
-        """The hop: what lies beyond the last whole one is heard by one frame less."""
-        return self.config.n_hop
 
     def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
         spec_BCFT = self.stft(wav_BCL)
@@ -63,7 +55,7 @@ class RoFormer(MusicModel):
             (batch, channels, bins, frames), complex -> (batch, n_src, channels, bins, frames), complex
         """
         x_BTFC2 = torch.view_as_real(spec_BCFT).permute(0, 3, 2, 1, 4)
-        x_BTW = self.to_bands(x_BTFC2).flatten(2).to(self.band_split.to_features[0][1].weight.dtype)
+        x_BTW = self.to_bands(x_BTFC2).flatten(2).to(next(self.band_split.parameters()).dtype)
         x_BTKD = self.features(self.band_split(x_BTW))
         masks_BSTW = torch.stack([estimator(x_BTKD) for estimator in self.mask_estimators], dim=1)
         masks_BSTFC2 = self.from_bands(masks_BSTW.to(x_BTFC2.dtype).unflatten(-1, (-1, spec_BCFT.shape[1], 2)))

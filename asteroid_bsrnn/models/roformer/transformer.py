@@ -3,6 +3,9 @@
 Axes: R rows (batch), N tokens, D features, X queries and keys, H heads, E features of a head.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -111,7 +114,7 @@ class LinearAttention(nn.Module):
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
         self.norm = RMSNorm(dim)
-        self.to_qkv = nn.Sequential(nn.Linear(dim, 3 * n_heads * dim_head, bias=False))
+        self.to_qkv: Any = nn.Sequential(nn.Linear(dim, 3 * n_heads * dim_head, bias=False))
         self.temperature = nn.Parameter(torch.ones(n_heads, 1, 1))
         self.to_out = nn.Sequential(nn.Identity(), nn.Linear(n_heads * dim_head, dim, bias=False))
 
@@ -142,6 +145,8 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        norm: Any
+        first: Any
         norm, first, *rest = self.net
         x = F.linear(norm.unit(x), norm.fold(first), first.bias)
         for layer in rest:
@@ -160,13 +165,15 @@ class Transformer(nn.Module):
         (rows, tokens, dim) -> (rows, tokens, dim)
     """
 
-    def __init__(self, layers: list[tuple[nn.Module, nn.Module]], norm: RMSNorm | None) -> None:
+    def __init__(self, layers: Sequence[tuple[nn.Module, nn.Module]], norm: RMSNorm | None) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in layers)
         self.norm = norm
 
     def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor | None = None) -> torch.Tensor:
-        for attention, feed_forward in self.layers:
+        pair: Any
+        for pair in self.layers:
+            attention, feed_forward = pair
             x_RND = x_RND + attention(x_RND, phase_NE)
             x_RND = x_RND + feed_forward(x_RND)
         return x_RND if self.norm is None else self.norm(x_RND)

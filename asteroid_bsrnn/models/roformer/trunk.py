@@ -93,7 +93,8 @@ class MaskEstimator(nn.Module):
 
     def forward(self, x_BTKD: torch.Tensor) -> torch.Tensor:
         if self.norms is not None:
-            gain_KD = torch.stack([norm.gain() for norm in self.norms])
+            norms: Any = self.norms
+            gain_KD = torch.stack([norm.gain() for norm in norms])
             x_BTKD = RMSNorm.unit(x_BTKD) * gain_KD.to(x_BTKD.dtype)
         return torch.cat([net(x) for net, x in zip(self.to_freqs, x_BTKD.unbind(2))], dim=-1)
 

@@ -11,8 +11,8 @@ from .network import SCNet
 
 FIRST = "encoder.0.SDlayer.convs.0.weight"
 POSITION = "pos_embed_f"
-WORDS = ("dims", "nfft", "hop_size", "win_size", "normalized", "band_SR", "band_stride", "band_kernel", "conv_depths")
-WORDS += ("compress", "conv_kernel", "num_dplayer", "expand", "standardise")
+WORDS = ("dims", "nfft", "hop_size", "win_size", "normalized", "band_SR", "band_stride", "band_kernel", "conv_depths",
+         "compress", "conv_kernel", "num_dplayer", "expand", "standardise")  # fmt: skip
 """Settings that are called the same here and there (``standardise`` is ours: the two classes take equal arguments)."""
 ASKED = ("nfft", "hop_size", "band_SR", "band_stride")
 """Settings that no shape shows."""

@@ -63,7 +63,7 @@ class SCNetConfig:
         whole_numbers(self, ("sample_rate", "in_channels", "conv_kernel", "num_dplayer", "expand"))
         whole("nfft", self.nfft, least=4)
         whole("win_size", self.win_size, most=self.nfft)
-        whole("hop_size", self.hop_size, most=self.win_size - 1)
+        whole("hop_size", self.hop_size, most=(self.win_size or self.nfft) - 1)
         number("compress", self.compress, above=0)
         truth(self, "normalized", "standardise", "masked")
         self._check_bands()

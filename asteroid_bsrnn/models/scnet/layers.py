@@ -5,6 +5,7 @@ Letters of shapes: B batch, D channels, F bin, T frame.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
         return self.out(skip), skip
 
 
-def _along_time(x_BDFT: torch.Tensor, convs: nn.ModuleList) -> torch.Tensor:
+def _along_time(x_BDFT: torch.Tensor, convs: Any) -> torch.Tensor:
     """Convolution modules on each frequency row by itself, then GELU."""
     batch = len(x_BDFT)
     rows = x_BDFT.transpose(1, 2).flatten(0, 1)

@@ -41,7 +41,9 @@ class SCNet(MusicModel):
         config = SCNetConfig(**arguments)
         super().__init__(config)
         self.segment, self.multiple = round(SEGMENT * config.sample_rate), config.hop_size
-        self.spectrum = Spectrum(config.nfft, config.hop_size, config.win_size, config.normalized, hann=config.masked)
+        self.spectrum = Spectrum(
+            config.nfft, config.hop_size, config.win_size or config.nfft, config.normalized, hann=config.masked
+        )
         bands = (config.band_SR, config.band_stride, config.band_kernel, config.conv_depths)
         steps = list(zip(config.dims, config.dims[1:]))
         self.encoder = nn.ModuleList(Encoder(i, o, *bands, config.compress, config.conv_kernel) for i, o in steps)
@@ -58,6 +60,7 @@ class SCNet(MusicModel):
             self.mask = _mask_head(outs[0])
 
     def _check_bins(self, n_bins: int) -> None:
+        stage: Any
         for stage in self.encoder:
             lengths = stage.band_lengths(n_bins)
             short = stage.shortened(lengths)
@@ -81,6 +84,7 @@ class SCNet(MusicModel):
     def _estimate(self, x_BDFT: torch.Tensor) -> torch.Tensor:
         """(batch, n_src * 2 channels, bins, frames) from the mixture's (batch, 2 channels, bins, frames)."""
         kept = []
+        stage: Any
         for stage in self.encoder:
             lengths = stage.band_lengths(x_BDFT.shape[2])
             x_BDFT, skip = run(self.activation_checkpointing, stage, x_BDFT)

@@ -1,5 +1,7 @@
 """Spectra of SCNet: complex numbers as channels, an even number of frames, single precision under autocast too."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -21,10 +23,17 @@ class Spectrum(nn.Module):
         hann: Hann window instead of a rectangular one.
     """
 
+    window: torch.Tensor
+
     def __init__(self, nfft: int, hop_size: int, win_size: int, normalized: bool, hann: bool) -> None:
         super().__init__()
         self.nfft, self.hop_size = nfft, hop_size
-        self.options = {"n_fft": nfft, "hop_length": hop_size, "win_length": win_size, "normalized": normalized}
+        self.options: dict[str, Any] = {
+            "n_fft": nfft,
+            "hop_length": hop_size,
+            "win_length": win_size,
+            "normalized": normalized,
+        }
         self.register_buffer("window", torch.hann_window(win_size) if hann else torch.ones(win_size), persistent=False)
 
     def padded_length(self, length: int) -> int:

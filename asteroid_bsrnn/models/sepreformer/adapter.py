@@ -15,6 +15,7 @@ from ..family import Adapter, State
 from .network import SepReformer
 
 _ENCODER, _DECODER = r"separator\.enc_stages\.(\d+)\.", r"separator\.dec_stages\.(\d+)\."
+_PART = {"g_block": "glob", "l_block": "local", "spk_attn": "speakers"}
 #: (pattern, replacement), one after the other
 _RENAMES = (
     (r"^audio_encoder\.conv1d\.", "encoder."),
@@ -54,7 +55,6 @@ _RENAMES = (
     (r"\bdw_conv_1d\.", "depthwise."),
     (r"\bBN\.", "batch_norm."),
 )
-_PART = {"g_block": "glob", "l_block": "local", "spk_attn": "speakers"}
 _LINEAR = re.compile(r"(project|separator\.splits\.\d+\.(expand|contract)|separator\.fuse\.\d+)\.weight")
 _KNOWN = "separator.pos_emb.pe_k.weight"
 

@@ -31,8 +31,8 @@ class Attention(nn.Module):
 
     def over_time(self, x_BTF: torch.Tensor, table_RE: torch.Tensor) -> torch.Tensor:
         """Attend along the frames. Shape: (batch, frames, features) in and out; table (2 m, features / heads)."""
-        heads = [part.transpose(1, 2) for part in self._projected(x_BTF)]
-        out_BHTE = relative_attention(*heads, table_RE, self._rate)
+        query, key, value = (part.transpose(1, 2) for part in self._projected(x_BTF))
+        out_BHTE = relative_attention(query, key, value, table_RE, self._rate)
         return self._finished(out_BHTE.transpose(1, 2))
 
     def over_speakers(self, x_BTF: torch.Tensor, n_src: int) -> torch.Tensor:

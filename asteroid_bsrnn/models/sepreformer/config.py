@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import divides, number, truth, whole_numbers
+from ..layers.checks import divides, fraction, number, truth, whole_numbers
 
 _SIZES = ("n_src", "n_filters", "kernel_size", "stride", "bn_chan", "n_stages", "n_heads", "max_rel")
 
@@ -51,14 +51,12 @@ class Config:
     def __post_init__(self) -> None:
         whole_numbers(self, (*_SIZES, "local_kernel", "down_kernel"))
         truth(self, "shared_split", "auxiliary")
-        number("dropout", self.dropout, least=0)
+        fraction("dropout", self.dropout)
         number("sample_rate", self.sample_rate, above=0)
         divides("bn_chan", self.bn_chan, "n_heads", self.n_heads)
         for name in ("local_kernel", "down_kernel"):
             if getattr(self, name) % 2 == 0:
                 raise UserError(f"{name} must be odd, got {getattr(self, name)}")
-        if self.dropout >= 1:
-            raise UserError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.stride > self.kernel_size:
             raise UserError(f"stride {self.stride} leaves gaps between filters of kernel_size {self.kernel_size}")
 

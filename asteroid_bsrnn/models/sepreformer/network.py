@@ -63,8 +63,7 @@ class SepReformer(SpeechModel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         config = Config(*args, **kwargs)
-        super().__init__(sample_rate=config.sample_rate)
-        self.config, self.n_src = config, config.n_src
+        super().__init__(config)
         self.encoder = nn.Conv1d(1, config.n_filters, config.kernel_size, config.stride, bias=False)
         self.norm = GlobalNorm(config.n_filters)
         self.project = nn.Linear(config.n_filters, config.bn_chan, bias=False)

@@ -85,7 +85,7 @@ class Separator(nn.Module):
             maps.append(self._through(layers, fuse(torch.cat([raised, skip], -1)), n_coarse, run))
         return maps
 
-    def _through(self, layers: nn.ModuleList, x_BTF: torch.Tensor, n_coarse: int, run: Callable) -> torch.Tensor:
+    def _through(self, layers: Any, x_BTF: torch.Tensor, n_coarse: int, run: Callable) -> torch.Tensor:
         for layer in layers:
             x_BTF = run(layer, x_BTF, n_coarse, self.positions.weight)
         return x_BTF

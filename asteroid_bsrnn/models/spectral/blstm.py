@@ -4,6 +4,7 @@ Legend: B batch, F bin, T frame, H hidden.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ...common.errors import UserError
 from ...dsp.inverse_stft import istft
-from ..layers.checks import check_at_least, check_divides, check_fraction, check_one_of
 
 LOG_FLOOR = 1e-5
 
@@ -28,14 +28,12 @@ class SpectralFrontEnd(nn.Module):
         window: "hann" or "sqrt_hann".
     """
 
+    window: torch.Tensor
+    feature_mean: torch.Tensor
+    feature_std: torch.Tensor
+
     def __init__(self, n_fft: int, n_hop: int, window: str) -> None:
         super().__init__()
-        check_at_least(2, n_fft=n_fft)
-        check_at_least(1, n_hop=n_hop)
-        check_divides("n_hop", n_hop, "n_fft", n_fft)
-        check_one_of(("hann", "sqrt_hann"), window=window)
-        if 2 * n_hop > n_fft:
-            raise UserError(f"n_hop must be at most half of n_fft ({n_fft}), got {n_hop}")
         self.n_fft, self.n_hop, self.n_bins = n_fft, n_hop, n_fft // 2 + 1
         values = torch.hann_window(n_fft)
         self.register_buffer("window", values.sqrt() if window == "sqrt_hann" else values, persistent=False)
@@ -72,7 +70,9 @@ class SpectralFrontEnd(nn.Module):
         Raises:
             UserError: if there is no waveform.
         """
-        count, total, squares = 0, 0.0, 0.0
+        count = 0
+        total: Any = 0.0
+        squares: Any = 0.0
         for wav in mixtures:
             magnitude = self.analyse(wav.to(self.window.device)).abs()
             logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)
@@ -96,8 +96,6 @@ class BLSTM(nn.Module):
 
     def __init__(self, in_size: int, hid_size: int, n_layers: int, dropout: float) -> None:
         super().__init__()
-        check_at_least(1, hid_size=hid_size, n_layers=n_layers)
-        check_fraction(dropout=dropout)
         between = dropout if n_layers > 1 else 0.0
         self.rnn = nn.LSTM(in_size, hid_size, n_layers, batch_first=True, dropout=between, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
@@ -117,8 +115,6 @@ class MaskHead(nn.Module):
 
     def __init__(self, in_size: int, n_src: int, n_bins: int, mask_act: str) -> None:
         super().__init__()
-        check_at_least(1, n_src=n_src)
-        check_one_of(("relu", "sigmoid"), mask_act=mask_act)
         self.n_src, self.linear = n_src, nn.Linear(in_size, n_src * n_bins)
         self.act = nn.ReLU() if mask_act == "relu" else nn.Sigmoid()
 

@@ -5,15 +5,16 @@ References
     [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...common.errors import UserError
 from ...losses.clustering import ClusteringLoss, affinity_distance
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
-from ..layers.checks import check_at_least, check_one_of
-from .blstm import BLSTM, MaskHead, SpectralFrontEnd
+from .blstm import BLSTM, MaskHead
+from .config import ChimeraConfig, DPCLConfig
 from .kmeans import kmeans
 from .spectral_model import SpectralSpeechModel
 
@@ -30,21 +31,23 @@ def active_bins(magnitude: torch.Tensor) -> torch.Tensor:
 class _ClusteringModel(SpectralSpeechModel):
     """BLSTM with a unit-norm embedding for every time-frequency bin."""
 
-    def _build(self) -> None:
-        check_at_least(1, n_src=self.n_src, embedding_dim=self.embedding_dim)
-        self.front_end = SpectralFrontEnd(self.n_fft, self.n_hop, "sqrt_hann")
-        self.rnn = BLSTM(self.front_end.n_bins, self.hid_size, self.n_layers, self.dropout)
-        self.embed = nn.Linear(2 * self.hid_size, self.front_end.n_bins * self.embedding_dim)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        config = self.Config(*args, **kwargs)
+        super().__init__(config, "sqrt_hann")
+        self.rnn = BLSTM(self.front_end.n_bins, config.hid_size, config.n_layers, config.dropout)
+        self.embed = nn.Linear(2 * config.hid_size, self.front_end.n_bins * config.embedding_dim)
 
     def embeddings(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden frames (batch, T, H) -> unit vectors (batch, F * T, embedding_dim)."""
-        raw = torch.tanh(self.embed(hidden)).unflatten(-1, (-1, self.embedding_dim))
+        raw = torch.tanh(self.embed(hidden)).unflatten(-1, (-1, self.config.embedding_dim))
         return F.normalize(raw.transpose(1, 2).flatten(1, 2).float(), dim=-1)
 
     def cluster_masks(self, hidden: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
         """Binary masks (batch, n_src, F, T): k-means on the active bins, other bins follow the nearest centre."""
         active = active_bins(magnitude).flatten(1)
-        labels = kmeans(self.embeddings(hidden), self.n_src, active, self.kmeans_starts, seed=self.kmeans_seed)[0]
+        labels = kmeans(
+            self.embeddings(hidden), self.n_src, active, self.config.kmeans_starts, seed=self.config.kmeans_seed
+        )[0]
         return F.one_hot(labels, self.n_src).mT.unflatten(-1, magnitude.shape[-2:]).to(magnitude.dtype)
 
     def _training_batch(
@@ -65,42 +68,18 @@ class _ClusteringModel(SpectralSpeechModel):
 class DPCL(_ClusteringModel):
     """Deep clustering [1]; the defaults are the clustering network of DPCL++ (10.6 M parameters).
 
-    Args:
-        n_src: number of speakers.
-        n_fft: samples of a frame.
-        n_hop: samples between frames; divides ``n_fft``.
-        hid_size: units of each LSTM per direction.
-        n_layers: layers of the BiLSTM.
-        embedding_dim: size of the embedding of a bin.
-        dropout: between layers and before the embeddings.
-        kmeans_starts: restarts of the clustering.
-        kmeans_seed: seed of the clustering; the same input gives the same output.
-        sample_rate: Hz.
+    Args: those of :class:`~asteroid_bsrnn.models.spectral.config.DPCLConfig`.
 
     References
         - [1] : "Deep clustering: discriminative embeddings for segmentation and separation", Hershey et al.,
           ICASSP 2016.
     """
 
-    def __init__(
-        self,
-        n_src: int = 2,
-        n_fft: int = 256,
-        n_hop: int = 64,
-        hid_size: int = 300,
-        n_layers: int = 4,
-        embedding_dim: int = 40,
-        dropout: float = 0.5,
-        kmeans_starts: int = 10,
-        kmeans_seed: int = 0,
-        sample_rate: float = 8000,
-    ) -> None:
-        super().__init__(sample_rate=sample_rate)
-        self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
-        self.embedding_dim, self.dropout = embedding_dim, dropout
-        self.kmeans_starts, self.kmeans_seed = kmeans_starts, kmeans_seed
-        self._build()
-        self.loss_func = ClusteringLoss(n_src)
+    Config = DPCLConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loss_func = ClusteringLoss(self.n_src)
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time); the sources sum to the mixture."""
@@ -122,50 +101,24 @@ class Chimera(_ClusteringModel):
     The loss is ``alpha`` times the clustering loss per pair of bins plus ``1 - alpha`` times the phase-sensitive
     uPIT loss per bin.
 
-    Args:
-        n_src, n_fft, n_hop, hid_size, n_layers, embedding_dim, dropout, kmeans_starts, kmeans_seed, sample_rate:
-            as in :class:`DPCL`.
-        mask_act: "relu" or "sigmoid".
-        alpha: weight of the clustering loss, in [0, 1].
-        separate_by: "mask" (mask head) or "clustering" (k-means of the embeddings).
+    Args: those of :class:`~asteroid_bsrnn.models.spectral.config.ChimeraConfig`.
 
     References
         - [2] : "Alternative objective functions for deep clustering", Wang et al., ICASSP 2018.
     """
 
-    def __init__(
-        self,
-        n_src: int = 2,
-        n_fft: int = 256,
-        n_hop: int = 64,
-        hid_size: int = 600,
-        n_layers: int = 4,
-        embedding_dim: int = 20,
-        dropout: float = 0.3,
-        mask_act: str = "sigmoid",
-        alpha: float = 0.975,
-        separate_by: str = "mask",
-        kmeans_starts: int = 10,
-        kmeans_seed: int = 0,
-        sample_rate: float = 8000,
-    ) -> None:
-        super().__init__(sample_rate=sample_rate)
-        check_one_of(("mask", "clustering"), separate_by=separate_by)
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha must be in [0, 1], got {alpha!r}")
-        self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
-        self.embedding_dim, self.dropout, self.mask_act = embedding_dim, dropout, mask_act
-        self.alpha, self.separate_by = alpha, separate_by
-        self.kmeans_starts, self.kmeans_seed = kmeans_starts, kmeans_seed
-        self._build()
-        self.mask_head = MaskHead(2 * hid_size, n_src, self.front_end.n_bins, mask_act)
+    Config = ChimeraConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mask_head = MaskHead(2 * self.config.hid_size, self.n_src, self.front_end.n_bins, self.config.mask_act)
         self.mask_loss = PhaseSensitiveUPIT()
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, n_src, time)."""
         spectrum = self.front_end.analyse(mixture)
         hidden = self.rnn(self.front_end.features(spectrum.abs()))
-        by_mask = self.separate_by == "mask"
+        by_mask = self.config.separate_by == "mask"
         masks = self.mask_head(hidden) if by_mask else self.cluster_masks(hidden, spectrum.abs())
         return self._masked(masks, spectrum, mixture.shape[-1])
 
@@ -177,4 +130,5 @@ class Chimera(_ClusteringModel):
         clustering = affinity_distance(self.embeddings(hidden), labels, self.n_src, weights)[0].mean()
         estimates = self.mask_head(hidden).float() * spectrum.abs().unsqueeze(1)
         targets = phase_sensitive_targets(spectrum, source_spectra)
-        return self.alpha * clustering + (1 - self.alpha) * self.mask_loss(estimates, targets, n_frames=n_frames)
+        alpha = self.config.alpha
+        return alpha * clustering + (1 - alpha) * self.mask_loss(estimates, targets, n_frames=n_frames)

@@ -6,9 +6,11 @@ References
     [1] : "k-means++: the advantages of careful seeding", Arthur and Vassilvitskii, SODA 2007.
 """
 
+from typing import Any
+
 import torch
 
-from ..layers.checks import check_at_least
+from ..layers.checks import whole
 
 
 @torch.no_grad()
@@ -35,7 +37,8 @@ def kmeans(
     Returns:
         Labels (B, N) and centres (B, K, D).
     """
-    check_at_least(1, n_clusters=n_clusters, n_init=n_init, max_iter=max_iter)
+    for name, value in (("n_clusters", n_clusters), ("n_init", n_init), ("max_iter", max_iter)):
+        whole(name, value)
     points = points_BND.float()
     weights = torch.ones_like(points[..., 0]) if weights_BN is None else weights_BN.to(points.dtype)
     with torch.autocast(points.device.type, enabled=False):
@@ -71,7 +74,7 @@ def _plus_plus(points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_i
     draws = torch.rand(n_clusters, n_init, 1, generator=torch.Generator().manual_seed(seed)).to(points.device)
     chances = weights.unsqueeze(1).expand(-1, n_init, -1)
     batch = torch.arange(len(points), device=points.device).unsqueeze(1)
-    centres = None
+    centres: Any = None
     for draw in draws:
         cumulated = chances.cumsum(-1)
         target = draw * cumulated[..., -1:]

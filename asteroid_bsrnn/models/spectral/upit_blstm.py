@@ -5,13 +5,14 @@ References
     Neural Networks", Kolbaek et al., TASLP 2017.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from ...common.errors import UserError
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
-from ..layers.checks import check_at_least
-from .blstm import BLSTM, MaskHead, SpectralFrontEnd
+from .blstm import BLSTM, MaskHead
+from .config import UPITConfig
 from .spectral_model import SpectralSpeechModel
 
 
@@ -21,48 +22,22 @@ class UPITBLSTM(SpectralSpeechModel):
     The stacked model has a second network of the same kind; the masks of both are averaged, and the loss is the mean
     of the losses before and after.
 
-    Args:
-        n_src: number of speakers.
-        n_fft: samples of a frame.
-        n_hop: samples between frames; divides ``n_fft``.
-        hid_size: units of each LSTM per direction.
-        n_layers: layers of each BiLSTM.
-        dropout: between layers and before the masks.
-        mask_act: "relu" or "sigmoid".
-        stacked: add the second stage.
-        stack_estimates: the second stage sees the magnitudes that the first one estimates beside the mixture;
-            without, it sees the mixture alone, which gives the published size.
-        sample_rate: Hz.
+    Args: those of :class:`~asteroid_bsrnn.models.spectral.config.UPITConfig`.
 
     References
         - [1] : "Multi-talker Speech Separation with Utterance-level Permutation Invariant Training of Deep Recurrent
           Neural Networks", Kolbaek et al., TASLP 2017.
     """
 
-    def __init__(
-        self,
-        n_src: int = 2,
-        n_fft: int = 256,
-        n_hop: int = 128,
-        hid_size: int = 896,
-        n_layers: int = 3,
-        dropout: float = 0.5,
-        mask_act: str = "relu",
-        stacked: bool = False,
-        stack_estimates: bool = False,
-        sample_rate: float = 8000,
-    ) -> None:
-        super().__init__(sample_rate=sample_rate)
-        check_at_least(1, n_src=n_src)
-        if stack_estimates and not stacked:
-            raise UserError("stack_estimates needs stacked=True: there is no second stage to see the estimates")
-        self.n_src, self.n_fft, self.n_hop, self.hid_size, self.n_layers = n_src, n_fft, n_hop, hid_size, n_layers
-        self.dropout, self.mask_act, self.stacked, self.stack_estimates = dropout, mask_act, stacked, stack_estimates
-        self.front_end = SpectralFrontEnd(n_fft, n_hop, "hann")
-        bins = self.front_end.n_bins
-        in_sizes = [bins] + ([bins * (1 + n_src * stack_estimates)] if stacked else [])
-        self.rnns = nn.ModuleList(BLSTM(size, hid_size, n_layers, dropout) for size in in_sizes)
-        self.heads = nn.ModuleList(MaskHead(2 * hid_size, n_src, bins, mask_act) for _ in in_sizes)
+    Config = UPITConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        config = UPITConfig(*args, **kwargs)
+        super().__init__(config, "hann")
+        bins, n_seen = self.front_end.n_bins, 1 + config.n_src * config.stack_estimates
+        in_sizes = [bins, bins * n_seen][: 1 + config.stacked]
+        self.rnns = nn.ModuleList(BLSTM(size, config.hid_size, config.n_layers, config.dropout) for size in in_sizes)
+        self.heads = nn.ModuleList(MaskHead(2 * config.hid_size, config.n_src, bins, config.mask_act) for _ in in_sizes)
         self.loss_func = PhaseSensitiveUPIT()
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
@@ -74,8 +49,8 @@ class UPITBLSTM(SpectralSpeechModel):
         """Masks (batch, n_src, F, T) after each stage, from magnitudes (batch, F, T)."""
         features = self.front_end.features(magnitude)
         stages = [self.heads[0](self.rnns[0](features, n_frames))]
-        if self.stacked:
-            if self.stack_estimates:
+        if self.config.stacked:
+            if self.config.stack_estimates:
                 estimates = stages[0].float() * magnitude.unsqueeze(1)
                 features = torch.cat([features] + [self.front_end.features(e) for e in estimates.unbind(1)], dim=-1)
             refined = self.heads[1](self.rnns[1](features, n_frames))

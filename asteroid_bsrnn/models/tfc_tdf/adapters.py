@@ -17,8 +17,12 @@ from .onnx import read_onnx
 
 FROZEN = ("window", "freq_pad")
 SECTIONS = ("audio", "model", "training", "inference")
-_SUBMISSION = ((r"^ds_dense\.(\d+)\.", r"encoding_blocks.\1."), (r"^us_dense\.(\d+)\.", r"decoding_blocks.\1."))
-_SUBMISSION += ((r"^mid_dense\.", "bottleneck_block."), (r"^(\w+?_blocks?(?:\.\d+)?)\.H\.", r"\1.tfc.H."))
+_SUBMISSION = (
+    (r"^ds_dense\.(\d+)\.", r"encoding_blocks.\1."),
+    (r"^us_dense\.(\d+)\.", r"decoding_blocks.\1."),
+    (r"^mid_dense\.", "bottleneck_block."),
+    (r"^(\w+?_blocks?(?:\.\d+)?)\.H\.", r"\1.tfc.H."),
+)
 
 
 class UNetAdapter(Adapter):
@@ -61,7 +65,7 @@ class UNetAdapter(Adapter):
         """Settings that the weights give away."""
         block = "encoding_blocks.0" if any(key.startswith("encoding_blocks.0.") for key in state) else self.blocks
         convs = f"{block}.tfc1.H." if f"{block}.tfc1.H.0.0.weight" in state else f"{block}.tfc.H."
-        found = {"g": weight(state, "first_conv.0.weight", self.name).shape[0]}
+        found: dict[str, Any] = {"g": weight(state, "first_conv.0.weight", self.name).shape[0]}
         found["k"] = weight(state, f"{convs}0.0.weight", self.name).shape[-1]
         found["num_blocks"] = 2 * count(state, r"ds\.(\d+)\.") + 1
         found["l"] = count(state, re.escape(convs) + r"(\d+)\.")

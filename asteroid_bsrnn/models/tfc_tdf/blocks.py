@@ -11,7 +11,7 @@ from .config import ConvTDFNetConfig
 from .norms import norm
 
 
-def conv_norm(conv: nn.Module, norm_type: str) -> nn.Sequential:
+def conv_norm(conv: nn.Conv2d | nn.ConvTranspose2d, norm_type: str) -> nn.Sequential:
     """A convolution, its norm and a ReLU."""
     return nn.Sequential(conv, norm(norm_type, conv.out_channels), nn.ReLU())
 

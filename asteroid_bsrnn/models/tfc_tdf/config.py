@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import (
+    choice,
+    divides,
+    number,
+    numbered,
+    plain,
+    set_plain,
+    source_names,
+    truth,
+    whole,
+    whole_numbers,
+)
 from .norms import check_norm
 
 BLOCK_TYPES = ("TFC_TDF", "TFC_TDF_Res1", "TFC_TDF_Res2")
@@ -173,8 +184,7 @@ class TFCTDFv3Config(SpectrogramConfig):
             whole("scale", part)
         whole_numbers(self, ("n_scales", "growth"), least=0)
         whole_numbers(self, ("n_blocks", "n_chan", "n_subbands"))
-        if self.dim_f % self.n_subbands:
-            raise UserError(f"dim_f {self.dim_f} is not divisible by n_subbands {self.n_subbands}")
+        divides("dim_f", self.dim_f, "n_subbands", self.n_subbands)
         whole("bottleneck", self.bottleneck, most=self.bins_at_the_bottom)
         check_norm(self.norm_type, self.widths)
         check_norm(self.norm_type, [2 * width for width in self.widths[:-1]])

@@ -1,5 +1,7 @@
 """Dual-path recurrent module of DTTNet. B batch, C channel, N frame, F bin."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -46,7 +48,9 @@ class DualPath(nn.Module):
         """(batch, channels, frames, bins), shape kept."""
         shape = x_BCNF.shape
         x_BCNF = x_BCNF.reshape(shape[0] * self.n_heads, -1, *shape[2:])
-        for over_frames, over_bins in self.bsrnn:
+        pair: Any
+        for pair in self.bsrnn:
+            over_frames, over_bins = pair
             x_BCFN = along_last(over_frames, x_BCNF.transpose(2, 3))
             x_BCNF = along_last(over_bins, x_BCFN.transpose(2, 3))
         return x_BCNF.reshape(shape)

@@ -49,15 +49,10 @@ class Mixer(SeparationModel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         config = self.Config(*args, **kwargs)
         super().__init__(config.sample_rate, config.in_channels)
-        self.config, self.sources = config, config.sources
+        self.config, self.sources, self.n_src = config, config.sources, len(config.sources)
         rows = self.n_src * config.in_channels
         self.mixing_layer = nn.Linear(rows + config.in_channels, rows, bias=False)
         nn.init.eye_(self.mixing_layer.weight)
-
-    @property
-    def n_src(self) -> int:
-        """Number of estimates."""
-        return len(self.config.sources)
 
     @property
     def channels(self) -> int:

@@ -1,12 +1,16 @@
 """Norms of this family by name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
 from ...common.errors import UserError
 
-NORMS = {"BatchNorm": nn.BatchNorm2d, "SyncBatchNorm": nn.SyncBatchNorm, "none": lambda n_chan: nn.Identity()}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "BatchNorm": nn.BatchNorm2d,
+    "SyncBatchNorm": nn.SyncBatchNorm,
+    "none": lambda n_chan: nn.Identity(),
+}
 GROUPED = "GroupNorm"
 
 
@@ -35,6 +39,7 @@ def check_norm(norm_type: str, widths: Iterable[int]) -> None:
     if groups is None and norm_type not in (*NORMS, "InstanceNorm") or groups is not None and not groups.isdigit():
         known = ", ".join([*NORMS, "InstanceNorm", "GroupNorm with its number of groups (GroupNorm8)"])
         raise UserError(f"unknown norm_type {norm_type!r}: known are {known}")
+    n_groups = int(groups or 0)
     for width in widths if groups is not None else ():
-        if int(groups) == 0 or width % int(groups):
+        if n_groups == 0 or width % n_groups:
             raise UserError(f"norm_type {norm_type}: its groups do not divide {width} channels")

@@ -43,6 +43,7 @@ def read_onnx(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def fields(content: bytes) -> Iterator[tuple[int, Any]]:
     """(number, value) of each field of a protobuf message: whole numbers, or bytes."""
     position = 0
+    value: Any
     while position < len(content):
         key, position = varint(content, position)
         kind = key & 7

@@ -54,6 +54,7 @@ class TFCTDFv3(SpectrogramNet):
 
     def _unet(self, x_BCNF: torch.Tensor) -> torch.Tensor:
         skips = []
+        level: Any
         for level in self.encoder_blocks:
             skips.append(self.run_block(level.tfc_tdf, x_BCNF))
             x_BCNF = level.downscale(skips[-1])

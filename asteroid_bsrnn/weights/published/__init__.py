@@ -76,7 +76,8 @@ def load_conf(name: str) -> dict[str, Any]:
     Returns:
         ``model_name``, ``model_args``, ``state_dict``, ``infos`` with where it comes from under ``card``.
     """
-    conf, entry = load(name).serialize(), find(name)
+    model: Any = load(name)
+    conf, entry = model.serialize(), find(name)
     found = {"name": name, "licence": entry.licence} if entry.members else download(name)
     conf["infos"]["card"] = {key: found[key] for key in ("name", "record", "title", "url", "licence") if key in found}
     return conf

@@ -26,8 +26,8 @@ _NEVER_WEIGHTS = (
     ".jpg",
     ".svg",
     ".html",
+    *(".py", ".sh", ".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml"),
 )
-_NEVER_WEIGHTS += (".py", ".sh", ".wav", ".mp3", ".flac", ".m4a", ".ipynb", ".log", ".cfg", ".toml")
 _NAMING = ("targets", "target", "sources")  # settings that say which source a checkpoint is for
 _DEPTH = 2  # archives within archives
 
@@ -53,7 +53,8 @@ def convert_all(
         Checkpoints as dictionaries (``member``, ``sha256``, ``args``, ``told``: whether it names its sources, and
         ``epoch`` and ``global_step`` where they are stored), and what was left aside (``member``, ``reason``).
     """
-    checkpoints, skipped = [], []
+    checkpoints: list[dict] = []
+    skipped: list[dict] = []
     try:
         for member, file in members(path, origin["file"], workspace, skipped, _DEPTH):
             try:
@@ -90,7 +91,7 @@ def _convert(path: Path, member: str, folder: Path, origin: Mapping[str, Any], s
     if is_model(content):
         raise UserError("it is no checkpoint of the reference")
     foreign = open_foreign(path, system, content)
-    model = foreign.model()
+    model: Any = foreign.model()
     digest = checksum.of_file(path).partition(":")[2]
     conf = model.serialize()
     card = {**origin, "member": member, "sources": list(model.sources), "converted_from": digest}

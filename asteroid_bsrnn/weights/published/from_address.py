@@ -72,7 +72,7 @@ def _settings(entry: Entry, progress: bool) -> tuple[dict | None, dict[str, Any]
 def _file(entry: Entry, parts: tuple[str, ...], progress: bool) -> Iterator[Path]:
     """The weights file, checked. Downloads go once they were used; an archive stays while other models need it."""
     if not parts:
-        yield hub_file(entry.hub)
+        yield hub_file(str(entry.hub))
         return
     addresses, member = [urldefrag(part).url for part in parts], unquote(urldefrag(parts[0]).fragment)
     folder = cache_dir() / "downloads" / digest_of(addresses)[:16]

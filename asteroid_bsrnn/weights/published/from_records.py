@@ -73,7 +73,8 @@ def _choose(entry: Entry, candidates: list[dict[str, Any]]) -> list[dict[str, An
     Raises:
         UserError: where two different checkpoints answer to the same description and training length.
     """
-    wanted = [tuple(entry.sources)] if entry.joint else [(source,) for source in entry.sources]
+    names = tuple(entry.sources or ())
+    wanted = [names] if entry.joint else [(source,) for source in names]
     chosen = []
     for sources in wanted:
         fitting = {
