@@ -1,7 +1,10 @@
 """``asteroid-bsrnn evaluate EST_DIR --references DIR``: scores of any folder of stems or of separated speech."""
 
+import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
 Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...), uSDR and museval's cSDR.
@@ -10,7 +13,7 @@ SI-SDR and SDR with their gains over the mixture; --scores stoi estoi pesq adds 
 Exit code 1 when something that was expected is missing or could not be scored."""
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the subcommand."""
     import argparse
 
@@ -42,7 +45,7 @@ def add_parser(subparsers):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table and what was missing.
 
     Returns:
@@ -99,5 +102,5 @@ def run(args):
     return int(any(result["missing"] or result["problems"] for result in results.values()))
 
 
-def _numbers(final, *names):
+def _numbers(final: Mapping[str, float], *names: str) -> list[str]:
     return [f"{final[name]:.2f}" for name in names]

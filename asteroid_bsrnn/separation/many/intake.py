@@ -1,5 +1,6 @@
 """The next recording that this process may do: not done yet, nobody else's, open, and with room for its stems."""
 
+import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -79,7 +80,7 @@ class Intake:
             for entry in entries:
                 if self.stopped.is_set():
                     return
-                state = sharing.take(entry, lambda entry=entry: self._whole(entry))
+                state = sharing.take(entry, functools.partial(self._whole, entry))
                 if state is None:
                     others.append(entry)
                 elif state == "done":
