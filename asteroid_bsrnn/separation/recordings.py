@@ -1,7 +1,7 @@
 """Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def separated_parts(
     forward: Forward | None = None,
     level: tuple[float, float] | None = None,
     **plan: Any,
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     """Separate a stream, beside the mixture.
 
     Args:
