@@ -11,7 +11,8 @@ from ..common.errors import UserError
 from ..common.files import read_json, write_json
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
-from ..metrics import MEDIAN_RULES
+from ..experiment.energy import LEDGER_FILE
+from ..metrics import MEDIAN_RULES, of_task
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
@@ -83,7 +84,7 @@ def _train_one(conf, name, sources, recipe_dir, exp_dir, info, allow_changes):
         exp_dir / (name or ""),
         run_info={**info, "corpus": data.corpus},
         allow_changes=allow_changes,
-        ledger=exp_dir / "energy.json",
+        ledger=exp_dir / LEDGER_FILE,
     )
 
 
@@ -110,7 +111,7 @@ def _trained_model(exp_dir, conf):
 
 
 def evaluate(recipe_dir, argv=None):
-    """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
+    """Stage 3: separate the test songs with an experiment's best model and score them."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
     parser.add_argument(
@@ -151,7 +152,9 @@ def evaluate(recipe_dir, argv=None):
             model_id=file_digest(path),
             median_rule=args.median_rule,
         )
+    first = of_task("music")[0]
     for name in sources:
+        output, before = (scores[f"{prefix}{first.name}_{name}"] for prefix in ("", "input_"))
         print(
-            f"{name:8s} uSDR {scores[f'usdr_{name}']:6.2f} dB (mixture {scores[f'input_usdr_{name}']:6.2f}, silence 0.00)"
+            f"{name:8s} {first.label} {output:6.2f} {first.unit} (mixture {before:6.2f}, silence {first.silence:.2f})"
         )

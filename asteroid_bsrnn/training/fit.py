@@ -1,6 +1,5 @@
 """``fit``: trains one model, whatever the recipe, and continues exactly where an earlier run of the folder stopped."""
 
-import os
 import signal
 import threading
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +12,7 @@ from ..common.errors import UserError
 from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
 from ..common.precision import PRECISIONS, choose_precision, supports
-from ..experiment.energy import Ledger, make_meter
+from ..experiment.energy import LEDGER_FILE, Ledger, make_meter
 from ..experiment.run import RunRecord, now
 from ..models.base import as_model, count_params
 from .autocast import Precision
@@ -103,7 +102,7 @@ class _Run:
 
     def __init__(self, fabric, options, conf, exp_dir, info, ledger):
         self.fabric, self.conf, self.exp_dir, self.info = fabric, conf, exp_dir, info
-        self.ledger = Path(ledger or exp_dir / "energy.json")
+        self.ledger = Path(ledger or exp_dir / LEDGER_FILE)
         self.checkpoints, self.record = (
             Checkpoints(exp_dir / "checkpoints"),
             RunRecord(exp_dir, conf, section_defaults(conf)),
@@ -112,7 +111,7 @@ class _Run:
 
     def _precision(self, wanted):
         """What to compute in; where that is left open, as the run began, if this device can."""
-        begun, device = self.record.values.get("precision"), self.fabric.device
+        begun, device = self.record.run.precision, self.fabric.device
         if wanted == "auto" and begun in PRECISIONS and supports(begun, device):
             return begun
         return choose_precision(wanted, device, "training.precision")
@@ -129,7 +128,7 @@ class _Run:
             freeze(model, self.options.freeze)
         loop, state = self._build(model, train_set, val_set, loss_func, system_cls)
         behind = self._restore(state, newest) if newest else False
-        if newest and state.finished() and self.record.values.get("status") == "finished":
+        if newest and state.finished() and self.record.run.status == "finished":
             return self._finished(model)
         first = self.fabric.is_global_zero
         loggers = make_loggers(self.conf.get("logging"), self.exp_dir, loop.progress.global_step) if first else []
@@ -231,8 +230,9 @@ class _Run:
         progress = loop.progress
         if newest:
             place = {"at": now(), "epoch": progress.epoch, "step": progress.step, "changes": changes}
-            values["resumed"] = [*self.record.values.get("resumed", []), place]
-            values["lr_first"] = self.record.values.get("lr_first", self.record.values.get("lr"))
+            before = self.record.run
+            values["resumed"] = [*before.resumed, place]
+            values["lr_first"] = before.lr if before.lr_first is None else before.lr_first
             loop.log.line(f"continuing from epoch {progress.epoch + 1}, step {progress.step}")
             for key, (old, new) in changes.items():
                 loop.log.line(f"changed since the run began: {key} from {old} to {new}")
@@ -265,24 +265,12 @@ class _Run:
     def _end(self, loop, status):
         summary = loop.state.summary(status)
         summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
+        ledger = Ledger(self.ledger) if loop.meter else None
+        energy = ledger and ledger.account(self.exp_dir, self.options.epochs, self.info.get("source"))
+        memory = peak_memory(self.fabric.device)
         self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
-
-    def _energy(self):
-        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
-        ledger, source = Ledger(self.ledger), self.info.get("source")
-        try:
-            return {
-                "ledger": os.path.relpath(self.ledger, self.exp_dir),
-                "training_kwh": ledger.total("training", source),
-                "validation_kwh": ledger.total("validation", source),
-                "kwh_per_epoch": ledger.per_epoch(source),
-                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
-            }
-        except UserError:
-            return None
 
 
 @contextmanager

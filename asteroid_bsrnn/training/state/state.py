@@ -2,7 +2,7 @@
 
 from ...common.errors import UserError
 from ...common.files import read_json, write_json
-from ...experiment.run import write_history
+from ...experiment.history import HISTORY_FILE, write_history
 from ..autocast import Precision
 from ..optimization import scale_lr
 from .checkpoints import damage, load, weights_files, write_torch
@@ -86,7 +86,7 @@ class RunState:
     def _write_exports(self):
         if not self.progress.best:
             return
-        write_history(self.exp_dir / "history.csv", self.progress.history)
+        write_history(self.exp_dir / HISTORY_FILE, self.progress.history)
         wanted = {name for _, _, name in self.progress.best}.union(self.progress.dropped)
         for path in weights_files(self.checkpoints.folder):
             if path.name not in wanted:
