@@ -11,6 +11,7 @@ from engine_toys import conf, train
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.experiment import energy, tracker
 from asteroid_bsrnn.experiment.energy import Ledger, Meter, green_algorithms, make_meter
+from asteroid_bsrnn.experiment.energy_entry import EnergyEntry
 from asteroid_bsrnn.training import fit as training  # noqa: F401  loaded here, so that forked children need not
 from asteroid_bsrnn.training.loop import Loop
 
@@ -20,7 +21,7 @@ FORK = multiprocessing.get_context("fork")
 def entry(**values):
     first = {"phase": "training", "source": "vocals", "run_id": "a", "kwh": 1.0, "hours": 2.0, "epochs": 3}
     rest = {"hardware": {}, "method": "measured", "interrupted": False, "pue": 1.5, "country": "FRA"}
-    return {**first, **rest, **values}
+    return EnergyEntry(**{**first, **rest, **values})
 
 
 class FakeTracker:

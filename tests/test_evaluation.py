@@ -13,20 +13,26 @@ from songs import RATE, SOURCES, Songs, evaluate, leaky, read_rows
 from asteroid_bsrnn import evaluation
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.evaluation import pool
-from asteroid_bsrnn.metrics import TrackScores, csdr, usdr
+from asteroid_bsrnn.metrics import MEDIAN_RULES, TrackScores, csdr, l1_snr, log_wmse, usdr
+
+NAMES = ["usdr", "csdr", "l1_snr", "log_wmse"]
 
 
 @pytest.mark.parametrize("blocks", [[5 * RATE + 3], [RATE, 4 * RATE + 3], [2 * RATE, 2 * RATE, RATE + 3]])
 def test_blocks_score_as_the_whole(blocks):
     targets, est = torch.randn(3, 2, sum(blocks)), torch.randn(3, 2, sum(blocks))
     targets[1, :, RATE : 3 * RATE] = 0
+    mixture = targets.sum(0)
     track = TrackScores(RATE)
-    for est_block, block in zip(est.split(blocks, -1), targets.split(blocks, -1)):
-        track.update(est_block, block)
-    torch.testing.assert_close(track.usdr(), usdr(est[None], targets[None])[0])
+    for parts in zip(*(wav.split(blocks, -1) for wav in (est, targets, mixture))):
+        track.update(*parts)
+    scores = track.scores()
+    torch.testing.assert_close(scores["usdr"], usdr(est[None], targets[None])[0])
+    torch.testing.assert_close(scores["l1_snr"], l1_snr(est[None], targets[None])[0])
+    torch.testing.assert_close(scores["log_wmse"], log_wmse(est[None], targets[None], mixture[None], RATE)[0])
     torch.testing.assert_close(track.frames(), csdr(est[None], targets[None], RATE, frames=True)[0], equal_nan=True)
-    for rule, scores in track.csdr().items():
-        torch.testing.assert_close(scores, csdr(est[None], targets[None], RATE, median_rule=rule)[0])
+    for rule in MEDIAN_RULES:
+        torch.testing.assert_close(scores[f"csdr_{rule}"], csdr(est[None], targets[None], RATE, median_rule=rule)[0])
     with pytest.raises(ValueError, match="only the last block may end within a second"):
         track.update(est, targets)
 
@@ -36,7 +42,7 @@ def test_experiment_has_all_files_with_the_right_numbers(tmp_path):
     separate = leaky(songs)
     final = evaluate(songs, tmp_path, separate)
     rows = read_rows(tmp_path / "all_metrics.csv")
-    assert list(rows[0]) == ["track", "source", "usdr", "csdr", "input_usdr", "input_csdr", "seconds", "rtf"]
+    assert list(rows[0]) == ["track", "source", *NAMES, *(f"input_{name}" for name in NAMES), "seconds", "rtf"]
     assert [(row["track"], row["source"]) for row in rows] == [
         (name, source) for name in songs.names for source in SOURCES
     ]
@@ -139,6 +145,22 @@ def test_results_of_other_settings_are_not_mixed_in(tmp_path, change):
     assert final == pytest.approx(evaluate(Songs(), tmp_path / "fresh", separate, **change))
     notes = json.loads((tmp_path / "evaluation.json").read_text())["notes"]
     assert any("3 records" in note and next(iter(change)).split("_")[0] in note for note in notes)
+
+
+def test_records_without_a_later_score_are_computed_again_and_the_rest_stays(tmp_path):
+    """As after an update, or with a plug-in: what version 0.1.0 recorded has two scores."""
+    songs = Songs()
+    first = evaluate(songs, tmp_path, n_examples=0)
+    path = tmp_path / "tracks" / f"{songs.names[0]}.json"
+    record = json.loads(path.read_text())
+    for scores in record["asteroid_bsrnn"]["scores"].values():
+        for name in ("l1_snr", "log_wmse", "input_l1_snr", "input_log_wmse"):
+            del scores[name]
+    path.write_text(json.dumps(record))
+    songs.reads.clear()
+    separate = leaky(songs)
+    assert evaluate(songs, tmp_path, separate, n_examples=0) == first and songs.reads == songs.names[:1]
+    assert "lacked scores (l1_snr, log_wmse)" in json.loads((tmp_path / "evaluation.json").read_text())["notes"][0]
 
 
 def test_examples_follow_the_seed_and_come_back_when_deleted(tmp_path):

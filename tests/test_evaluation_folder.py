@@ -47,9 +47,9 @@ def test_long_tracks_are_read_in_blocks(tmp_path, monkeypatch):
         sf.write(tmp_path / folder / "long" / "vocals.wav", (level * wav).numpy().T, RATE, subtype="FLOAT")
     lengths, original = [], TrackScores.update
 
-    def update(self, est_targets, targets):
+    def update(self, est_targets, targets, mixture=None):
         lengths.append(targets.shape[-1])
-        original(self, est_targets, targets)
+        original(self, est_targets, targets, mixture)
 
     monkeypatch.setattr(TrackScores, "update", update)
     result = evaluate_folder(tmp_path / "est", tmp_path / "ref", tmp_path / "out", progress=False)

@@ -15,6 +15,7 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.common.files import read_json
 from asteroid_bsrnn.energy import Ledger
 from asteroid_bsrnn.experiment import run as record
+from asteroid_bsrnn.experiment.energy_entry import EnergyEntry
 from asteroid_bsrnn.experiment.run import RunRecord
 from asteroid_bsrnn.recipe.command_line import ExperimentRecord
 from asteroid_bsrnn.training import fit as training
@@ -44,8 +45,9 @@ class Clock:
     def start(self, phase):
         self.count += 1
         hardware = "a machine with a long name" * 100  # larger than what the disk still takes
-        self.ledger.add({"phase": phase, "run_id": f"{os.getpid()} {self.count}", "kwh": 0.1, "hours": 1.0, "epochs": 1,
-                         "hardware": hardware})  # fmt: skip
+        self.ledger.add(
+            EnergyEntry(phase=phase, run_id=f"{os.getpid()} {self.count}", kwh=0.1, hours=1.0, method=hardware)
+        )
 
     def tick(self, epochs=None):
         pass

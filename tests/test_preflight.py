@@ -126,7 +126,7 @@ def test_a_track_may_be_called_anything(name, tmp_path):
     table = pd.read_csv(exp / "all_metrics.csv", converters={"track": str})
     table["track"] = table["track"].replace(table["track"][0], name)
     table.to_csv(exp / "all_metrics.csv", index=False)
-    scores = read_experiment(exp).scores
+    scores = read_experiment(exp).scores.rows
     assert name in set(scores["track"]) and scores["track"].notna().all() and scores["usdr"].dtype == float
 
 

@@ -133,7 +133,7 @@ def test_a_broken_record_of_the_run_is_named(exp):
     with pytest.raises(UserError, match="run.json is not valid JSON"):
         publish(exp)
     (exp / "run.json").write_text("[1]")
-    with pytest.raises(UserError, match="run.json holds a list"):
+    with pytest.raises(UserError, match="run.json is not a JSON object: it holds a list"):
         publish(exp)
 
 

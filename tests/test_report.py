@@ -41,7 +41,7 @@ def test_scores_are_the_fields_aggregates_with_intervals(tmp_path):
     table = score_table([exp], "scores")
     usdr, csdr = ({key: cell for key, cell in row_of(table, "base", name).items()} for name in ("uSDR", "cSDR"))
     for source in LEVELS:
-        values = exp.scores[exp.scores["source"] == source]
+        values = exp.scores.rows[exp.scores.rows["source"] == source]
         assert usdr[source.capitalize()].value == pytest.approx(values["usdr"].mean())
         assert csdr[source.capitalize()].value == pytest.approx(values["csdr"].median())
         assert usdr[source.capitalize()].low < usdr[source.capitalize()].value < usdr[source.capitalize()].high
@@ -236,7 +236,7 @@ def test_broken_files_are_said_not_hidden(tmp_path):
     found = read_experiment(exp)
     assert any("all_metrics.csv cannot be read" in problem for problem in found.problems)
     assert any("bass/run.json cannot be read" in problem for problem in found.problems)
-    assert found.histories["vocals"]["val_usdr"].tolist()[:2] == [1.0, 6.0]
+    assert found.histories["vocals"].scores["usdr"].tolist()[:2] == [1.0, 6.0]
     text = write_report([exp], tmp_path / "out").read_text(encoding="utf-8")
     assert "energy.json cannot be read" in text and "bass/run.json" in text
 

@@ -175,3 +175,13 @@ def test_metrics_are_strict_json(tmp_path):
         text = (tmp_path / name).read_text()
         json.loads(text, parse_constant=lambda word: pytest.fail(f"{name} holds {word}"))
     assert json.loads((tmp_path / "final_metrics.json").read_text())["csdr_vocals"] is None
+
+
+def test_what_version_0_1_0_scored_is_compared_with_what_has_later_scores(tmp_path):
+    old = read_experiment(music(tmp_path / "base", metric_definition={"usdr": "as ever", "unit": "dB"}))
+    later = {"usdr": "as ever", "l1_snr": "another", "unit": "dB, or another"}
+    new = read_experiment(music(tmp_path / "tac", "tac_prelu", metric_definition=later))
+    assert comparable_groups([old, new]) == [[old, new]]
+    other = read_experiment(music(tmp_path / "gru", "gru", metric_definition={**later, "usdr": "otherwise"}))
+    groups = comparable_groups([old, new, other])
+    assert groups == [[old, new], [other]] and "definition of the metric" in why_apart(groups)[0]

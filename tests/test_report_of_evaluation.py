@@ -86,5 +86,5 @@ def test_speech(tmp_path):
     assert "Splitter" in page and "speakers of one sex" in page
     manifest = json.loads(page.split('id="manifest">')[1].split("</script>")[0])
     assert {clip["name"] for clip in manifest["clips"]} == set(Talks.names)
-    means = np.mean([float(value) for value in read_experiment(exp).scores["si_sdr_imp"]])
+    means = np.mean([float(value) for value in read_experiment(exp).scores.rows["si_sdr_imp"]])
     assert shown["SI-SNRi"].value == pytest.approx(means)

@@ -3,10 +3,11 @@
 import csv
 
 import pytest
+from helpers import ROOT
 
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.report import published, write_report
-from asteroid_bsrnn.report.published import SOURCES
+from asteroid_bsrnn.report.published import SOURCES, readme
 from asteroid_bsrnn.report.published.drawn import published_tables
 
 MUSIC = """base accumulate_gradients monitor_loss loss_time loss_tf stft_4096 mask_ratio_2 large large_patience_30
@@ -113,3 +114,11 @@ def test_report_without_anything_to_report(tmp_path, capsys):
     assert "nowhere is not a folder" in capsys.readouterr().err
     with pytest.raises(ValueError, match="holds no experiment"):
         write_report([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("recipe", ["musdb18hq", "libri2mix", "wsj0-2mix"])
+def test_the_tables_in_readmes_are_those_of_the_data_files(recipe):
+    """Otherwise: python -m asteroid_bsrnn.report.published.readme recipes/*/README.md"""
+    text = (ROOT / "recipes" / recipe / "README.md").read_text(encoding="utf-8")
+    assert readme.renewed(text) == text and f"<!-- published {recipe}:" in text
+    assert readme.renewed(f"a\n<!-- published {recipe}: old -->\n| 1 |\n<!-- end -->\nb").count("\n") > 8

@@ -90,7 +90,7 @@ def test_ours_stand_in_their_rows_by_protocol(tmp_path):
         native["From"].value.startswith("ours (nat, protocol published")
         and "protocol controlled" in controlled["From"].value
     )
-    csdr = exps[1].scores[exps[1].scores["source"] == "vocals"]["csdr"]
+    csdr = exps[1].scores.by_recording("csdr", ["vocals"])["vocals"]
     assert native["Vocals"].value == pytest.approx(csdr.median())
     assert native["GMAC per s"].value == 12.5
     assert sum("ours" in row["From"].value for row in rows) == 2

@@ -9,9 +9,9 @@ from typing import Any
 from .slurm_options import add_slurm_options, queue_shards
 
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
-Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...), uSDR and museval's cSDR.
+Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...).
 Speech (--speech): EST_DIR/s1, EST_DIR/s2, ... or several such folders in EST_DIR, against DIR/s1, DIR/s2, ...,
-SI-SDR and SDR with their gains over the mixture; --scores stoi estoi pesq adds these.
+scores with their gains over the mixture; --scores stoi estoi pesq adds these.
 Exit code 1 when something that was expected is missing or could not be scored."""
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..common.errors import UserError
     from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
-    from ..metrics import check_extra_scores
+    from ..metrics import of_task, with_extra
     from ..separation.many.work_plan import parse_shard
 
     music, speech = (
@@ -75,43 +75,46 @@ def run(args: argparse.Namespace) -> int:
     shard = None if args.shard is None else parse_shard(args.shard)
     common = {"jobs": args.jobs, "progress": not args.quiet, "shard": shard}
     if args.speech:
-        extra = check_extra_scores(args.scores or ())
+        metrics = with_extra(args.scores or ())
+        extra = [metric.name for metric in metrics if metric.optional]
         results = evaluate_speech_folder(
             est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common
         )
         if shard is not None:
             return _shard_told(args.shard, results)
-        table = [["system", "SI-SDR", "SI-SDRi", "SDR", "SDRi", *(name.upper() for name in extra), "n"]]
-        columns = ("si_sdr", "si_sdr_imp", "sdr", "sdr_imp", *extra)
-        table += [
-            [name, *_numbers(result["final"], *columns), str(result["n_tracks"])] for name, result in results.items()
-        ]
+        table = [["system", *(head for metric in metrics for head in _heads(metric)), "n"]]
+        columns = [name for metric in metrics for name in _columns(metric)]
+        table += [[name, *_numbers(result.final, *columns), str(result.n_tracks)] for name, result in results.items()]
     else:
-        rule = args.median or "numpy"
+        rule, metrics = args.median or "numpy", of_task("music")
         result = evaluate_folder(est_dir, args.references, output, sources=args.sources, median_rule=rule, **common)
         results = {"": result}
         if shard is not None:
             return _shard_told(args.shard, results)
-        table = [["source", "uSDR", "cSDR", "mixture's uSDR", "mixture's cSDR"]]
-        table += [
-            [
-                source,
-                *_numbers(
-                    result["final"], *(f"{name}_{source}" for name in ("usdr", "csdr", "input_usdr", "input_csdr"))
-                ),
-            ]
-            for source in result["sources"]
-        ]
-        table.append(["mean", *_numbers(result["final"], "usdr", "csdr"), "", ""])
+        names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
+        heads = [metric.heading for metric in metrics]
+        table = [["source", *heads, *(f"mixture's {head}" for head in heads)]]
+        table += [[each, *_numbers(result.final, *(f"{name}_{each}" for name in names))] for each in result.sources]
+        table.append(["mean", *_numbers(result.final, *(metric.name for metric in metrics)), *("" for _ in metrics)])
+    widths = [max(14, *(len(row[place]) for row in table)) for place in range(len(table[0]))]
+    widths[0] = max(24, widths[0])
     for row in table:
-        print("  ".join(cell.ljust(24 if i == 0 else 14) for i, cell in enumerate(row)).rstrip())
-    print(
-        f"in dB{', except STOI and PESQ' if args.scores else ''}, over {max(result['n_tracks'] for result in results.values())} recordings; files are in {output}"
-    )
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    recordings = max(result.n_tracks or 0 for result in results.values())
+    print(f"in dB where no other unit is named, over {recordings} recordings; files are in {output}")
     for name, result in results.items():
         for line in report_lines(result):
             print(f"{name + ': ' if name else ''}{line}", file=sys.stderr)
-    return int(any(result["missing"] or result["problems"] for result in results.values()))
+    return int(any(result.missing or result.problems for result in results.values()))
+
+
+def _columns(metric):
+    """Columns of a score of speech that are printed: the gain of an optional one is in the files alone."""
+    return metric.columns[1:2] if metric.optional else metric.columns[1:]
+
+
+def _heads(metric):
+    return [metric.heading] if metric.optional else [metric.heading, metric.gain_heading]
 
 
 def _shard_told(shard: str, results: Mapping[str, Any]) -> int:

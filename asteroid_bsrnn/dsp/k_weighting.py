@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.signal import lfilter
+from scipy.signal import freqz, lfilter
 
 _OFFSET = -0.691  # dB, so that a sine of 997 Hz at full scale has -3.01 LUFS
 _BLOCK, _STEP = 0.4, 0.1  # s
@@ -48,6 +48,14 @@ def gated_loudness(wav: np.ndarray, sample_rate: float) -> float:
     if not len(heard):
         return -np.inf
     return _lufs(heard[heard > heard.mean() * 10 ** (_BELOW / 10)].mean())
+
+
+def power_response(sample_rate: float, n_fft: int) -> np.ndarray:
+    """Squared magnitude of K-weighting at the frequencies of a real FFT, (n_fft // 2 + 1,)."""
+    frequencies, power = np.fft.rfftfreq(n_fft, 1 / sample_rate), 1.0
+    for numerator, denominator in _k_filters(sample_rate):
+        power = power * np.abs(freqz(numerator, denominator, worN=frequencies, fs=sample_rate)[1]) ** 2
+    return power
 
 
 def _lufs(power: float) -> float:

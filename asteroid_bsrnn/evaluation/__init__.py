@@ -2,7 +2,7 @@
 
 from .music_tracks import evaluate_music
 from .music_folder import evaluate_folder
-from ..experiment.evaluation import file_digest
+from ..experiment.records import file_digest
 from .speech_utterances import evaluate_speech
 from .speech_folder import evaluate_speech_folder
 from .summary import report_lines

@@ -1,6 +1,9 @@
 """What is on disk: tracks with stems (MUSDB layout), systems with speakers (the supplement's layout)."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from ..audio.read import SUFFIXES, AudioReader
 from ..common.errors import AudioError, UserError
@@ -11,7 +14,7 @@ MIXTURE = "mixture"
 BLOCK_SECONDS = 5
 
 
-def subfolders(folder):
+def subfolders(folder: str | Path) -> dict[str, Path]:
     """Visible folders in ``folder`` by name.
 
     Raises:
@@ -30,7 +33,7 @@ def subfolders(folder):
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def tracks(root):
+def tracks(root: str | Path) -> dict[str, Path]:
     """Track folders by name: ``<root>/<track>/`` or, where there is a folder ``test``, ``<root>/test/<track>/``.
 
     Raises:
@@ -45,13 +48,13 @@ def tracks(root):
     return found
 
 
-def audio_files(folder):
+def audio_files(folder: str | Path) -> dict[str, Path]:
     """Audio files in a folder by their name without suffix.
 
     Raises:
         UserError: if two files differ in the suffix alone.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
             name = nfc(path.stem)
@@ -61,12 +64,14 @@ def audio_files(folder):
     return found
 
 
-def sources_of(references, estimates, given=None):
+def sources_of(
+    references: Mapping[str, Path], estimates: Mapping[str, Path], given: Sequence[str] | None = None
+) -> list[str]:
     """Which sources to score.
 
     Args:
-        references, estimates (dict): track folders by name.
-        given (list of str, optional): the user's choice; by default those of vocals, bass, drums and other that the
+        references, estimates: track folders by name.
+        given: the user's choice; by default those of vocals, bass, drums and other that the
             references have, or every stem where they have none of these.
 
     Raises:
@@ -88,7 +93,7 @@ def sources_of(references, estimates, given=None):
     return sources
 
 
-def stem_paths(folder, names, role):
+def stem_paths(folder: Path, names: Sequence[str], role: str) -> list[Path]:
     """Files of the named stems in a track's folder.
 
     Raises:
@@ -101,7 +106,7 @@ def stem_paths(folder, names, role):
     return [files[name] for name in names]
 
 
-def stat_of(paths):
+def stat_of(paths: Sequence[Path]) -> list[list]:
     """Name, size and time of each file: the estimates and references that a record belongs to."""
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
@@ -110,13 +115,13 @@ class AlignedFiles:
     """Several files of the same rate, channels and length, read side by side in blocks of whole seconds.
 
     Args:
-        paths (list of Path): the files; the first one is what the others must agree with.
+        paths: the files; the first one is what the others must agree with.
 
     Raises:
         AudioError: if one cannot be read or differs.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Sequence[Path]) -> None:
         first = AudioReader(paths[0]).info
         self.paths, self.sample_rate = paths, first.sample_rate
         self.readers = [AudioReader(path, block_len=BLOCK_SECONDS * first.sample_rate) for path in paths]
@@ -126,7 +131,7 @@ class AlignedFiles:
                 if ours != theirs:
                     raise AudioError(reader.info.path, f"has {ours} {unit} where {paths[0]} has {theirs}")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
         """Yield lists of float32 tensors (channels, time), one for each file."""
         streams = [iter(reader) for reader in self.readers]
         while True:
@@ -137,9 +142,9 @@ class AlignedFiles:
                     raise AudioError(reader.info.path, self._other_length(reader))
             if not lengths[0]:
                 return
-            yield blocks
+            yield [block for block in blocks if block is not None]
 
-    def _other_length(self, reader):
+    def _other_length(self, reader: AudioReader) -> str:
         """Both lengths, counted rather than taken from the headers."""
         ours, first = (
             sum(block.shape[-1] for block in AudioReader(each.info.path)) for each in (reader, self.readers[0])

@@ -1,14 +1,16 @@
 """Tracks in parallel, with a progress bar and never more of them in memory than jobs."""
 
 import os
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from tqdm import tqdm
 
 from ..common.errors import UserError
 
 
-def n_jobs(jobs):
+def n_jobs(jobs: int | None) -> int:
     """Number of workers: ``None`` means one for each core, at most four.
 
     Raises:
@@ -26,19 +28,26 @@ def shard_of(names: list[str], shard: tuple[int, int] | None) -> list[str]:
     return names if shard is None else names[shard[0] - 1 :: shard[1]]
 
 
-def each(function, items, jobs=None, unit="track", progress=True, label=None):
+def each(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    jobs: int | None = None,
+    unit: str = "track",
+    progress: bool = True,
+    label: str | None = None,
+) -> Iterator[tuple[Any, Any]]:
     """Run ``function(item)`` for each item and yield ``(item, result)`` as they finish.
 
     Threads serve here: decoding, FFTs and tensor operations all release the interpreter. An item is started only
     when another one has finished and been taken. The first error stops the rest; what was yielded is done.
 
     Args:
-        function (callable): called with one item.
-        items (sequence): what to work on.
-        jobs (int, optional): workers, see :func:`n_jobs`.
-        unit (str): what an item is, for the progress bar.
-        progress (bool): show the bar.
-        label (str, optional): what stands before the bar.
+        function: called with one item.
+        items: what to work on.
+        jobs: workers, see :func:`n_jobs`.
+        unit: what an item is, for the progress bar.
+        progress: show the bar.
+        label: what stands before the bar.
     """
     jobs = min(n_jobs(jobs), max(len(items), 1))
     with tqdm(total=len(items), unit=unit, desc=label, disable=not progress, dynamic_ncols=True) as bar:
@@ -47,8 +56,9 @@ def each(function, items, jobs=None, unit="track", progress=True, label=None):
             yield item, result
 
 
-def _in_threads(function, items, jobs):
-    waiting, running = iter(items), {}
+def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[tuple[Any, Any]]:
+    waiting = iter(items)
+    running: dict[Future, Any] = {}
     pool = ThreadPoolExecutor(jobs)
     try:
         while True:

@@ -1,24 +1,36 @@
 """Scores of separated speech on disk, in the supplement's layout: ``<system>/{s1,s2}/<mixture>.wav``."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from ..common.errors import UserError
 from ..common.files import atomic_path
-from ..experiment.evaluation import Records
+from ..experiment.evaluation import Evaluation
+from ..experiment.records import Records
+from ..metrics import Metric, with_extra
 from .folders import AlignedFiles, audio_files, stat_of, subfolders
 from .pool import each, shard_of
-from .speech_utterances import extra_settings, utterance_entries
-from .summary import SPEECH_SCORES, write_speech_summary
+from .speech_utterances import lacking, utterance_entries
+from .summary import write_speech_summary
 
 MIXTURE_FOLDERS = ("mix", "mix_clean")
 
 
 def evaluate_speech_folder(
-    est_dir, references_dir, out_dir, *, mixtures_dir=None, jobs=None, progress=True, extra=(), shard=None
-):
+    est_dir: str | Path,
+    references_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    mixtures_dir: str | Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+    extra: Iterable[str] = (),
+    shard: tuple[int, int] | None = None,
+) -> dict[str, Evaluation]:
     """Score every system in a folder.
 
     ``est_dir`` is one system (it has ``s1``, ``s2``, ...) or holds several; ``references_dir`` has ``s1``, ``s2``, ... with
@@ -26,18 +38,18 @@ def evaluate_speech_folder(
     table of all to ``out_dir/summary.csv``.
 
     Args:
-        est_dir (str or Path): estimates in any order of speakers.
-        references_dir (str or Path): references.
-        out_dir (str or Path): where the results go.
-        mixtures_dir (str or Path, optional): mixtures; by default the folder ``mix`` or ``mix_clean`` in or beside
+        est_dir: estimates in any order of speakers.
+        references_dir: references.
+        out_dir: where the results go.
+        mixtures_dir: mixtures; by default the folder ``mix`` or ``mix_clean`` in or beside
             ``references_dir``.
-        jobs (int, optional): utterances at the same time.
-        progress (bool): show a bar.
-        extra (sequence of str): optional scores: ``stoi``, ``estoi``, ``pesq``.
-        shard (tuple of int, optional): as of :func:`.music_folder.evaluate_folder`, for the utterances of each system.
+        jobs: utterances at the same time.
+        progress: show a bar.
+        extra: names of optional scores.
+        shard: as of :func:`.music_folder.evaluate_folder`, for the utterances of each system.
 
     Returns:
-        dict: content of ``evaluation.json``, with ``final``, by system.
+        The evaluation by system.
 
     Raises:
         UserError: when there is nothing to compare.
@@ -50,20 +62,19 @@ def evaluate_speech_folder(
         raise UserError(
             f"there is no mixture of {lacking[0]!r} and {len(lacking) - 1} others in {mixtures_dir or 'mix'}"
         )
-    systems = _systems(est_dir, references_dir)
-    results = {}
+    systems, metrics, results = _systems(est_dir, references_dir), with_extra(extra), {}
     for name, folder in systems.items():
         target = out_dir if folder == est_dir else out_dir / name
         results[name] = _evaluate_system(
-            name, folder, references, mixtures, target, references_dir, jobs, progress, extra, shard
+            name, folder, references, mixtures, target, references_dir, jobs, progress, metrics, shard
         )
     if shard is not None:
         return results
     rows = [
         {
             "system": name,
-            **{key: value for key, value in result["final"].items() if key in SPEECH_SCORES or extra},
-            "n_tracks": result["n_tracks"],
+            **{name: result.final[name] for metric in metrics for name in metric.columns},
+            "n_tracks": result.n_tracks,
         }
         for name, result in results.items()
     ]
@@ -72,7 +83,7 @@ def evaluate_speech_folder(
     return results
 
 
-def _systems(est_dir, references_dir):
+def _systems(est_dir: Path, references_dir: Path) -> dict[str, Path]:
     """Folders that hold ``s1``, without the references."""
     if (est_dir / "s1").is_dir():
         return {est_dir.resolve().name: est_dir}
@@ -86,7 +97,7 @@ def _systems(est_dir, references_dir):
     return found
 
 
-def _mixtures_dir(references_dir, given):
+def _mixtures_dir(references_dir: Path, given: str | Path | None) -> str | Path:
     if given is not None:
         return given
     for folder in (place / name for place in (references_dir, references_dir.parent) for name in MIXTURE_FOLDERS):
@@ -95,7 +106,7 @@ def _mixtures_dir(references_dir, given):
     raise UserError(f"no folder {' or '.join(MIXTURE_FOLDERS)} in or beside {references_dir}; name it with --mixtures")
 
 
-def _by_utterance(folder):
+def _by_utterance(folder: Path) -> dict[str, list[Path | None]]:
     """Files of the speakers by utterance: {id: [s1, s2, ...]}; None where a speaker's file is missing."""
     speakers = [entry for name, entry in subfolders(folder).items() if name[:1] == "s" and name[1:].isdigit()]
     speakers.sort(key=lambda entry: int(entry.name[1:]))
@@ -105,7 +116,18 @@ def _by_utterance(folder):
     return {name: [by_name.get(name) for by_name in files] for name in sorted(set().union(*files))}
 
 
-def _evaluate_system(system, folder, references, mixtures, out_dir, references_dir, jobs, progress, optional, shard):
+def _evaluate_system(
+    system: str,
+    folder: Path,
+    references: Mapping[str, list[Path | None]],
+    mixtures: Mapping[str, Path],
+    out_dir: Path,
+    references_dir: Path,
+    jobs: int | None,
+    progress: bool,
+    metrics: Sequence[Metric],
+    shard: tuple[int, int] | None,
+) -> Evaluation:
     estimates = _by_utterance(folder)
     missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
     names = sorted(set(references) & set(estimates))
@@ -113,11 +135,11 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
         raise UserError(
             f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}"
         )
-    records = Records(out_dir / "utterances", {"system": system, **extra_settings(optional)})
+    records = Records(out_dir / "utterances", {"system": system}, lacking(metrics))
 
-    def score(name):
+    def score(name: str) -> dict[str, Any] | str:
         try:
-            return _score_utterance(name, estimates[name], references[name], mixtures[name], records, optional)
+            return _score_utterance(name, estimates[name], references[name], mixtures[name], records, metrics)
         except UserError as error:
             return str(error)
 
@@ -125,12 +147,12 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
     done = dict(each(score, names, jobs, unit="utterance", progress=progress, label=system))
     problems = {name: result for name, result in done.items() if isinstance(result, str)}
     if shard is not None:
-        return {"missing": [], "problems": problems, "n_tracks": len(names) - len(problems)}
-    scored = [done[name] for name in names if name not in problems]
+        return Evaluation(problems=problems, n_tracks=len(names) - len(problems))
+    scored: list[dict[str, Any]] = [done[name] for name in names if name not in problems]
     if not scored:
         raise UserError(f"no utterance of {system} could be scored; the first: {problems[names[0]]}")
     rates = sorted({record["sample_rate"] for record in scored})
-    info = {
+    info: dict[str, Any] = {
         "corpus": str(references_dir),
         "subset": "test",
         "system": system,
@@ -141,10 +163,18 @@ def _evaluate_system(system, folder, references, mixtures, out_dir, references_d
     return write_speech_summary(out_dir, scored, info, **lists)
 
 
-def _score_utterance(name, estimates, references, mixture, records, extra):
-    if None in references or None in estimates or len(estimates) != len(references):
-        raise UserError(f"{name}: {_count(estimates)} estimates for {_count(references)} references")
-    paths = [mixture, *references, *estimates]
+def _score_utterance(
+    name: str,
+    estimates: list[Path | None],
+    references: list[Path | None],
+    mixture: Path,
+    records: Records,
+    metrics: Sequence[Metric],
+) -> dict[str, Any]:
+    wanted, given = ([path for path in paths if path] for paths in (references, estimates))
+    if len(wanted) < len(references) or len(given) < len(estimates) or len(given) != len(wanted):
+        raise UserError(f"{name}: {len(given)} estimates for {len(wanted)} references")
+    paths = [mixture, *wanted, *given]
     files = stat_of(paths)
     record = records.load(name, files=files)
     if record:
@@ -153,12 +183,8 @@ def _score_utterance(name, estimates, references, mixture, records, extra):
     signals = torch.cat([torch.stack(blocks) for blocks in aligned], -1)
     if signals.shape[1] != 1:
         raise UserError(f"{mixture}: speech is scored in one channel, this has {signals.shape[1]}")
-    mix, targets, estimates = signals[0, 0], signals[1 : 1 + n_src, 0], signals[1 + n_src :, 0]
-    entries = utterance_entries(name, mix, estimates, targets, aligned.sample_rate, extra)
+    mix, targets, outputs = signals[0, 0], signals[1 : 1 + n_src, 0], signals[1 + n_src :, 0]
+    entries = utterance_entries(name, mix, outputs, targets, aligned.sample_rate, metrics)
     unknown = float("nan")
     entries.update(sample_rate=aligned.sample_rate, speakers="", sexes="", seconds=unknown, rtf=unknown)
     return records.save(name, entries, files=files)
-
-
-def _count(paths):
-    return sum(path is not None for path in paths)

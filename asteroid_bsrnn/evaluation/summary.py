@@ -1,145 +1,141 @@
-"""From the records of an evaluation to ``all_metrics.csv``, ``final_metrics.json`` and ``evaluation.json``.
+"""From the records of an evaluation to its three files.
 
 Everything that was missing, undefined or suspicious is listed in ``evaluation.json``; nothing is left out silently.
 """
 
-import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ..common.files import atomic_path, strict, write_json
+from ..experiment.evaluation import Evaluation
+from ..experiment.scores import music_table, speech_table
+from ..metrics import Metric, all_of, of_task
 from ..metrics.by_speaker import speaker_interval
-from ..metrics.intelligibility import INTELLIGIBILITY_DEFINITION
 
-MUSIC_COLUMNS = ["track", "source", "usdr", "csdr", "input_usdr", "input_csdr", "seconds", "rtf"]
-SPEECH_COLUMNS = [
-    *("mixture_id", "n_src", "speakers", "sexes", "level_difference_db", "input_si_sdr", "si_sdr", "si_sdr_imp"),
-    *("input_sdr", "sdr", "sdr_imp", "permutation", "seconds", "rtf"),
-]
-SPEECH_SCORES = ["si_sdr", "si_sdr_imp", "sdr", "sdr_imp", "input_si_sdr", "input_sdr"]
+Record = dict[str, Any]
 MUSIC_DEFINITION = {
-    "usdr": "10 log10((sum s^2 + 1e-7) / (sum (est - s)^2 + 1e-7)) over the whole track; mean over tracks",
-    "csdr": "SDR of museval 0.4.1 (BSS Eval v4 images), frames of 1 s, NaN for all sources where one is silent; "
-    "median over frames (by median_rule), then median over tracks (of an even number, the mean of the middle two)",
     "input": "the same scores with the mixture as the estimate",
-    "average": "usdr and csdr without a source are means over the sources",
-    "unit": "dB",
+    "average": "scores without a source are means over the sources",
+    "unit": "dB where the definition names no other",
 }
 SPEECH_DEFINITION = {
-    "si_sdr": "scale-invariant SDR of zero-mean signals (SI-SNR), best permutation by its mean over the sources",
-    "sdr": "BSS Eval v3 sources (mir_eval, 512 taps) in the same permutation",
     "imp": "gain over the mixture as the estimate",
     "average": "mean over the sources of an utterance, then over utterances with a score",
-    "unit": "dB",
+    "unit": "dB where the definition names no other",
 }
 
 
-def write_music_summary(folder, records, sources, median_rule, info, *, missing=(), extra=(), problems=None, notes=()):
-    """Write the three files of a music evaluation.
+def write_music_summary(
+    folder: str | Path,
+    records: Sequence[Record],
+    sources: Sequence[str],
+    median_rule: str,
+    about: Mapping[str, Any],
+    **lists: Any,
+) -> Evaluation:
+    """Write the files of a music evaluation.
 
     Args:
-        folder (str or Path): where to.
-        records (list of dict): one record for each scored track.
-        sources (list of str): names.
-        median_rule (str): which median over the frames to take.
-        info (dict): corpus, subset, sample rate, inference, model: copied into ``evaluation.json``.
-        missing, extra (list of str): what was expected and not there, and the reverse.
-        problems (dict, optional): sentence by track that could not be scored.
-        notes (list of str or None): other remarks.
-
-    Returns:
-        dict: ``evaluation.json``'s content and, under ``final``, that of ``final_metrics.json``.
+        folder: where to.
+        records: one for each scored track.
+        sources: names.
+        median_rule: which median over the frames to take.
+        about: corpus, subset, sample rate, inference, model: attributes of :class:`Evaluation`.
+        **lists: ``missing, extra, problems, notes``, as there.
     """
-    rows = [_music_row(record, source, median_rule) for record in records for source in sources]
-    table = pd.DataFrame(rows, columns=MUSIC_COLUMNS)
-    final = _music_means(table, sources)
-    undefined = sorted({row["track"] for row in rows if math.isnan(row["csdr"])})
-    notes = list(notes)
-    if undefined:
-        notes.append("no cSDR (in every frame a signal is silent): " + ", ".join(undefined))
-    evaluation = {"sources": list(sources), "median_rule": median_rule, "metric_definition": MUSIC_DEFINITION}
-    lists = _lists(records, missing, extra, problems, notes, undefined)
-    return _write(folder, table, final, {**info, "n_tracks": len(records), **evaluation, **lists})
+    metrics = of_task("music")
+    rows = [_music_row(record, source, median_rule, metrics) for record in records for source in sources]
+    table = music_table(rows)
+    evaluation = Evaluation(**about, n_tracks=len(records), sources=list(sources), median_rule=median_rule)
+    evaluation.metric_definition = {metric.name: metric.definition for metric in metrics} | MUSIC_DEFINITION
+    evaluation.final = _music_means(table, sources, metrics)
+    notes = list(lists.pop("notes", ()))
+    for metric in metrics:
+        lacking = sorted(set(table.loc[table[metric.name].isna(), "track"]))
+        every = len(lacking) == len(records)
+        evaluation.undefined = sorted({*evaluation.undefined, *lacking})
+        if lacking:
+            notes.append(f"no {metric.label} ({metric.undefined}): {'every track' if every else ', '.join(lacking)}")
+    return _listed(evaluation, records, notes, **lists).write(folder, table)
 
 
-def _music_row(record, source, median_rule):
+def score_of(scores: Mapping[str, float], name: str, median_rule: str) -> float:
+    """A score in a record, by the median rule where that decides; NaN without it."""
+    return scores.get(name, scores.get(f"{name}_{median_rule}", float("nan")))
+
+
+def _music_row(record: Record, source: str, median_rule: str, metrics: Sequence[Metric]) -> dict[str, Any]:
     scores = record["scores"][source]
-    return {
-        "track": record["track"],
-        "source": source,
-        "usdr": scores["usdr"],
-        "csdr": scores[f"csdr_{median_rule}"],
-        "input_usdr": scores["input_usdr"],
-        "input_csdr": scores[f"input_csdr_{median_rule}"],
-        "seconds": record["seconds"],
-        "rtf": record["rtf"],
-    }
+    names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
+    about = {"track": record["track"], "source": source, "seconds": record["seconds"], "rtf": record["rtf"]}
+    return {**about, **{name: score_of(scores, name, median_rule) for name in names}}
 
 
-def _music_means(table, sources):
-    """Means of uSDR and medians of cSDR over tracks by source, and their means over the sources."""
+def _music_means(table: pd.DataFrame, sources: Sequence[str], metrics: Sequence[Metric]) -> dict[str, float]:
+    """Each score over tracks by source, by its own aggregate, and the means over the sources."""
     final = {}
-    for name, over_tracks in (("usdr", "mean"), ("csdr", "median"), ("input_usdr", "mean"), ("input_csdr", "median")):
-        by_source = getattr(table.groupby("source")[name], over_tracks)().reindex(sources)
-        if not name.startswith("input"):
+    for name, metric in [(f"{prefix}{metric.name}", metric) for prefix in ("", "input_") for metric in metrics]:
+        by_source = getattr(table.groupby("source")[name], metric.aggregate)().reindex(list(sources))
+        if name == metric.name:
             final[name] = float(by_source.mean(skipna=False))
         final.update({f"{name}_{source}": float(value) for source, value in by_source.items()})
     return final
 
 
-def write_speech_summary(folder, records, info, *, missing=(), extra=(), problems=None, notes=()):
-    """Write the three files of a speech evaluation; arguments and result as :func:`write_music_summary`."""
+def write_speech_summary(
+    folder: str | Path, records: Sequence[Record], about: Mapping[str, Any], **lists: Any
+) -> Evaluation:
+    """Write the files of a speech evaluation; arguments as :func:`write_music_summary`."""
     rows = [
         {**record, "mixture_id": record["track"], "permutation": " ".join(map(str, record["permutation"]))}
         for record in records
     ]
-    asked = [name for name in INTELLIGIBILITY_DEFINITION if rows and name in rows[0]]
-    optional = [column for name in asked for column in (f"input_{name}", name, f"{name}_imp")]
-    table = pd.DataFrame(rows, columns=[*SPEECH_COLUMNS, *optional])
-    final = {name: float(table[name].mean()) for name in [*SPEECH_SCORES, *optional]}
-    undefined = table.loc[table["sdr_imp"].isna() | table["si_sdr_imp"].isna(), "mixture_id"].tolist()
-    notes = list(notes)
-    if undefined:
-        notes.append("left out of a mean, as a signal is silent: " + ", ".join(undefined))
-    lists = _lists(records, missing, extra, problems, notes, undefined)
-    definition = {**SPEECH_DEFINITION, **{name: INTELLIGIBILITY_DEFINITION[name] for name in asked}}
-    info = {**info, "n_tracks": len(records), "metric_definition": definition, "intervals": _intervals(records)}
-    return _write(folder, table, final, {**info, **lists})
+    always, found = of_task("speech"), [metric for metric in all_of("speech") if rows and metric.name in rows[0]]
+    table = speech_table(rows, [name for metric in found if metric.optional for name in metric.columns])
+    known = {**about, "n_tracks": len(records), "intervals": _intervals(records, always)}
+    evaluation = Evaluation.of(known)
+    evaluation.metric_definition = {metric.name: metric.definition for metric in found} | SPEECH_DEFINITION
+    columns = [(name, metric) for metric in found for name in metric.columns]
+    evaluation.final = {name: float(getattr(table[name], metric.aggregate)()) for name, metric in columns}
+    undefined = table[[metric.columns[-1] for metric in always]].isna().any(axis=1)
+    evaluation.undefined = table.loc[undefined, "mixture_id"].tolist()
+    notes = list(lists.pop("notes", ()))
+    if evaluation.undefined:
+        notes.append("left out of a mean, as a signal is silent: " + ", ".join(evaluation.undefined))
+    return _listed(evaluation, records, notes, **lists).write(folder, table)
 
 
-def _intervals(records):
-    """Score -> ends of its 95 % interval over speakers; empty where it is not known who speaks."""
+def _intervals(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, list[float]]:
+    """Gain -> ends of its 95 % interval over speakers; empty where it is not known who speaks."""
     people = [record.get("speakers") or () for record in records]
     if not all(people):
         return {}
-    return {name: speaker_interval([record[name] for record in records], people) for name in ("si_sdr_imp", "sdr_imp")}
+    gains = [metric.columns[-1] for metric in metrics]
+    return {name: list(speaker_interval([record[name] for record in records], people)) for name in gains}
 
 
-def _lists(records, missing, extra, problems, notes, undefined):
-    return {
-        "missing": sorted(missing),
-        "extra": sorted(extra),
-        "problems": dict(sorted((problems or {}).items())),
-        "undefined": undefined,
-        "warnings": [f"{record['track']}: {text}" for record in records for text in record["warnings"]],
-        "notes": [note for note in notes if note],
-    }
+def _listed(
+    evaluation: Evaluation,
+    records: Sequence[Record],
+    notes: Sequence[str | None],
+    missing: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    problems: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """The evaluation with what a person should know of it."""
+    evaluation.missing, evaluation.extra = sorted(missing), sorted(extra)
+    evaluation.problems = dict(sorted((problems or {}).items()))
+    evaluation.warnings = [f"{record['track']}: {text}" for record in records for text in record["warnings"]]
+    evaluation.notes = [note for note in notes if note]
+    return evaluation
 
 
-def _write(folder, table, final, evaluation):
-    folder = Path(folder)
-    with atomic_path(folder / "all_metrics.csv") as partial:
-        table.to_csv(partial, index=False, na_rep="nan")
-    write_json(folder / "final_metrics.json", strict(final))
-    write_json(folder / "evaluation.json", strict(evaluation))
-    return {**evaluation, "final": final}
-
-
-def report_lines(evaluation):
+def report_lines(evaluation: Evaluation) -> list[str]:
     """What a person should know after an evaluation, as lines of text."""
-    lines = [f"missing: {name}" for name in evaluation["missing"]]
-    lines += [f"not scored: {name}: {why}" for name, why in evaluation["problems"].items()]
-    lines += [f"extra, not in the references: {name}" for name in evaluation["extra"]]
-    lines += [f"warning: {text}" for text in evaluation["warnings"]]
-    return lines + [f"note: {text}" for text in evaluation["notes"]]
+    lines = [f"missing: {name}" for name in evaluation.missing]
+    lines += [f"not scored: {name}: {why}" for name, why in evaluation.problems.items()]
+    lines += [f"extra, not in the references: {name}" for name in evaluation.extra]
+    lines += [f"warning: {text}" for text in evaluation.warnings]
+    return lines + [f"note: {text}" for text in evaluation.notes]

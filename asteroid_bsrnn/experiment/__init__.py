@@ -1,1 +1,1 @@
-"""What lies in ``exp/<tag>/``: run, evaluation, energy; read and written here."""
+"""What lies in ``exp/<tag>/``: run, history, evaluation, energy, each a dataclass; read and written here and nowhere else."""

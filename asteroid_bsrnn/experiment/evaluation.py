@@ -1,126 +1,99 @@
-"""One JSON file per track: written whole when the track is done, read by museval, kept or redone on resume.
+"""``evaluation.json`` and ``final_metrics.json``: what was scored, how, and the scores over all recordings."""
 
-The file is museval's (``targets`` with the SDR of each frame), with one more entry, ``asteroid_bsrnn``: our scores
-and the settings that they were computed with. SIR, ISR and SAR need the filters that we do not solve for; they are
-NaN, as museval writes them for a silent frame.
-"""
-
-import hashlib
-import json
-import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from ..common.errors import UserError
-from ..common.files import read_json, write_json
+import pandas as pd
 
-OURS = "asteroid_bsrnn"
-MUSEVAL_VERSION = "0.4.1"  # whose SDR, rules and file format these are
-SCORES_VERSION = 1  # raised when a score changes its meaning, so that old files are not mixed in
+from ..common.files import strict, write_json
+from .scores import write_scores
+from .stored import Stored, read_object
 
-
-def file_digest(path):
-    """SHA-256 of a file, as ``model_id`` of an evaluation."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+EVALUATION_FILE, FINAL_FILE = "evaluation.json", "final_metrics.json"
 
 
-def _plain(settings):
-    """As JSON gives it back (a tuple is a list there)."""
-    return json.loads(json.dumps(settings))
-
-
-class Records:
-    """The records of one evaluation, by name.
+@dataclass(kw_only=True)
+class Evaluation(Stored):
+    """An evaluation; None is not known, or has no meaning for its task.
 
     Args:
-        folder (str or Path): where the files are, one ``<name>.json`` each.
-        settings (dict): everything that the scores depend on; a record with other settings is redone.
+        corpus, subset: names of the data.
+        stream, mode: of speech: which mixtures.
+        model: identifies the weights.
+        system, estimates: name of what was scored, and the folder it was in.
+        inference: how whole songs were separated.
+        sample_rate: Hz; a list where recordings differ.
+        n_tracks: recordings with a score.
+        sources: names, in the order of the scores.
+        median_rule: over the frames of a song.
+        metric_definition: what each score is.
+        intervals: 95 % over speakers, by score.
+        missing, extra: recordings without estimates, and estimates without a reference.
+        problems: recording -> why it could not be scored.
+        undefined: recordings that lack a score.
+        warnings, notes: sentences.
+        final: content of ``final_metrics.json``.
     """
 
-    def __init__(self, folder, settings):
-        self.folder, self.settings = Path(folder), _plain({"scores": SCORES_VERSION, **settings})
-        self.redone = {}  # name -> why the record was not used
+    corpus: str | None = None
+    subset: str | None = None
+    stream: str | None = None
+    mode: str | None = None
+    model: str | None = None
+    system: str | None = None
+    estimates: str | None = None
+    inference: dict[str, Any] | None = None
+    sample_rate: int | list[int] | None = None
+    n_tracks: int | None = None
+    sources: list[str] = field(default_factory=list)
+    median_rule: str | None = None
+    metric_definition: dict[str, str] | str | None = None
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    undefined: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    final: dict[str, float] = field(default_factory=dict)
 
-    def path(self, name):
-        """File of one track."""
-        if "/" in name or "\\" in name or name in ("", ".", ".."):
-            raise UserError(f"{name!r} cannot be the name of a track: it would not be a file name")
-        return self.folder / f"{name}.json"
+    def definitions(self) -> dict[str, str]:
+        """Definition of each score; one text for all where that is how it was stored."""
+        told = self.metric_definition
+        return told if isinstance(told, dict) else {} if told is None else {"": told}
 
-    def load(self, name, **settings):
-        """The finished record of a track, or None when there is none or its settings differ.
-
-        Args:
-            name (str): the track.
-            settings: what only this track's scores depend on.
-        """
-        path = self.path(name)
-        if not path.exists():
-            return None
-        content = read_json(path)
-        record = content.get(OURS) if isinstance(content, dict) else None
-        wanted = {**self.settings, **_plain(settings)}
-        if not isinstance(record, dict) or "settings" not in record:
-            raise UserError(f"{path} is no record of an evaluation; choose another output folder or move it away")
-        differing = [key for key in wanted if record["settings"].get(key) != wanted[key]]
-        if differing:
-            self.redone[name] = ", ".join(differing)
-            return None
-        return record
-
-    def save(self, name, scores, frames=None, **settings):
-        """Write a finished track and return its record.
+    def write(self, folder: str | Path, rows: pd.DataFrame) -> "Evaluation":
+        """Write the files of an evaluation, and give it back.
 
         Args:
-            name (str): the track.
-            scores (dict): what shall be found under ``asteroid_bsrnn`` next time.
-            frames (dict, optional): SDR of each frame by source, for museval.
-            settings: what only this track's scores depend on.
+            folder: where to.
+            rows: ``all_metrics.csv``.
         """
-        record = {"track": name, "settings": {**self.settings, **settings}, **scores}
-        write_json(self.path(name), {**museval_targets(frames or {}), OURS: record})
-        return record
-
-    def differences(self):
-        """One sentence on the records that were done again, or None."""
-        if not self.redone:
-            return None
-        names = ", ".join(sorted({key for why in self.redone.values() for key in why.split(", ")}))
-        return f"{len(self.redone)} records in {self.folder} had other settings ({names}) and were computed again"
+        write_scores(Path(folder), rows)
+        write_json(Path(folder) / FINAL_FILE, strict(self.final))
+        told = {key: value for key, value in self.content().items() if key != "final"}
+        write_json(Path(folder) / EVALUATION_FILE, strict(told))
+        return self
 
 
-def museval_targets(frames):
-    """What ``museval.TrackStore`` writes, from the SDR of each frame by source (1 s, no overlap, five digits)."""
-    return {
-        "targets": [
-            {"name": source, "frames": [_museval_frame(time, score) for time, score in enumerate(scores)]}
-            for source, scores in frames.items()
-        ],
-        "museval_version": MUSEVAL_VERSION,
-    }
+def read_evaluation(folder: str | Path) -> Evaluation | None:
+    """The evaluation of an experiment folder with its final scores, None without ``evaluation.json``.
 
-
-def _museval_frame(time, sdr):
-    nan = math.nan
-    sdr = nan if math.isinf(sdr) else round(sdr, 5)
-    return {"time": float(time), "duration": 1.0, "metrics": {"SDR": sdr, "SIR": nan, "SAR": nan, "ISR": nan}}
-
-
-def write_museval_folder(folder, records, names):
-    """Lay the tracks out as museval's ``add_eval_dir(folder)`` reads them: ``<folder>/test/<track>.json``.
-
-    Args:
-        folder (str or Path): written anew; records of tracks that are gone are removed from it.
-        records (Records): where the tracks are.
-        names (list of str): the tracks of this evaluation.
+    Raises:
+        UserError: if a file is broken.
     """
-    folder = Path(folder) / "test"
-    for old in folder.glob("*.json"):
-        if old.stem not in names:
-            old.unlink()
-    for name in names:
-        content = read_json(records.path(name))
-        write_json(folder / f"{name}.json", {key: content[key] for key in ("targets", "museval_version")})
+    path = Path(folder) / EVALUATION_FILE
+    return replace(Evaluation.read(path), final=read_final(folder) or {}) if path.exists() else None
+
+
+def read_final(folder: str | Path) -> dict[str, float] | None:
+    """``final_metrics.json``: scores over all recordings, null (no score) and texts left out; None without the file.
+
+    Raises:
+        UserError: if it is broken.
+    """
+    path = Path(folder) / FINAL_FILE
+    if not path.exists():
+        return None
+    return {key: value for key, value in read_object(path).items() if isinstance(value, (int, float))}

@@ -1,21 +1,22 @@
-"""What a run leaves behind about itself: ``conf.yml``, ``run.json``, ``history.csv``; and what may change on resume."""
+"""What a run writes about itself, ``conf.yml`` and ``run.json``; and what may change on resume."""
 
-import csv
 import datetime
 import importlib.metadata
-import io
 import platform
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..common.errors import UserError
-from ..common.files import read_json, write_json, write_text
+from ..common.files import write_json, write_text
 from ..common.version import __version__
+from .run_file import RUN_FILE, Run, read_run
 
+CONF_FILE = "conf.yml"
 CHANGEABLE = ("training.patience", "training.epochs", "optim.lr")  # on resume, by an option that is recorded
 FREE = (  # where and how fast, not what: may differ at any time
     "logging",
@@ -70,7 +71,7 @@ SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
 )
 
 
-def changed_from(conf, origin):
+def changed_from(conf: dict[str, Any], origin: dict[str, Any]) -> dict[str, list[Any]]:
     """What a configuration changes of another one, as far as it decides results: ``key -> [there, here]``."""
     old, new = flatten(plain(origin)), flatten(plain(conf))
     keys = [
@@ -81,37 +82,43 @@ def changed_from(conf, origin):
     return {key: [old.get(key), new.get(key)] for key in keys if old.get(key) != new.get(key)}
 
 
-def flatten(conf):
+def flatten(conf: dict[str, Any]) -> dict[str, Any]:
     """``{"section": {"key": value}}`` -> ``{"section.key": value}``; deeper values stay as they are."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for section, values in conf.items():
         items = values.items() if isinstance(values, dict) else [(None, values)]
         flat.update({section if key is None else f"{section}.{key}": value for key, value in items})
     return flat
 
 
-def plain(conf):
+def plain(conf: Any) -> Any:
     """The configuration as YAML gives it back (tuples become lists)."""
     return yaml.safe_load(yaml.safe_dump(_lists(conf), sort_keys=False))
 
 
-def _lists(value):
+def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(entry) for key, entry in value.items()}
     return [_lists(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def compare(old, new, allow_changes=False, folder="this folder", defaults=None):
+def compare(
+    old: dict[str, Any],
+    new: dict[str, Any],
+    allow_changes: bool = False,
+    folder: str | Path = "this folder",
+    defaults: dict[str, Any] | None = None,
+) -> dict[str, list[Any]]:
     """Differences that a continued run brings with it.
 
     Args:
-        old, new (dict): configurations.
-        allow_changes (bool): whether the values of ``CHANGEABLE`` may differ.
-        folder (Path): for messages.
-        defaults (dict, optional): ``"section.key" -> value`` that an absent key stands for.
+        old, new: configurations.
+        allow_changes: whether the values of ``CHANGEABLE`` may differ.
+        folder: for messages.
+        defaults: ``"section.key" -> value`` that an absent key stands for.
 
     Returns:
-        dict: ``"section.key" -> [old, new]`` for keys that may differ.
+        ``"section.key" -> [old, new]`` for keys that may differ.
 
     Raises:
         UserError: naming the keys that may not.
@@ -138,7 +145,7 @@ def compare(old, new, allow_changes=False, folder="this folder", defaults=None):
     return changes
 
 
-def _came_later(key, old, new, neutral):
+def _came_later(key: str, old: dict[str, Any], new: dict[str, Any], neutral: dict[str, tuple]) -> bool:
     """Whether a key is missing on one side only since it did not exist yet, and says there what was done anyway."""
     absent = (key not in old) != (key not in new)
     return absent and new.get(key, old.get(key)) in neutral.get(key, ())
@@ -148,29 +155,25 @@ class RunRecord:
     """The files ``conf.yml`` and ``run.json`` of one experiment folder.
 
     Args:
-        folder (str or Path): experiment folder.
-        conf (dict): whole configuration.
-        defaults (dict, optional): ``{"section": {"key": value}}`` that an absent key stands for.
+        folder: experiment folder.
+        conf: whole configuration.
+        defaults: ``{"section": {"key": value}}`` that an absent key stands for.
+
+    Raises:
+        UserError: if there is a ``run.json`` that cannot be read.
     """
 
-    def __init__(self, folder, conf, defaults=None):
+    def __init__(self, folder: str | Path, conf: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
         self.folder, self.conf, self.defaults = Path(folder), plain(conf), defaults
-        self.conf_path, self.path = self.folder / "conf.yml", self.folder / "run.json"
-        self.values = self._read() if self.path.exists() else {}
-
-    def _read(self):
-        way = "restore it from a copy, or remove it to go on without it"
+        self.conf_path, self.path = self.folder / CONF_FILE, self.folder / RUN_FILE
         try:
-            values = read_json(self.path)
+            self.run = read_run(self.folder) or Run()
         except UserError as error:
-            raise UserError(f"{error}; {way}") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{self.path} is not the record of a run; {way}")
-        return values
+            raise UserError(f"{error}; restore it from a copy, or remove it to go on without it") from None
 
-    def changes(self, allow_changes=False):
+    def changes(self, allow_changes: bool = False) -> dict[str, list[Any]]:
         """Differences to the configuration that the folder already holds (see :func:`compare`)."""
-        known = self.values.get("conf")  # what was trained; a recipe may have written conf.yml a moment ago
+        known = self.run.conf or None  # what was trained; a recipe may have written conf.yml a moment ago
         if known is None and self.conf_path.exists():
             try:
                 known = yaml.safe_load(self.conf_path.read_text(encoding="utf-8"))
@@ -180,23 +183,24 @@ class RunRecord:
             return {}
         return compare(known, self.conf, allow_changes, self.folder, self.defaults)
 
-    def write_conf(self):
+    def write_conf(self) -> None:
         """Write ``conf.yml`` alone."""
         write_text(self.conf_path, yaml.safe_dump(self.conf, sort_keys=False, allow_unicode=True))
 
-    def begin(self, **values):
-        """Write both files at the start of a run or of its continuation."""
+    def begin(self, **values: Any) -> None:
+        """Write both files at the start of a run or of its continuation; values are attributes of :class:`Run`, or more."""
         self.write_conf()
-        first = {"started": now(), "resumed": []}
         about = {**commit(), "versions": versions(), "command": list(sys.argv), "conf": self.conf}
-        self.values = {**first, **self.values, **about, **values, "status": "running", "ended": None}
-        write_json(self.path, self.values)
+        told = {"started": now(), **{key: value for key, value in self.run.content().items() if value is not None}}
+        self.run = Run.of({**told, **about, **values, "status": "running", "ended": None})
+        write_json(self.path, self.run.content())
 
-    def update(self, **values):
-        self.values.update(values)
-        write_json(self.path, self.values)
+    def update(self, **values: Any) -> None:
+        """Write some values anew."""
+        self.run = Run.of({**self.run.content(), **values})
+        write_json(self.path, self.run.content())
 
-    def end(self, **values):
+    def end(self, **values: Any) -> None:
         """Note how a run ended. A full disk has room for one word at least: "running" becomes "failed", in its place.
 
         Raises:
@@ -209,7 +213,7 @@ class RunRecord:
                 self._overwrite(b'\n  "status": "running",', b'\n  "status": "failed", ')
             raise
 
-    def _overwrite(self, old, new):
+    def _overwrite(self, old: bytes, new: bytes) -> None:
         """Put ``new`` for ``old``, of the same length, without a second file."""
         with open(self.path, "r+b") as file:
             place = file.read().find(old)
@@ -218,24 +222,18 @@ class RunRecord:
                 file.write(new)
 
 
-def write_history(path, rows):
-    """One line per epoch, whole or not at all."""
-    text = io.StringIO()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def now():
+def now() -> str:
     """Present time, UTC, to the second."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def versions():
+def versions() -> dict[str, Any]:
     """Versions of Python, this package and the libraries that decide numbers."""
-    found = {"python": platform.python_version(), "platform": platform.platform(), "asteroid_bsrnn": __version__}
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "asteroid_bsrnn": __version__,
+    }
     for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
@@ -244,10 +242,10 @@ def versions():
     return found
 
 
-def commit():
+def commit() -> dict[str, Any]:
     """Commit of the package's own repository, and whether files differ from it; null outside a repository."""
 
-    def git(*words):
+    def git(*words: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 

@@ -6,6 +6,7 @@ import inspect
 import logging
 import platform
 import warnings
+from typing import Any
 
 SETTINGS = {  # codecarbon's own defaults, given each time: a file or a variable of the user's would change the measurement
     "tracking_mode": "machine",
@@ -26,15 +27,16 @@ _METERED = ("intel_rapl", "windows_emi", "intel_power_gadget")
 class Tracker:
     """codecarbon's offline tracker, quiet; says of itself what it measures."""
 
-    def __init__(self, country, pue):
+    def __init__(self, country: str, pue: float) -> None:
         self.works = importlib.util.find_spec("codecarbon") is not None
-        self.hardware = {"machine": platform.node(), "cpu": platform.processor() or platform.machine()}
-        self.method, self.estimated_parts = "none: codecarbon is not installed, only hours are recorded", []
-        self.settings = None
+        self.hardware: dict[str, Any] = {"machine": platform.node(), "cpu": platform.processor() or platform.machine()}
+        self.method = "none: codecarbon is not installed, only hours are recorded"
+        self.estimated_parts: list[str] = []
+        self.settings: dict[str, Any] | None = None
         if self.works:
             self._start(country, pue)
 
-    def _start(self, country, pue):
+    def _start(self, country: str, pue: float) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from codecarbon import EmissionsTracker, OfflineEmissionsTracker
@@ -43,14 +45,19 @@ class Tracker:
             logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # the import sets its own level
 
             class Latest(BaseOutput):
-                total = None
+                total: Any = None
 
-                def out(self, total, delta):
+                def out(self, total: Any, delta: Any) -> None:
                     self.total = total
 
             self.latest = Latest()
             known = inspect.signature(EmissionsTracker).parameters
-            fixed = {**SETTINGS, **dict.fromkeys(_SILENT, False), "output_methods": None, "logger_preamble": ""}
+            fixed: dict[str, Any] = {
+                **SETTINGS,
+                **dict.fromkeys(_SILENT, False),
+                "output_methods": None,
+                "logger_preamble": "",
+            }
             self.tracker = OfflineEmissionsTracker(
                 country_iso_code=country,
                 pue=pue,
@@ -80,13 +87,13 @@ class Tracker:
         self.estimated_parts = ["ram"] if metered else ["cpu", "ram"]  # codecarbon has no meter for memory
         self.method = "measured" if metered or found.gpu_count else "estimated"
 
-    def kwh(self):
+    def kwh(self) -> float | None:
         """Energy since the start, None where nothing measures."""
         if not self.works:
             return None
         self.tracker.flush()
         return self.latest.total.energy_consumed if self.latest.total else None
 
-    def stop(self):
+    def stop(self) -> None:
         if self.works:
             self.tracker.stop()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
+from .metric import Metric, against_mixture, register_metric
 
 _PESQ_MODES = {8000: "nb", 16000: "wb"}
 _FULL = 0.5  # peak at which signals are handed over: neither metric looks at the level, both use constants
@@ -54,7 +55,7 @@ def pesq(est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int) -> 
     if sample_rate not in _PESQ_MODES:
         raise UserError(f"PESQ is defined at 8000 and 16000 Hz, not at {sample_rate} Hz")
 
-    def score(ref, est):
+    def score(ref: np.ndarray, est: np.ndarray) -> float:
         try:
             return one(sample_rate, ref, est, _PESQ_MODES[sample_rate])
         except PesqError:  # no utterance found, or too short
@@ -63,49 +64,14 @@ def pesq(est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int) -> 
     return _each(score, est_targets, targets)
 
 
-INTELLIGIBILITY: dict[str, Callable] = {"stoi": stoi, "estoi": estoi, "pesq": pesq}
-INTELLIGIBILITY_DEFINITION = {
-    "stoi": "short-time objective intelligibility (pystoi), 0 to 1",
-    "estoi": "its extended form, for maskers that fluctuate, 0 to 1",
-    "pesq": "ITU-T P.862 at 8 kHz, P.862.2 at 16 kHz (MOS-LQO)",
-}
-
-
-def check_extra_scores(names) -> tuple[str, ...]:
-    """Names of optional scores, in their fixed order.
-
-    Raises:
-        UserError: for one that is not known.
-    """
-    for name in names:
-        if name not in INTELLIGIBILITY:
-            raise UserError(f"unknown score {name!r}; optional scores are {', '.join(INTELLIGIBILITY)}")
-    return tuple(name for name in INTELLIGIBILITY if name in names)
-
-
-def extra_scores(names, mix, est_targets, targets, sample_rate) -> dict[str, float]:
-    """Optional scores of one recording, means over its sources: ``<name>``, ``input_<name>`` (the mixture's), ``<name>_imp``.
-
-    Shape:
-        - mix: (time,)
-        - est_targets, targets: (n_src, time), estimate i of target i
-    """
-    found = {}
-    for name in check_extra_scores(names):
-        after = INTELLIGIBILITY[name](est_targets, targets, sample_rate).mean()
-        before = INTELLIGIBILITY[name](mix.expand_as(targets), targets, sample_rate).mean()
-        found.update({f"input_{name}": float(before), name: float(after), f"{name}_imp": float(after - before)})
-    return found
-
-
-def _each(score, est_targets, targets):
+def _each(score: Callable[..., float], est_targets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     pairs = [(_scaled(ref), _scaled(est)) for ref, est in zip(targets, est_targets)]
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # pystoi's way to say: too short
         return torch.tensor([_one(score, ref, est) for ref, est in pairs], dtype=torch.float64)
 
 
-def _one(score, ref, est):
+def _one(score: Callable[..., float], ref: np.ndarray, est: np.ndarray) -> float:
     if not ref.any() or not est.any():
         return float("nan")
     try:
@@ -114,6 +80,18 @@ def _one(score, ref, est):
         return float("nan")
 
 
-def _scaled(wav):
-    wav = wav.detach().cpu().numpy().astype(np.float64)
+def _scaled(signal: torch.Tensor) -> np.ndarray:
+    wav = signal.detach().cpu().numpy().astype(np.float64)
     return wav * (_FULL / max(np.abs(wav).max(), 1e-12))
+
+
+for _score, _label, _definition in (
+    (stoi, "STOI", "short-time objective intelligibility (pystoi), 0 to 1"),
+    (estoi, "ESTOI", "its extended form, for maskers that fluctuate, 0 to 1"),
+    (pesq, "PESQ", "ITU-T P.862 at 8 kHz, P.862.2 at 16 kHz (MOS-LQO)"),
+):
+    register_metric(
+        Metric(
+            _score.__name__, _label, "", "speech", against_mixture(_score), "mean", "higher", _definition, optional=True
+        )
+    )

@@ -1,16 +1,18 @@
 """Medians that say what they do with an even count, and leave out what is not a number."""
 
+import torch
+
 from ..common.errors import UserError
 
 MEDIAN_RULES = ("numpy", "lower")
 
 
-def nan_median(values, rule="numpy"):
+def nan_median(values: torch.Tensor, rule: str = "numpy") -> torch.Tensor:
     """Median over the last axis without NaN; NaN where nothing is left.
 
     Args:
-        values (torch.Tensor): any numbers.
-        rule (str): for an even count ``"numpy"`` takes the mean of the two middle values, ``"lower"`` the lower of
+        values: any numbers.
+        rule: for an even count ``"numpy"`` takes the mean of the two middle values, ``"lower"`` the lower of
             them (torch's own rule, which the published results used).
 
     Shape:
@@ -31,7 +33,7 @@ def nan_median(values, rule="numpy"):
     return (lower + upper) / 2
 
 
-def frame_median(frames, rule="numpy"):
+def frame_median(frames: torch.Tensor, rule: str = "numpy") -> torch.Tensor:
     """Score of a track from those of its frames, as museval's ``TrackStore`` reads them: inf is left out too.
 
     Where every frame that has a score is exact, so is the track: inf.

@@ -1,17 +1,21 @@
-"""uSDR and cSDR of one track from blocks, so that memory does not grow with its length."""
+"""All scores of one song from blocks, so that memory does not grow with its length."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from .energies import check_signals, frame_energies
-from .medians import MEDIAN_RULES, frame_median
-from .track_sdr import csdr_frames, usdr_from_energies
+from .energies import FrameEnergies, check_signals
+from .metric import Metric, of_task
+from .track_sdr import csdr_frames, usdr_of
 
 
 class TrackScores:
-    """Collects the energies of a track block by block; the scores are those of ``usdr`` and ``csdr`` on the whole.
+    """Gathers a song block by block; the scores are those of the whole.
 
     Args:
-        sample_rate (int): samples per second, the length of a cSDR frame.
+        sample_rate: Hz.
+        metrics: what to compute; every metric of music by default.
 
     Examples
         >>> import torch
@@ -22,14 +26,21 @@ class TrackScores:
         torch.Size([1, 2])
     """
 
-    def __init__(self, sample_rate):
-        self.sample_rate, self.n_samples, self._parts = sample_rate, 0, []
+    def __init__(self, sample_rate: int, metrics: Sequence[Metric] | None = None) -> None:
+        self.sample_rate, self.n_samples = sample_rate, 0
+        self.metrics = of_task("music") if metrics is None else list(metrics)
+        self.energies = FrameEnergies(sample_rate)
+        self._collected: dict[Callable[[int], Any], Any] = {FrameEnergies: self.energies}
+        for metric in self.metrics:
+            if metric.collect not in self._collected:
+                self._collected[metric.collect] = metric.collect(sample_rate)
 
-    def update(self, est_targets, targets):
+    def update(self, est_targets: torch.Tensor, targets: torch.Tensor, mixture: torch.Tensor | None = None) -> None:
         """Add the next block; every block but the last holds whole seconds.
 
-        Args:
-            est_targets, targets (torch.Tensor): estimates and references, (n_src, channels, time).
+        Shape:
+            - est_targets, targets: (n_src, channels, time)
+            - mixture: (channels, time); metrics that need it are NaN without
 
         Raises:
             UserError: for wrong or different shapes, NaN or infinite samples.
@@ -40,23 +51,23 @@ class TrackScores:
                 f"only the last block may end within a second, got one more after {self.n_samples} samples"
             )
         check_signals(est_targets, targets, "(n_src, channels, time)")
-        self._parts.append([part.cpu() for part in frame_energies(est_targets, targets, self.sample_rate)])
+        for collected in self._collected.values():
+            collected.update(est_targets, targets, mixture)
         self.n_samples += targets.shape[-1]
 
-    def _energies(self):
-        return [torch.cat(parts, -1) for parts in zip(*self._parts)]
+    def scores(self) -> dict[str, torch.Tensor]:
+        """Score of each source by metric, (n_src,); ``<name>_<rule>`` where a median rule decides."""
+        found = {}
+        for metric in self.metrics:
+            score = metric.per_track(self._collected[metric.collect])
+            found.update({f"{metric.name}_{rule}": value for rule, value in score.items()}
+                         if isinstance(score, dict) else {metric.name: score})  # fmt: skip
+        return found
 
-    def usdr(self):
-        """uSDR of each source in dB, (n_src,)."""
-        signal, error, _ = self._energies()
-        return usdr_from_energies(signal.sum(-1), error.sum(-1))
+    def frames(self) -> torch.Tensor:
+        """SDR of each frame in dB, (n_src, n_frames), without the broken second at the end: what museval records."""
+        return csdr_frames(*self.energies.whole_seconds())
 
-    def frames(self):
-        """SDR of each frame in dB, (n_src, n_frames), without the broken second at the end."""
-        n_frames = max(self.n_samples // self.sample_rate, 1)
-        return csdr_frames(*(part[..., :n_frames] for part in self._energies()))
-
-    def csdr(self):
-        """cSDR of each source in dB by every median rule: ``{rule: (n_src,)}``."""
-        frames = self.frames()
-        return {rule: frame_median(frames, rule) for rule in MEDIAN_RULES}
+    def closeness_db(self) -> torch.Tensor:
+        """SDR over the whole song, (n_src,): how near an estimate is to being the reference itself."""
+        return usdr_of(self.energies)

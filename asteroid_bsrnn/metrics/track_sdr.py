@@ -11,23 +11,24 @@ import numbers
 import torch
 
 from ..common.errors import UserError
-from .energies import check_finite, check_signals, frame_energies
-from .medians import frame_median
+from .energies import FrameEnergies, check_finite, check_signals, frame_energies
+from .medians import MEDIAN_RULES, frame_median
+from .metric import Metric, register_metric
 
 SHAPE = "(batch, n_src, channels, time)"
 EPS = 1e-7  # added to both energies of uSDR, as in the replication
 _BLOCK = 65536  # samples that uSDR reads at a time
 
 
-def usdr(est_targets, targets):
+def usdr(est_targets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """SDR over the whole track ("utterance SDR"), in dB: ``10 log10((sum s^2 + 1e-7) / (sum (est - s)^2 + 1e-7))``.
 
     The constants are absolute, so the score of a very quiet track depends on its level; a silent reference gives
     a low but finite score (about -110 dB), which counts like any other. Over tracks it is averaged by the mean.
 
     Args:
-        est_targets (torch.Tensor): estimates.
-        targets (torch.Tensor): references.
+        est_targets: estimates.
+        targets: references.
 
     Shape:
         - est_targets, targets: (batch, n_src, channels, time)
@@ -48,12 +49,18 @@ def usdr(est_targets, targets):
     return usdr_from_energies(signal.sum(-1), error.sum(-1))
 
 
-def usdr_from_energies(signal, error):
+def usdr_from_energies(signal: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
     """uSDR in dB from the energies of references and errors over whole tracks."""
     return 10 * torch.log10((signal + EPS) / (error + EPS))
 
 
-def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="numpy"):
+def csdr(
+    est_targets: torch.Tensor,
+    targets: torch.Tensor,
+    sample_rate: float = 44100,
+    frames: bool = False,
+    median_rule: str = "numpy",
+) -> torch.Tensor:
     """SDR of museval's ``evaluate`` (BSS Eval v4, frames of 1 s), in dB.
 
     In BSS Eval v4 the parts of the error add up to ``est - s`` whatever the 512-tap filters are, so the SDR of a
@@ -71,11 +78,11 @@ def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="num
     exactly museval's rounding gives some value around 300 dB; here it is ``inf``.
 
     Args:
-        est_targets (torch.Tensor): estimates.
-        targets (torch.Tensor): references.
-        sample_rate (int): samples per second, the length of a frame.
-        frames (bool): return the score of each frame instead of the median over them.
-        median_rule (str): ``"numpy"`` (mean of the two middle frames of an even number, museval's aggregation) or
+        est_targets: estimates.
+        targets: references.
+        sample_rate: samples per second, the length of a frame.
+        frames: return the score of each frame instead of the median over them.
+        median_rule: ``"numpy"`` (mean of the two middle frames of an even number, museval's aggregation) or
             ``"lower"`` (the lower one, torch's, as in the published results).
 
     Shape:
@@ -100,15 +107,57 @@ def csdr(est_targets, targets, sample_rate=44100, frames=False, median_rule="num
     return scores if frames else frame_median(scores, median_rule)
 
 
-def csdr_frames(signal, error, silent):
+def csdr_frames(signal: torch.Tensor, error: torch.Tensor, silent: torch.Tensor) -> torch.Tensor:
     """SDR of each frame, NaN for all sources where one of them is silent.
 
     Args:
-        signal, error (torch.Tensor): energies of references and errors.
-        silent (torch.Tensor): whether reference or estimate is silent.
+        signal, error: energies of references and errors.
+        silent: whether reference or estimate is silent.
 
     Shape:
         - inputs and output: (..., n_src, n_frames)
     """
     scores = (10 * torch.log10(signal / error)).masked_fill(error == 0, float("inf"))
     return scores.masked_fill(silent.any(-2, keepdim=True), float("nan"))
+
+
+def usdr_of(energies: FrameEnergies) -> torch.Tensor:
+    """uSDR of each source of a song in dB, (n_src,)."""
+    signal, error, _ = energies.all()
+    return usdr_from_energies(signal.sum(-1), error.sum(-1))
+
+
+def csdr_of(energies: FrameEnergies) -> dict[str, torch.Tensor]:
+    """cSDR of each source of a song in dB, (n_src,), by median rule."""
+    frames = csdr_frames(*energies.whole_seconds())
+    return {rule: frame_median(frames, rule) for rule in MEDIAN_RULES}
+
+
+register_metric(
+    Metric(
+        "usdr",
+        "uSDR",
+        "dB",
+        "music",
+        usdr_of,
+        "mean",
+        "higher",
+        "10 log10((sum s^2 + 1e-7) / (sum (est - s)^2 + 1e-7)) over the whole track; mean over tracks",
+        silence=0.0,
+    )
+)
+register_metric(
+    Metric(
+        "csdr",
+        "cSDR",
+        "dB",
+        "music",
+        csdr_of,
+        "median",
+        "higher",
+        "SDR of museval 0.4.1 (BSS Eval v4 images), frames of 1 s, NaN for all sources where one is silent; "
+        "median over frames (by median_rule), then median over tracks (of an even number, the mean of the middle two)",
+        silence="museval skips silent estimates",
+        undefined="in every frame a signal is silent",
+    )
+)

@@ -11,6 +11,8 @@ References
 """
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
@@ -19,20 +21,21 @@ from pb_bss_eval.evaluation import mir_eval_sources
 
 from ..common.errors import UserError
 from .energies import check_signals, in_float64
+from .metric import Metric, register_metric
 
 SHAPE = "(batch, n_src, time)"
 # What mir_eval says of its own function at each call; pb_bss_eval, hence Asteroid, knows no other.
 warnings.filterwarnings("ignore", message=r"mir_eval\.separation\.bss_eval_sources", category=FutureWarning)
 
 
-def _unit_power(wav):
+def _unit_power(wav: torch.Tensor) -> torch.Tensor:
     """Float64 signals at RMS 1 (silence stays): these scores ignore level, the constants in them do not."""
     wav = in_float64(wav)
     rms = wav.square().mean(-1, keepdim=True).sqrt()
     return wav / rms.masked_fill(rms == 0, 1)
 
 
-def _checked(est_targets, targets):
+def _checked(est_targets: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     check_signals(est_targets, targets, SHAPE)
     for name, signal in (("est_targets", est_targets), ("targets", targets)):
         if not torch.isfinite(signal).all():
@@ -40,19 +43,19 @@ def _checked(est_targets, targets):
     return _unit_power(est_targets), _unit_power(targets)
 
 
-def _check_mixture(mix, targets):
+def _check_mixture(mix: Any, targets: torch.Tensor) -> torch.Tensor:
     if not torch.is_tensor(mix) or mix.shape != targets[:, 0].shape:
         given = tuple(mix.shape) if torch.is_tensor(mix) else type(mix).__name__
         raise UserError(f"mix must be a tensor (batch, time) = {tuple(targets[:, 0].shape)}, got {given}")
     return mix.unsqueeze(1).expand(-1, targets.shape[1], -1)
 
 
-def best_permutation(est_targets, targets):
+def best_permutation(est_targets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Which estimate belongs to which target, by the mean SI-SDR over the sources.
 
     Args:
-        est_targets (torch.Tensor): estimates in any order.
-        targets (torch.Tensor): references.
+        est_targets: estimates in any order.
+        targets: references.
 
     Shape:
         - est_targets, targets: (batch, n_src, time)
@@ -65,13 +68,13 @@ def best_permutation(est_targets, targets):
     return PITLossWrapper.find_best_perm(pairwise_neg_sisdr(*_checked(est_targets, targets)))[1]
 
 
-def si_sdr(est_targets, targets, permute=True):
+def si_sdr(est_targets: torch.Tensor, targets: torch.Tensor, permute: bool = True) -> torch.Tensor:
     """Scale-invariant SDR of each target in dB, with the best permutation of the estimates.
 
     Args:
-        est_targets (torch.Tensor): estimates.
-        targets (torch.Tensor): references.
-        permute (bool): take the permutation with the best mean; False scores estimate i against target i.
+        est_targets: estimates.
+        targets: references.
+        permute: take the permutation with the best mean; False scores estimate i against target i.
 
     Shape:
         - est_targets, targets: (batch, n_src, time)
@@ -99,11 +102,13 @@ def si_sdr(est_targets, targets, permute=True):
     return scores.masked_fill(_is_constant(references), float("nan"))
 
 
-def si_sdr_imp(est_targets, targets, mix, permute=True):
+def si_sdr_imp(
+    est_targets: torch.Tensor, targets: torch.Tensor, mix: torch.Tensor, permute: bool = True
+) -> torch.Tensor:
     """Gain in SI-SDR over the mixture (SI-SDRi, SI-SNRi) in dB; arguments as for :func:`si_sdr`.
 
     Args:
-        mix (torch.Tensor): the mixture, (batch, time).
+        mix: the mixture, (batch, time).
 
     Raises:
         TypeError: if an input is not a floating-point tensor.
@@ -113,7 +118,7 @@ def si_sdr_imp(est_targets, targets, mix, permute=True):
     return si_sdr(est_targets, targets, permute) - before
 
 
-def sdr(est_targets, targets, permute=True):
+def sdr(est_targets: torch.Tensor, targets: torch.Tensor, permute: bool = True) -> torch.Tensor:
     """SDR of BSS Eval v3 (512 taps) of each target in dB; arguments and output as for :func:`si_sdr`.
 
     NaN for all sources of a recording in which a target or an estimate is silent (or constant): mir_eval does not define it.
@@ -131,43 +136,59 @@ def sdr(est_targets, targets, permute=True):
     return scores.to(references.device)
 
 
-def sdr_imp(est_targets, targets, mix, permute=True):
+def sdr_imp(est_targets: torch.Tensor, targets: torch.Tensor, mix: torch.Tensor, permute: bool = True) -> torch.Tensor:
     """Gain in SDR over the mixture (SDRi) in dB; arguments as for :func:`si_sdr_imp`, NaN as for :func:`sdr`."""
     return sdr(est_targets, targets, permute) - sdr(_check_mixture(mix, targets), targets, permute=False)
 
 
-def utterance_scores(mix, est_targets, targets, sample_rate):
-    """All scores of one recording, means over its sources: what a row of ``all_metrics.csv`` holds.
+def _by_host(name: str, of_silence: bool) -> Callable[..., tuple[float, float]]:
+    """Mean of one of Asteroid's scores over the sources of a recording, of its mixture and of its estimates.
 
     Args:
-        mix (torch.Tensor): the mixture.
-        est_targets (torch.Tensor): estimates in any order.
-        targets (torch.Tensor): references.
-        sample_rate (int): samples per second.
-
-    Shape:
-        - mix: (time,)
-        - est_targets, targets: (n_src, time)
-
-    Returns:
-        dict: ``permutation`` (list of int: the estimate of each target) and the floats ``input_si_sdr, si_sdr,
-        si_sdr_imp, input_sdr, sdr, sdr_imp``. With a silent target all are NaN; with a silent estimate (or mixture)
-        only those of SDR, while its SI-SDR is Asteroid's lowest value, -80 dB.
+        name: as ``get_metrics`` calls it.
+        of_silence: whether a silent estimate or mixture has the score; a silent target never has.
     """
-    batch_est, batch_targets = est_targets[None], targets[None]
-    order = best_permutation(batch_est, batch_targets)[0]
-    mixtures, references = _checked(_check_mixture(mix[None], batch_targets), batch_targets)
-    signals = (mixtures[0, :1], references[0], _unit_power(est_targets[order]))
-    scores = dict.fromkeys(("input_si_sdr", "si_sdr", "input_sdr", "sdr"), float("nan"))
-    if not _is_constant(references).any():
-        names = ["si_sdr"] if any(_is_constant(signal).any() for signal in signals) else ["si_sdr", "sdr"]
-        found = get_metrics(*(signal.cpu().numpy() for signal in signals), sample_rate=sample_rate, metrics_list=names)
-        scores.update({name: float(value) for name, value in found.items()})
-    for name in ("si_sdr", "sdr"):
-        scores[f"{name}_imp"] = scores[name] - scores[f"input_{name}"]
-    return {"permutation": order.tolist(), **scores}
+
+    def scores(
+        mix: torch.Tensor, est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int
+    ) -> tuple[float, float]:
+        mixtures, references = _checked(_check_mixture(mix[None], targets[None]), targets[None])
+        signals = (mixtures[0, :1], references[0], _unit_power(est_targets))
+        if any(_is_constant(signal).any() for signal in (signals[1:2] if of_silence else signals)):
+            return float("nan"), float("nan")
+        found = get_metrics(*(wav.cpu().numpy() for wav in signals), sample_rate=sample_rate, metrics_list=[name])
+        return float(found[f"input_{name}"]), float(found[name])
+
+    return scores
 
 
-def _is_constant(wav):
+def _is_constant(wav: torch.Tensor) -> torch.Tensor:
     """Whether nothing is left of a signal without its mean."""
     return (wav == wav[..., :1]).all(-1)
+
+
+register_metric(
+    Metric(
+        "si_sdr",
+        "SI-SDR",
+        "dB",
+        "speech",
+        _by_host("si_sdr", of_silence=True),
+        "mean",
+        "higher",
+        "scale-invariant SDR of zero-mean signals (SI-SNR), best permutation by its mean over the sources",
+        gain="SI-SNRi",
+    )
+)
+register_metric(
+    Metric(
+        "sdr",
+        "SDR",
+        "dB",
+        "speech",
+        _by_host("sdr", of_silence=False),
+        "mean",
+        "higher",
+        "BSS Eval v3 sources (mir_eval, 512 taps) in the same permutation",
+    )
+)

@@ -3,33 +3,39 @@
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..common.download import checksum
 from ..common.errors import UserError
 from ..common.files import write_json, write_text
+from ..experiment.evaluation import FINAL_FILE
+from ..experiment.run import CONF_FILE
 from ..weights.load import load_model, read_conf
 from ..weights.safetensors import plain, save_safetensors, weights_sha256
-from .card import model_card, read_card
+from .card import Card, model_card, read_card
 
 
-def publish(exp_dir, out=None, licence=None, overwrite=False):
+def publish(
+    exp_dir: str | Path, out: str | Path | None = None, licence: str | None = None, overwrite: bool = False
+) -> Path:
     """Write everything that a model's page on the hub needs.
 
     These are ``pytorch_model.bin`` (the host's name), ``model.safetensors``, ``README.md``, ``config.json``, and
     ``conf.yml`` and ``final_metrics.json`` where the experiment has them.
 
     Args:
-        exp_dir (str or Path): experiment folder with ``best_model.pth``.
-        out (str or Path, optional): folder to write; default ``exp_dir/publish_dir``.
-        licence (str, optional): licence of the weights, e.g. ``"cc-by-nc-4.0"``; default: said to be not stated.
-        overwrite (bool): replace an existing folder.
+        exp_dir: experiment folder with ``best_model.pth``.
+        out: folder to write; default ``exp_dir/publish_dir``.
+        licence: licence of the weights, e.g. ``"cc-by-nc-4.0"``; default: said to be not stated.
+        overwrite: replace an existing folder.
 
     Returns:
-        Path: the folder, complete; nothing is left behind on failure.
+        the folder, complete; nothing is left behind on failure.
 
     Raises:
         UserError: no trained model, or a folder that exists and is not empty.
@@ -39,11 +45,11 @@ def publish(exp_dir, out=None, licence=None, overwrite=False):
     stored = _trained(exp_dir)
     model = load_model(stored)
     card = read_card(exp_dir, model, stored, licence)
-    conf_file = exp_dir / "conf.yml"
+    conf_file = exp_dir / CONF_FILE
     training_conf = conf_file.read_text(encoding="utf-8") if conf_file.exists() else ""
     with _atomic_folder(out, overwrite) as folder:
         _write_weights(folder, stored, card, training_conf)
-        for name in ("conf.yml", "final_metrics.json"):
+        for name in (CONF_FILE, FINAL_FILE):
             if (exp_dir / name).exists():
                 shutil.copyfile(exp_dir / name, folder / name)
         hashes = {
@@ -53,7 +59,7 @@ def publish(exp_dir, out=None, licence=None, overwrite=False):
         config = {
             "model_name": stored["model_name"],
             "model_args": plain(stored["model_args"]),
-            **card,
+            **card.content(),
             "sha256": hashes,
         }
         write_json(folder / "config.json", config)
@@ -61,7 +67,7 @@ def publish(exp_dir, out=None, licence=None, overwrite=False):
     return out
 
 
-def _trained(exp_dir):
+def _trained(exp_dir: Path) -> dict[str, Any]:
     if not exp_dir.is_dir():
         raise UserError(f"there is no experiment folder {exp_dir}")
     path = exp_dir / "best_model.pth"
@@ -70,17 +76,17 @@ def _trained(exp_dir):
     return read_conf(path)
 
 
-def _write_weights(folder, stored, card, training_conf):
+def _write_weights(folder: Path, stored: dict[str, Any], card: Card, training_conf: str) -> None:
     """Both files, each read back and compared: what is uploaded is what was trained."""
     infos = {
         **plain(stored.get("infos", {})),
-        "card": card,
+        "card": card.content(),
         "training_config": training_conf,
-        "final_metrics": card["scores"],
+        "final_metrics": card.scores,
     }
     conf = {key: stored[key] for key in ("model_name", "state_dict", "model_args")}
     torch.save({**conf, "infos": infos}, folder / "pytorch_model.bin")
-    save_safetensors(conf, folder / "model.safetensors", card)
+    save_safetensors(conf, folder / "model.safetensors", card.content())
     digest = weights_sha256(stored["state_dict"])
     for name in ("pytorch_model.bin", "model.safetensors"):
         if weights_sha256(load_model(folder / name).state_dict()) != digest:
@@ -88,7 +94,7 @@ def _write_weights(folder, stored, card, training_conf):
 
 
 @contextmanager
-def _atomic_folder(path, overwrite):
+def _atomic_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a hidden folder beside ``path`` that takes its place when the block succeeds."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} exists and is no folder")

@@ -11,9 +11,10 @@ import torch
 
 from .. import losses
 from ..common.errors import UserError
-from ..common.files import full_disk_explained, read_json, remove_leftovers
-from ..experiment.energy import Ledger
+from ..common.files import full_disk_explained, remove_leftovers
+from ..experiment.energy import LEDGER_FILE, Ledger
 from ..experiment.run import RunRecord, changed_from, now
+from ..experiment.run_file import Run, read_run
 from ..models.names import named_arguments
 from ..training.devices import is_first_process
 from ..training.options import section_defaults
@@ -125,7 +126,7 @@ def measured(exp_dir: str | Path, phase: str, energy: dict[str, Any], done: bool
     """Context in which energy is entered under ``phase``, unless there is nothing to do or none is tracked."""
     if done or not energy["track"]:
         return nullcontext()
-    return Ledger(Path(exp_dir) / "energy.json").track(phase, country=energy["country"], pue=energy["pue"])
+    return Ledger(Path(exp_dir) / LEDGER_FILE).track(phase, country=energy["country"], pue=energy["pue"])
 
 
 class ExperimentRecord:
@@ -153,12 +154,12 @@ class ExperimentRecord:
             return
         record = RunRecord(exp_dir, conf, section_defaults(conf))
         remove_leftovers(exp_dir)
-        changes, models = record.changes(allow_changes), record.values.get("models", {})
+        changes, models = record.changes(allow_changes), record.run.models
         joined = (exp_dir / "best_model.pth").exists()
         named = [name for name in names if name]
         for name in named:
             refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
-        if changes or any(models.get(name, {}).get("status") != "finished" for name in named):
+        if changes or any(Run.of(models.get(name, {})).status != "finished" for name in names):
             self.record = record
             record.begin(seed=conf["training"]["seed"], **info)
 
@@ -186,4 +187,5 @@ class ExperimentRecord:
 
 def _models(record: RunRecord) -> dict[str, Any]:
     """What is noted by now; jobs that train other sources may have added theirs."""
-    return read_json(record.path).get("models", {})
+    run = read_run(record.folder)
+    return run.models if run else {}

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..common.cluster import stop_group, submit_array, wait_for
 from ..common.errors import UserError
-from ..common.files import read_json
+from ..experiment.evaluation import FINAL_FILE, read_final
+from ..experiment.run_file import Run, read_run
 from .variants import variant_file
 
 STATES = ("waiting", "running", "interrupted", "failed", "finished")
@@ -58,7 +59,7 @@ class RecipeJob:
 
     def done(self) -> bool:
         """True when training has finished, and evaluation too where it is wanted."""
-        evaluated = (self.exp_dir / "final_metrics.json").exists()
+        evaluated = (self.exp_dir / FINAL_FILE).exists()
         return state_of(self.exp_dir) == "finished" and (evaluated or self.stages[1] < 3)
 
     def __call__(self) -> int:
@@ -142,13 +143,13 @@ def submit(
 
 def state_of(exp_dir: str | Path) -> str:
     """One of ``STATES``. A run whose record says that it runs, but that no process holds, was interrupted."""
-    path = Path(exp_dir) / "run.json"
-    if not path.exists():
+    run = read_run(exp_dir)
+    if run is None:
         return "waiting"
-    status = read_json(path).get("status")
+    status = run.status
     if status == "running" and not any(_held(folder) for folder in Path(exp_dir).glob("**/checkpoints")):
         return "interrupted"
-    return status if status in STATES else "waiting"
+    return status if status is not None and status in STATES else "waiting"
 
 
 def _held(folder: Path) -> bool:
@@ -169,29 +170,26 @@ def results(jobs: Iterable[RecipeJob]) -> list[dict[str, Any]]:
     """
     rows = []
     for job in jobs:
-        record = job.exp_dir / "run.json"
-        run = read_json(record) if record.exists() else {}
+        run = read_run(job.exp_dir) or Run()
         row: dict[str, Any] = {
             "variant": job.variant,
             "source": job.source,
             "seed": job.seed,
             "state": state_of(job.exp_dir),
         }
-        models = list(run.get("models", {}).values()) or [run]  # several models in one experiment: their mean and sum
-        known = [model for model in models if model.get("best") is not None]
-        row["epochs"] = sum(model["epochs"] for model in known) if known else None
-        row["best"] = sum(model["best"] for model in known) / len(known) if known else None
+        known = [model for model in run.outcomes if model.best is not None]  # several models: their mean and sum
+        row["epochs"] = sum(model.epochs or 0 for model in known) if known else None
+        row["best"] = sum(model.best or 0.0 for model in known) / len(known) if known else None
         row["kwh"] = _kwh(job)
-        metrics = job.exp_dir / "final_metrics.json"
-        rows.append({**row, **(read_json(metrics) if metrics.exists() else {})})
+        rows.append({**row, **(read_final(job.exp_dir) or {})})
     return rows
 
 
 def _kwh(job: RecipeJob) -> float | None:
-    from ..experiment.energy import Ledger
+    from ..experiment.energy import LEDGER_FILE, Ledger
 
     tag_dir = Path(job.recipe_dir) / "exp" / job.tag
-    paths = [path for path in (job.exp_dir / "energy.json", tag_dir / "energy.json") if path.exists()]
+    paths = [path for path in (job.exp_dir / LEDGER_FILE, tag_dir / LEDGER_FILE) if path.exists()]
     return Ledger(paths[0]).total(source=None if job.source == "all" else job.source) if paths else None
 
 

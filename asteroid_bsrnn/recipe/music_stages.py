@@ -13,7 +13,8 @@ from ..common.errors import UserError
 from ..common.files import read_json, write_json
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
-from ..metrics import MEDIAN_RULES
+from ..experiment.energy import LEDGER_FILE
+from ..metrics import MEDIAN_RULES, of_task
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
@@ -93,7 +94,7 @@ def _train_one(
         exp_dir / (name or ""),
         run_info={**info, "corpus": data.corpus},
         allow_changes=allow_changes,
-        ledger=exp_dir / "energy.json",
+        ledger=exp_dir / LEDGER_FILE,
     )
 
 
@@ -128,7 +129,7 @@ def _seconds(text: str, option: str) -> float | str:
 
 
 def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
-    """Stage 3: separate the test songs with an experiment's best model and score them (uSDR, cSDR)."""
+    """Stage 3: separate the test songs with an experiment's best model and score them."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
     parser.add_argument(
@@ -171,7 +172,9 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
             model_id=file_digest(path),
             median_rule=args.median_rule,
         )
+    first = of_task("music")[0]
     for name in sources:
+        output, before = (scores[f"{prefix}{first.name}_{name}"] for prefix in ("", "input_"))
         print(
-            f"{name:8s} uSDR {scores[f'usdr_{name}']:6.2f} dB (mixture {scores[f'input_usdr_{name}']:6.2f}, silence 0.00)"
+            f"{name:8s} {first.label} {output:6.2f} {first.unit} (mixture {before:6.2f}, silence {first.silence:.2f})"
         )

@@ -9,6 +9,7 @@ import torch
 from ..common.errors import UserError
 from ..common.files import read_json
 from ..experiment.run import commit, versions
+from ..experiment.run_file import RUN_FILE, Run
 
 
 def repeat(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
@@ -25,31 +26,32 @@ def repeat(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], list[str]]
         UserError: if the file is missing or is not the record of a run.
     """
     path = Path(path)
-    path = path / "run.json" if path.is_dir() else path
+    path = path / RUN_FILE if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"{path} does not exist: expected the run.json of an earlier run")
-    run = read_json(path)
-    if not isinstance(run, dict) or not isinstance(run.get("conf"), dict):
+    content = read_json(path)
+    run = Run.of(content) if isinstance(content, dict) else Run()
+    if not run.conf:
         raise UserError(f"{path} is not the record of a run: it holds no configuration under 'conf'")
-    conf = copy.deepcopy(run["conf"])
-    for key in ("batch", "devices", "precision", "activation_checkpointing"):
-        if run.get(key) is not None:
-            conf["training"][key] = run[key]
-    info = {key: run.get(key) for key in ("protocol", "variant", "corpus", "source")}
+    conf = copy.deepcopy(run.conf)
+    names = ("batch", "devices", "precision", "activation_checkpointing")
+    used = {name: getattr(run, name) for name in names}
+    conf["training"].update({key: value for key, value in used.items() if value is not None})
+    info = {"protocol": run.protocol, "variant": run.variant, "corpus": run.corpus, "source": run.source}
     return conf, info, _differences(run)
 
 
-def _differences(run: dict[str, Any]) -> list[str]:
+def _differences(run: Run) -> list[str]:
     notes: list[str] = []
     here = {**versions(), "commit": commit()["commit"]}
-    then = {**run.get("versions", {}), "commit": run.get("commit")}
+    then = {**run.versions, "commit": run.commit}
     for name, value in then.items():
         if name in here and here[name] != value and name != "codecarbon":
             notes.append(f"{name} was {value} then, is {here[name]} here")
-    if run.get("threads", torch.get_num_threads()) != torch.get_num_threads():
-        notes.append(f"PyTorch had {run['threads']} threads then, has {torch.get_num_threads()} here (OMP_NUM_THREADS)")
-    if run.get("commit_changed"):
+    if run.threads not in (None, torch.get_num_threads()):
+        notes.append(f"PyTorch had {run.threads} threads then, has {torch.get_num_threads()} here (OMP_NUM_THREADS)")
+    if run.commit_changed:
         notes.append("files of the package differed from its commit then")
-    if any(entry.get("changes") for entry in run.get("resumed", [])):
+    if any(entry.get("changes") for entry in run.resumed):
         notes.append("settings were changed when that run was resumed; the last ones are repeated from the start")
     return notes

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from ..common.errors import UserError
-from ..common.files import read_json
 from ..data import speech_data
 from ..evaluation import evaluate_speech, file_digest
+from ..experiment.evaluation import read_evaluation
+from ..metrics import of_task
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.systems import SpeechSystem
@@ -21,7 +22,6 @@ from .configuration import build_model, load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .overrides import parse_overrides
 
-_GAINS = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"}
 NORMALISATION_ITEMS = 500  # training crops from which the statistics of spectral features are taken
 
 
@@ -72,13 +72,13 @@ def train(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[str
 
 
 def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Stage 3: separate the test mixtures with an experiment's best model and score them (SI-SDR, SDR, gains)."""
+    """Stage 3: separate the test mixtures with an experiment's best model and score them and their gains over it."""
     parser = argparse.ArgumentParser(description=evaluate.__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True)
     add_overrides(parser, "where the data is now: data.KEY=VALUE")
     parser.add_argument("--n_examples", type=int, default=10, help="mixtures to keep as audio; -1: all")
     parser.add_argument("--model", help="another model than the experiment's best: a file or a published name")
-    parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores: stoi, estoi, pesq")
+    parser.add_argument("--scores", nargs="*", default=[], metavar="NAME", help="optional scores of speech, by name")
     parser.add_argument("--out_dir", type=Path, help="where the results go, when not into exp_dir")
     args = parser.parse_args(argv)
     if not (args.exp_dir / "conf.yml").exists():
@@ -106,9 +106,13 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[
             n_examples=args.n_examples,
             extra=args.scores,
         )
-    intervals = read_json((args.out_dir or args.exp_dir) / "evaluation.json")["intervals"]
-    gains = [f"{label} {scores[name]:.2f} dB{_between(intervals.get(name))}" for name, label in _GAINS.items()]
-    print(f"{', '.join(gains)} (mixture: {scores['input_si_sdr']:.2f} dB SI-SNR)")
+    evaluation, metrics = read_evaluation(args.out_dir or args.exp_dir), of_task("speech")
+    intervals, gains = evaluation.intervals if evaluation else {}, []
+    for metric in metrics:
+        gain = metric.columns[-1]
+        gains.append(f"{metric.gain_heading} {scores[gain]:.2f} {metric.unit}{_between(intervals.get(gain))}")
+    before = metrics[0]
+    print(f"{', '.join(gains)} (mixture: {scores[before.columns[0]]:.2f} {before.unit} {before.label})")
     return scores
 
 

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+from .experiments import Experiment
 
-def triptychs(exp):
+Triptych = tuple[str, str, dict[str, Path]]  # title, file name, label -> sound
+
+
+def triptychs(exp: Experiment) -> list[Triptych]:
     """Mixture, estimate and reference of every example of an experiment.
 
     Args:
-        exp (Experiment): any.
+        exp: any.
 
     Returns:
-        list of tuple: (title, file name, {label: path}); one per track and source (music), or per mixture and speaker.
+        (title, file name, {label: path}); one per track and source (music), or per mixture and speaker.
     """
     folder = Path(exp.path) / "examples"
     if not folder.is_dir():
@@ -18,7 +22,7 @@ def triptychs(exp):
     return _speech(folder) if (folder / "mix").is_dir() else _music(folder)
 
 
-def _music(folder):
+def _music(folder: Path) -> list[Triptych]:
     found = []
     for track in sorted(path for path in folder.iterdir() if (path / "mixture.wav").exists()):
         for estimate in sorted(track.glob("*_estimate.wav")):
@@ -32,7 +36,7 @@ def _music(folder):
     return found
 
 
-def _speech(folder):
+def _speech(folder: Path) -> list[Triptych]:
     systems = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in ("mix", "references")]
     found = []
     for mixture in sorted((folder / "mix").glob("*.wav")):

@@ -1,6 +1,8 @@
 """``write_report``: one folder with an index page, tables and figures of any set of experiments."""
 
 import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from ..common.errors import AudioError, UserError
 from .changes import said
 from .document import Document
 from .examples import triptychs
-from .experiments import corpus_key, find_experiments
+from .experiments import Experiment, corpus_key, find_experiments
 from .figures.curves import draw_learning, draw_runs, validation_scores
 from .figures.distributions import draw_boxes
 from .figures.fig_table import draw_table
@@ -30,17 +32,17 @@ MAX_TRIPTYCHS = 6  # per experiment
 MAX_RUNS = 8  # in one Figure 2
 
 
-def write_report(exp_dirs, out_dir, published=False, seed=0):
+def write_report(exp_dirs: Iterable[str | Path], out_dir: str | Path, published: bool = False, seed: int = 0) -> Path:
     """Write the report of some experiments.
 
     Args:
-        exp_dirs (iterable of str or Path): experiment folders, or folders that hold them; may be empty with ``published``.
-        out_dir (str or Path): folder to write into.
-        published (bool): add the published tables and figures, drawn from the published numbers.
-        seed (int): seed of the bootstrap.
+        exp_dirs: experiment folders, or folders that hold them; may be empty with ``published``.
+        out_dir: folder to write into.
+        published: add the published tables and figures, drawn from the published numbers.
+        seed: seed of the bootstrap.
 
     Returns:
-        Path: the index page.
+        the index page.
 
     Raises:
         UserError: when a folder holds no experiment.
@@ -60,7 +62,7 @@ def write_report(exp_dirs, out_dir, published=False, seed=0):
     return document.write()
 
 
-def _overview(document, experiments):
+def _overview(document: Document, experiments: Sequence[Experiment]) -> None:
     rows = [
         [
             exp.tag,
@@ -69,9 +71,9 @@ def _overview(document, experiments):
             exp.corpus or "unknown",
             recordings([exp]) or "not evaluated",
             exp.seed,
-            exp.info("protocol"),
+            exp.protocol,
             exp.status,
-            str(exp.info("commit") or "unknown")[:10],
+            (exp.first(lambda run: run.commit) or "unknown")[:10],
         ]
         for exp in experiments
     ]
@@ -84,7 +86,7 @@ def _overview(document, experiments):
             document.text(f"{exp.tag}: {statement(exp)}")
 
 
-def _scores(document, experiments, seed):
+def _scores(document: Document, experiments: Sequence[Experiment], seed: int) -> None:
     groups = comparable_groups(experiments)
     if not groups:
         return
@@ -108,9 +110,9 @@ def _scores(document, experiments, seed):
         document.figure(draw_boxes(group, subtitle), f"boxes_{i}", f"Scores of every recording, {subtitle}")
 
 
-def _beside_published(document, experiments, seed):
+def _beside_published(document: Document, experiments: Sequence[Experiment], seed: int) -> None:
     real = [exp for exp in experiments if not exp.is_demo]
-    music = [exp for exp in real if corpus_key(exp.info("corpus") or exp.corpus) == CORPUS]
+    music = [exp for exp in real if corpus_key(exp.trained_on or exp.corpus) == CORPUS]
     speech = [exp for exp in real if exp.task == "speech"]
     if not music and not speech:
         document.text("No experiment here is on a corpus of the papers, so none is set beside published numbers.")
@@ -120,9 +122,7 @@ def _beside_published(document, experiments, seed):
         table = table_2(music)
         document.table(table)
         tests = [
-            exp
-            for exp in music
-            if exp.scores is not None and not exp.is_unfinished and exp.evaluation.get("subset") == "test"
+            exp for exp in music if exp.scores is not None and not exp.is_unfinished and exp.evaluation.subset == "test"
         ]
         for i, group in enumerate(comparable_groups(tests), start=1):
             table = table_3(group, seed)
@@ -136,7 +136,7 @@ def _beside_published(document, experiments, seed):
             document.figure(draw_table(table), table.name, f"{table.title}, as a picture")
 
 
-def _systems(document, group, number, seed):
+def _systems(document: Document, group: Sequence[Experiment], number: int, seed: int) -> None:
     """Table I with ours, where there are any of its systems."""
     if not any(exp.variant in systems_table.variants() for exp in group):
         return
@@ -151,7 +151,7 @@ def _systems(document, group, number, seed):
     )
 
 
-def _pareto(document, music):
+def _pareto(document: Document, music: Sequence[Experiment]) -> None:
     points = []
     for exp in (exp for exp in music if not exp.is_unfinished):
         scores, energy = validation_scores(exp), energy_of(exp, ("training", "validation"))
@@ -174,7 +174,7 @@ def _pareto(document, music):
         )
 
 
-def _training(document, experiments):
+def _training(document: Document, experiments: Sequence[Experiment]) -> None:
     trained = [exp for exp in experiments if exp.histories]
     if not trained:
         return
@@ -190,19 +190,19 @@ def _training(document, experiments):
         document.figure(draw_learning(exp), f"learning_{_slug(exp.tag)}", f"Learning curves of {exp.tag}")
 
 
-def _runs(trained):
+def _runs(trained: Sequence[Experiment]) -> list[tuple[str, str, list[Experiment]]]:
     """Trainings that may share a figure: one corpus, one source; one variant too when there are many."""
-    groups = {}
+    groups: dict[tuple, list[Experiment]] = {}
     for exp in trained:
         variant = exp.variant if len(trained) > MAX_RUNS else None
         for source in exp.histories:
-            groups.setdefault(
-                (exp.info("corpus") or exp.corpus or "unknown corpus", source, exp.task, variant), []
-            ).append(exp)
+            groups.setdefault((exp.trained_on or exp.corpus or "unknown corpus", source, exp.task, variant), []).append(
+                exp
+            )
     return [(corpus, source, exps) for (corpus, source, _, _), exps in groups.items()]
 
 
-def _listening_page(document, experiments, seed):
+def _listening_page(document: Document, experiments: Sequence[Experiment], seed: int) -> None:
     """Build the listening page of all experiments with examples beside the index, and link it."""
     folders = [exp.path for exp in experiments if triptychs(exp)]
     if not folders:
@@ -216,7 +216,7 @@ def _listening_page(document, experiments, seed):
         document.text("[Listen to the examples](page/index.html): synchronised, level-matched, with a blind test.")
 
 
-def _sounds(document, experiments):
+def _sounds(document: Document, experiments: Sequence[Experiment]) -> None:
     drawn = [(exp, *found) for exp in experiments for found in triptychs(exp)[:MAX_TRIPTYCHS]]
     if not drawn:
         return
@@ -232,7 +232,7 @@ def _sounds(document, experiments):
         )
 
 
-def _costs(document, experiments):
+def _costs(document: Document, experiments: Sequence[Experiment]) -> None:
     document.heading("Costs")
     document.table(cost_table(experiments))
     table, problems = total_energy([exp.path for exp in experiments])
@@ -240,5 +240,5 @@ def _costs(document, experiments):
     document.table(table)
 
 
-def _slug(text):
+def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:80]

@@ -14,7 +14,7 @@ from ..common.errors import UserError
 from ..common.files import full_disk_explained, remove_leftovers
 from ..common.memory import keep_freed_memory
 from ..common.precision import PRECISIONS, choose_precision, supports, use_tf32
-from ..experiment.energy import make_meter
+from ..experiment.energy import LEDGER_FILE, make_meter
 from ..experiment.run import RunRecord
 from ..models.base import as_model
 from .devices import choose_devices, lost_ranks_explained, make_fabric, on_first_rank
@@ -88,7 +88,7 @@ def fit(
     options = training_options(conf)
     if not len(val_set):
         raise UserError("the validation set is empty: at least one recording is needed to choose the best model")
-    exp_dir, ledger = Path(exp_dir), Path(ledger or Path(exp_dir) / "energy.json")
+    exp_dir, ledger = Path(exp_dir), Path(ledger or Path(exp_dir) / LEDGER_FILE)
     fabric = make_fabric(options.devices, options.accelerator, options.effective_batch)
     use_tf32(options.tf32)
     if fabric.device.type == "cpu":
@@ -111,7 +111,7 @@ def fit(
         loader = make_feed(system, state, conf, train_set)
         # where it stands
         behind = _restore(state, newest) if newest else False
-        if newest and state.finished() and record.values.get("status") == "finished":
+        if newest and state.finished() and record.run.status == "finished":
             return _finished(fabric, record, model)
         # who looks on
         log = _make_log(fabric, conf, exp_dir, state.progress.global_step)
@@ -129,7 +129,7 @@ def fit(
 
 def _precision(wanted: str, record: RunRecord, device: torch.device) -> str:
     """What to compute in; where that is left open, as the run began, if this device can."""
-    begun = record.values.get("precision")
+    begun = record.run.precision
     if wanted == "auto" and begun in PRECISIONS and supports(begun, device):
         return begun
     return choose_precision(wanted, device, "training.precision")

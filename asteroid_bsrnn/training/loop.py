@@ -12,6 +12,7 @@ from torch import nn
 
 from ..common.errors import UserError
 from ..experiment.energy import Meter
+from ..experiment.history import Epoch
 from .devices import gather
 from .faults import FaultPolicy, Rollback
 from .feed.ahead import read_ahead
@@ -286,20 +287,22 @@ class Loop:
     def enter_epoch(self, scores: dict[str, float], val_seconds: float, improved: bool) -> None:
         """Add the epoch to the history; one line for the user."""
         progress = self.progress
-        first = {"epoch": progress.epoch + 1, "step": progress.global_step, "train_loss": progress.train_loss()}
-        row: dict[str, Any] = {**first, **scores}
-        row.update(
+        epoch = Epoch(
+            epoch=progress.epoch + 1,
+            step=progress.global_step,
+            train_loss=progress.train_loss(),
+            scores=scores,
             lr=self.optimizer.param_groups[0]["lr"] * warmup_factor(self.optimizer, max(0, progress.global_step - 1)),
             train_seconds=round(progress.train_seconds, 3),
             val_seconds=round(val_seconds, 3),
             skipped_steps=progress.skipped,
             unreadable=progress.unreadable,
         )
-        progress.history.append(row)
-        self.log.scalars({key: value for key, value in row.items() if key not in ("epoch", "step")}, row["step"])
+        progress.history.append(epoch.row())
+        self.log.scalars(epoch.numbers(), epoch.step)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         share = val_seconds / max(val_seconds + progress.train_seconds, 1e-9)
         self.log.line(
-            f"epoch {progress.epoch + 1}: train_loss {row['train_loss']:.4g}, {shown}{' (best)' if improved else ''}; "
+            f"epoch {epoch.epoch}: train_loss {epoch.train_loss:.4g}, {shown}{' (best)' if improved else ''}; "
             f"{progress.train_seconds:.1f} s training + {val_seconds:.1f} s validation ({share:.0%} of the epoch)"
         )

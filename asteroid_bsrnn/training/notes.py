@@ -1,13 +1,11 @@
 """What a run says of itself: ``run.json``, and the lines at its beginning and end."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from ..common.errors import UserError
 from ..experiment.energy import Ledger
 from ..experiment.run import RunRecord, now
 from ..models.base import as_model, count_params
@@ -72,13 +70,13 @@ class RunNotes:
         }
 
     def _continued(self, loop: Loop, changes: dict[str, Any]) -> dict[str, Any]:
-        progress, known = loop.progress, self.record.values
+        progress, before = loop.progress, self.record.run
         loop.log.line(f"continuing from epoch {progress.epoch + 1}, step {progress.step}")
         for key, (old, new) in changes.items():
             loop.log.line(f"changed since the run began: {key} from {old} to {new}")
         place = {"at": now(), "epoch": progress.epoch, "step": progress.step, "changes": changes}
-        first = known.get("lr_first", known.get("lr"))
-        return {"resumed": [*known.get("resumed", []), place], "lr_first": first}
+        first = before.lr if before.lr_first is None else before.lr_first
+        return {"resumed": [*before.resumed, place], "lr_first": first}
 
     def end(self, loop: Loop, status: str) -> None:
         """Store how the run ended: ``"finished"``, ``"interrupted"`` or ``"failed"``."""
@@ -86,21 +84,8 @@ class RunNotes:
             return
         summary = loop.state.summary(status)
         summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
-        memory, energy = peak_memory(self.fabric.device), self._energy() if loop.meter else None
+        memory, ledger = peak_memory(self.fabric.device), Ledger(self.ledger) if loop.meter else None
+        energy = ledger and ledger.account(self.record.folder, self.options.epochs, self.info.get("source"))
         self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)
         if status == "interrupted":
             loop.log.line("interrupted: run the same command again to continue")
-
-    def _energy(self) -> dict[str, Any] | None:
-        """What ``run.json`` says of the ledger; None if that is broken, which the meter has told about."""
-        ledger, source = Ledger(self.ledger), self.info.get("source")
-        try:
-            return {
-                "ledger": os.path.relpath(self.ledger, self.record.folder),
-                "training_kwh": ledger.total("training", source),
-                "validation_kwh": ledger.total("validation", source),
-                "kwh_per_epoch": ledger.per_epoch(source),
-                "kwh_at_all_epochs": ledger.extrapolate(self.options.epochs, source),
-            }
-        except UserError:
-            return None

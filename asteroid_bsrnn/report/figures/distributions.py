@@ -1,36 +1,43 @@
 """Box plots over tracks, so that a mean is never all that is seen."""
 
-import numpy as np
+from collections.abc import Sequence
 
-from ..tables.score_cells import MUSIC_METRICS, SPEECH_METRICS, by_track, sources_of
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..experiments import Experiment
+from ..tables.score_cells import by_track, columns_of, sources_of
 from . import style
 
 
 @style.styled
-def draw_boxes(group, subtitle):
+def draw_boxes(group: Sequence[Experiment], subtitle: str) -> Figure:
     """Scores of every track of a comparable group: a box for the quartiles, a dot per track.
 
     Args:
-        group (list of Experiment): scored alike.
-        subtitle (str): corpus, and that it is a demonstration where it is one.
+        group: scored alike.
+        subtitle: corpus, and that it is a demonstration where it is one.
 
     Returns:
-        matplotlib.figure.Figure: one panel per metric.
+        one panel per metric.
     """
     speech = group[0].task == "speech"
-    labels = {"si_sdr_imp": "SI-SNRi", "sdr_imp": "SDRi"} if speech else MUSIC_METRICS
-    labels = {metric: label for metric, label in labels.items() if any(metric in exp.scores for exp in group)}
-    labels = labels or {metric: SPEECH_METRICS[metric] for metric in SPEECH_METRICS if metric in group[0].scores}
-    places = [None] if speech else sources_of(group)
+    found = columns_of(group)
+    gains = [entry for entry in found if entry[1] != entry[0].name and not entry[0].optional]
+    labels = {column: (head, metric.unit) for metric, column, head in gains or found}
+    places = [""] if speech else sources_of(group)
     fig = style.figure(max(5.0, 1.2 + 0.55 * len(group) * len(places)) * len(labels) ** 0.5 + 1, 3.6)
-    for ax, (metric, label) in zip(np.atleast_1d(fig.subplots(1, len(labels), squeeze=False)[0]), labels.items()):
+    for ax, (column, (label, unit)) in zip(
+        np.atleast_1d(fig.subplots(1, len(labels), squeeze=False)[0]), labels.items()
+    ):
         for i, exp in enumerate(group):
-            table = by_track(exp, metric, None if speech else places)
+            table = by_track(exp, column, None if speech else places)
             for x in range(len(places) if table.size else 0):
                 _box(ax, table.to_numpy()[:, x], x + (i - (len(group) - 1) / 2) * 0.8 / len(group), 0.6 / len(group), i)
             ax.plot([], [], "s", color=style.color(i), label=exp.tag)
-        ax.set_xticks(range(len(places)), [""] if speech else places)
-        ax.set(title=label, ylabel=f"{label} (dB)", xlim=(-0.6, len(places) - 0.4))
+        ax.set_xticks(range(len(places)), places)
+        ax.set(title=label, ylabel=f"{label} ({unit})" if unit else label, xlim=(-0.6, len(places) - 0.4))
         ax.grid(axis="x", visible=False)
         ax.axhline(0, color=style.GREY, linewidth=0.8)
     if len(group) > 1:
@@ -41,7 +48,7 @@ def draw_boxes(group, subtitle):
     return fig
 
 
-def _box(ax, values, x, width, i):
+def _box(ax: Axes, values: np.ndarray, x: float, width: float, i: int) -> None:
     values = values[np.isfinite(values)]
     if not len(values):
         return

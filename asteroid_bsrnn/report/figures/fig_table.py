@@ -1,25 +1,37 @@
 """A table as a picture, each score shaded by how far it lies from the table's base row."""
 
-from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from ..tables.cells import Cell, Table
 from . import style
 
 SHADES = LinearSegmentedColormap.from_list("difference", ["#eda184", "#ffffff", "#8dbde3"])
 
 
 @style.styled
-def draw_table(table, shaded=(), base_row=0, text_width=3.2, cell_width=0.85):
+def draw_table(
+    table: Table,
+    shaded: Collection[str] = (),
+    base_row: int = 0,
+    text_width: float = 3.2,
+    cell_width: float = 0.85,
+) -> Figure:
     """Draw a table.
 
     Args:
-        table (Table): what to draw.
-        shaded (sequence of str): columns whose cells are colored by their difference to the base row.
-        base_row (int): row that the others are compared with.
-        text_width (float): width of the widest text column, inches.
-        cell_width (float): width of a number column, inches.
+        table: what to draw.
+        shaded: columns whose cells are colored by their difference to the base row.
+        base_row: row that the others are compared with.
+        text_width: width of the widest text column, inches.
+        cell_width: width of a number column, inches.
 
     Returns:
-        matplotlib.figure.Figure: one line per row, sub-headings where the group changes.
+        one line per row, sub-headings where the group changes.
     """
     lines = list(_lines(table))
     widths = _widths(table, text_width, cell_width)
@@ -48,17 +60,17 @@ def draw_table(table, shaded=(), base_row=0, text_width=3.2, cell_width=0.85):
     return fig
 
 
-def _lines(table):
-    """(sub-heading, None) and (None, row) in the order of the page."""
+def _lines(table: Table) -> Iterator[tuple[str | None, list[Cell]]]:
+    """(sub-heading, []) and (None, row) in the order of the page."""
     previous = ""
     for i, row in enumerate(table.rows):
         if table.groups and table.groups[i] != previous:
             previous = table.groups[i]
-            yield previous, None
+            yield previous, []
         yield None, row
 
 
-def _widths(table, text_width, cell_width):
+def _widths(table: Table, text_width: float, cell_width: float) -> list[float]:
     widths = []
     for i, column in enumerate(table.columns):
         head = column if table.is_text(i) else max(_head(column).split("\n"), key=len)
@@ -68,17 +80,17 @@ def _widths(table, text_width, cell_width):
     return widths
 
 
-def _head(column):
+def _head(column: str) -> str:
     """Heading of a number column on two lines where it has two words or more."""
     return "\n".join(column.rsplit(" ", 1))
 
 
-def _put(ax, edges, i, y, text, is_text, **kwargs):
+def _put(ax: Axes, edges: Sequence[float], i: int, y: float, text: str, is_text: bool, **kwargs: Any) -> None:
     x, align = (edges[i] + 0.04, "left") if is_text else (edges[i + 1] - 0.1, "right")
     ax.text(x, y + 0.52, text, ha=align, va="center", fontsize=8.5, **kwargs)
 
 
-def _shade(ax, edges, i, y, cell, base):
+def _shade(ax: Axes, edges: Sequence[float], i: int, y: float, cell: Cell, base: Cell) -> None:
     if isinstance(cell.value, (int, float)) and isinstance(base.value, (int, float)):
         shade = SHADES(TwoSlopeNorm(0, -3, 3)(cell.value - base.value))
         ax.fill_between([edges[i] + 0.02, edges[i + 1] - 0.02], y + 0.05, y + 0.97, color=shade, linewidth=0)

@@ -1,18 +1,23 @@
 """Score against a cost (Figure 3 of the paper: energy), and the points that nothing beats on both axes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from . import style
 
 
-def pareto_front(costs):
+def pareto_front(costs: Any) -> np.ndarray:
     """Which points are optimal in the sense of Pareto.
 
     Args:
-        costs (array): (points, axes), smaller is better on every axis.
+        costs: (points, axes), smaller is better on every axis.
 
     Returns:
-        numpy.ndarray: (points,) of bool. A point is dropped when another is at least as good on all axes and better
+        (points,) of bool. A point is dropped when another is at least as good on all axes and better
         on one; of exact duplicates the first stays.
     """
     costs = np.asarray(costs, dtype=float)
@@ -27,29 +32,33 @@ def pareto_front(costs):
 
 @style.styled
 def draw_pareto(
-    points, title, score_label, source, zoom=None, cost_label="energy of training (kWh)", logarithmic=False
-):
+    points: Sequence[tuple[str, float, float]],
+    title: str,
+    score_label: str,
+    source: str,
+    zoom: tuple[float, float, float, float] | None = None,
+    cost_label: str = "energy of training (kWh)",
+    logarithmic: bool = False,
+) -> Figure:
     """Draw score against cost, the front in blue and joined.
 
     Args:
-        points (list of tuple): (label, cost, score in dB).
-        title (str): heading.
-        score_label (str): label of the vertical axis.
-        source (str): where the costs come from.
-        zoom (tuple or None): (low cost, high cost, low dB, high dB), drawn larger in the lower right corner.
-        cost_label (str): label of the horizontal axis.
-        logarithmic (bool): whether that axis is.
+        points: (label, cost, score in dB).
+        title: heading.
+        score_label: label of the vertical axis.
+        source: where the costs come from.
+        zoom: (low cost, high cost, low dB, high dB), drawn larger in the lower right corner.
+        cost_label: label of the horizontal axis.
+        logarithmic: whether that axis is.
 
     Returns:
-        matplotlib.figure.Figure
     """
     points = _merge(points)
     fig = style.figure(7.2, 4.8)
     ax = fig.add_subplot()
     front = pareto_front([(energy, -score) for _, energy, score in points])
-    inside = [
-        bool(zoom) and zoom[0] <= energy <= zoom[1] and zoom[2] <= score <= zoom[3] for _, energy, score in points
-    ]
+    low_x, high_x, low_y, high_y = zoom or (np.inf,) * 4
+    inside = [low_x <= cost <= high_x and low_y <= score <= high_y for _, cost, score in points]
     _scatter(ax, points, front, [not hidden for hidden in inside])
     ax.margins(x=0.08, y=0.12)
     ax.set(title=title, xlabel=cost_label, ylabel=score_label)
@@ -57,7 +66,7 @@ def draw_pareto(
         ax.set_xscale("log")
     ax.legend(loc="upper left")
     if zoom:
-        inset = ax.inset_axes([0.43, 0.08, 0.55, 0.39], xlim=zoom[:2], ylim=zoom[2:])
+        inset = ax.inset_axes((0.43, 0.08, 0.55, 0.39), xlim=zoom[:2], ylim=zoom[2:])
         _scatter(inset, points, front, inside)
         inset.tick_params(labelsize=7)
         inset.spines[["top", "right"]].set_visible(True)
@@ -66,15 +75,15 @@ def draw_pareto(
     return fig
 
 
-def _merge(points):
+def _merge(points: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
     """Points at one place become one point that carries all their labels."""
-    places = {}
+    places: dict[tuple[float, float], list[str]] = {}
     for label, energy, score in points:
         places.setdefault((energy, score), []).append(str(label))
     return [(", ".join(labels), *place) for place, labels in places.items()]
 
 
-def _scatter(ax, points, front, labelled):
+def _scatter(ax: Axes, points: Sequence[tuple[str, float, float]], front: np.ndarray, labelled: Sequence[bool]) -> None:
     energy = np.array([point[1] for point in points], dtype=float)
     score = np.array([point[2] for point in points], dtype=float)
     order = np.argsort(energy[front])

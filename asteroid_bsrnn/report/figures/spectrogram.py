@@ -1,7 +1,13 @@
 """Spectrograms for reports and for the listening page."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import soundfile
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
@@ -11,14 +17,14 @@ from . import style
 FLOOR_DB = 70
 
 
-def read_wav(path):
+def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
     """Read a sound file whole.
 
     Args:
-        path (str or Path): any format that libsndfile reads.
+        path: any format that libsndfile reads.
 
     Returns:
-        tuple: float64 array (time, channels), sample rate in Hz.
+        float64 array (time, channels), sample rate in Hz.
 
     Raises:
         AudioError: when it cannot be read, is empty or holds NaN.
@@ -34,17 +40,17 @@ def read_wav(path):
     return wav, sample_rate
 
 
-def mel_spectrogram(wav, sample_rate, n_mels=80, n_frames=400):
+def mel_spectrogram(wav: np.ndarray, sample_rate: int, n_mels: int = 80, n_frames: int = 400) -> np.ndarray:
     """Level of each mel band over time.
 
     Args:
-        wav (array): (time, channels); channels are averaged.
-        sample_rate (int): Hz.
-        n_mels (int): bands, from 40 Hz to half the sample rate.
-        n_frames (int): at most about this many columns.
+        wav: (time, channels); channels are averaged.
+        sample_rate: Hz.
+        n_mels: bands, from 40 Hz to half the sample rate.
+        n_frames: at most about this many columns.
 
     Returns:
-        numpy.ndarray: (n_mels, frames), dB relative to full scale.
+        (n_mels, frames), dB relative to full scale.
     """
     mono = wav.mean(axis=1)
     n_fft = 2 ** int(np.round(np.log2(0.046 * sample_rate)))
@@ -55,8 +61,8 @@ def mel_spectrogram(wav, sample_rate, n_mels=80, n_frames=400):
     return 10 * np.log10(_mel_matrix(stft.f, n_mels, sample_rate) @ power + 1e-10)
 
 
-def _mel_matrix(frequencies, n_mels, sample_rate):
-    def to_mel(hz):
+def _mel_matrix(frequencies: np.ndarray, n_mels: int, sample_rate: int) -> np.ndarray:
+    def to_mel(hz: Any) -> np.ndarray:
         return 2595 * np.log10(1 + np.asarray(hz) / 700)
 
     edges = np.linspace(to_mel(40), to_mel(sample_rate / 2), n_mels + 2)
@@ -71,15 +77,14 @@ def _mel_matrix(frequencies, n_mels, sample_rate):
 
 
 @style.styled
-def draw_triptych(paths, title):
+def draw_triptych(paths: Mapping[str, Path], title: str) -> Figure:
     """Mixture, estimate and reference over one another in one scale of color and time.
 
     Args:
-        paths (dict): label -> sound file, drawn from left to right.
-        title (str): heading.
+        paths: label -> sound file, drawn from left to right.
+        title: heading.
 
     Returns:
-        matplotlib.figure.Figure
     """
     sounds = {label: read_wav(path) for label, path in paths.items()}
     fig = style.figure(3.6 * len(paths), 2.7)
@@ -106,7 +111,7 @@ def draw_triptych(paths, title):
     return fig
 
 
-def _mel_ticks(ax, sample_rate, n_mels):
+def _mel_ticks(ax: Axes, sample_rate: int, n_mels: int) -> None:
     low, high = 2595 * np.log10(1 + 40 / 700), 2595 * np.log10(1 + sample_rate / 1400)
     ticks = [hz for hz in (100, 500, 1000, 2000, 5000, 10000, 20000) if hz < sample_rate / 2]
     ax.set_yticks(

@@ -1,6 +1,10 @@
 """How our figures look, and how they reach the disk: one palette, no chart junk, PNG and SVG alike on each run."""
 
 import textwrap
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -12,7 +16,7 @@ ACCENT, WARM, GREY = "#1f6fb4", "#d9622b", "#aab3bf"
 SOURCE_COLORS = {"vocals": "#c8432f", "bass": "#1f6fb4", "drums": "#d99a1c", "other": "#3d8f5f", "average": INK}
 SERIES = ("#1f6fb4", "#d9622b", "#3d8f5f", "#8a5bb5", "#c79a1a", "#c4457c", "#2e9aa6", "#6b7686")
 
-RC = {
+RC: dict[str, Any] = {
     "text.parse_math": False,  # names of folders may hold a $
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -39,40 +43,44 @@ RC = {
 }
 
 
-def color(i):
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def color(i: int) -> str:
     """Color of the i-th series; they repeat after eight."""
     return SERIES[i % len(SERIES)]
 
 
-def styled(draw):
+def styled(draw: F) -> F:
     """Decorator: run a drawing function under our settings, whatever the user's are."""
 
-    def wrapped(*args, **kwargs):
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC, "backend": matplotlib.get_backend()}):
+    @wraps(draw)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        settings: Any = {**cast(Any, matplotlib.rcParamsDefault), **RC, "backend": matplotlib.get_backend()}
+        with matplotlib.rc_context(settings):
             return draw(*args, **kwargs)
 
-    wrapped.__doc__, wrapped.__name__ = draw.__doc__, draw.__name__
-    return wrapped
+    return cast(F, wrapped)
 
 
-def figure(width, height):
+def figure(width: float, height: float) -> Figure:
     """An empty figure.
 
     Args:
-        width (float): inches.
-        height (float): inches.
+        width: inches.
+        height: inches.
     """
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def caption(fig, text):
+def caption(fig: Figure, text: str) -> None:
     """Small print below a figure: where the numbers come from."""
     text = textwrap.fill(text, int(fig.get_figwidth() * 15.5))
     fig.supxlabel(text, fontsize=7.5, color=MUTED, x=0.01, ha="left")
 
 
 @styled
-def save(fig, folder, name, dpi=150):
+def save(fig: Figure, folder: Path, name: str, dpi: int = 150) -> None:
     """Write ``<name>.png`` and ``<name>.svg`` into ``folder``, without dates so that equal figures are equal files."""
     fig.set_dpi(dpi)
     fig.draw_without_rendering()

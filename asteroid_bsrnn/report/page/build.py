@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import jinja2
 import matplotlib
@@ -11,12 +13,14 @@ import numpy as np
 import soundfile
 
 from ...common.errors import UserError
-from ...common.files import atomic_path, read_json, write_text
+from ...common.files import atomic_path, write_text
+from ...experiment.run_file import read_run
+from ...experiment.scores import SCORES_FILE
 from ..experiments import is_demo_corpus
 from ..figures.spectrogram import FLOOR_DB, mel_spectrogram
 from . import loudness
 from .clips import find_clips
-from .score import add_sdr, load
+from .score import Scored, add_sdr, load
 from .select import choose, same_sex_pairs
 
 HERE = Path(__file__).parent
@@ -24,24 +28,26 @@ TITLE = "Listening page"
 SCRIPTS = ("player.js", "page.js", "abx.js")
 
 
-def build_page(folders, out_dir, seed=0, info=None):
+def build_page(
+    folders: Iterable[str | Path], out_dir: str | Path, seed: int = 0, info: str | Path | None = None
+) -> Path:
     """Build a listening page that opens from disk without a network.
 
     Args:
-        folders (iterable of str or Path): experiment folders with ``examples/``, or folders in the supplement's layout.
-        out_dir (str or Path): where ``index.html``, ``audio/`` and ``images/`` appear; an older page there is replaced.
-        seed (int): of the draw of clips and the default of the blind test.
-        info (str, Path or None): CSV that tells the speakers' sexes, to show a pair of one sex.
+        folders: experiment folders with ``examples/``, or folders in the supplement's layout.
+        out_dir: where ``index.html``, ``audio/`` and ``images/`` appear; an older page there is replaced.
+        seed: of the draw of clips and the default of the blind test.
+        info: CSV that tells the speakers' sexes, to show a pair of one sex.
 
     Returns:
-        Path: ``index.html``.
+        ``index.html``.
 
     Raises:
         UserError: for folders without clips and for files of a clip that do not fit each other.
     """
-    out_dir, folders = Path(out_dir), [Path(folder) for folder in folders]
-    scored = [load(clip) for clip in find_clips(folders)]
-    infos = [info] if info else [path for path in (folder / "all_metrics.csv" for folder in folders) if path.exists()]
+    out_dir, places = Path(out_dir), [Path(folder) for folder in folders]
+    scored = [load(clip) for clip in find_clips(places)]
+    infos = [info] if info else [path for path in (folder / SCORES_FILE for folder in places) if path.exists()]
     same_sex = set().union(*(same_sex_pairs(path) for path in infos if info or scored[0].clip.kind == "speech"))
     chosen = choose(scored, seed, same_sex)
     partial = _empty_beside(out_dir)
@@ -56,7 +62,7 @@ def build_page(folders, out_dir, seed=0, info=None):
         title=TITLE,
         floor=FLOOR_DB,
         clips=clips,
-        systems=_systems(folders, scored),
+        systems=_systems(places, scored),
         seed=seed,
         total=len(scored),
         rules=[loudness.RULES[kind] for kind in sorted(kinds)],
@@ -72,7 +78,7 @@ def build_page(folders, out_dir, seed=0, info=None):
     return out_dir / "index.html"
 
 
-def _empty_beside(out_dir):
+def _empty_beside(out_dir: Path) -> Path:
     """An empty folder to build in, so that the page appears whole; refuse to replace a folder that is no page."""
     if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "index.html").exists():
         raise UserError(f"{out_dir} is not empty and holds no listening page; choose another folder with -o")
@@ -81,16 +87,16 @@ def _empty_beside(out_dir):
     return partial
 
 
-def _json_for_html(value):
+def _json_for_html(value: Any) -> str:
     """JSON that cannot end the script element that it stands in."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
-def _write_clip(item, reason, out_dir, key):
+def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str, Any]:
     """Write the sounds and pictures of one clip.
 
     Returns:
-        dict: what the template needs; ``manifest`` is what the script needs.
+        what the template needs; ``manifest`` is what the script needs.
     """
     systems = list(item.estimates)
     if item.clip.kind == "speech":
@@ -107,7 +113,7 @@ def _write_clip(item, reason, out_dir, key):
         mel_spectrogram(wav, item.sample_rate).max() for wav in (item.mixture, *item.references.values())
     ) + 20 * np.log10(gain)
 
-    def write(name, wav):
+    def write(name: str, wav: np.ndarray) -> dict[str, str]:
         stem = f"{key}_{_slug(name)}"
         with atomic_path(out_dir / "audio" / f"{stem}.wav") as partial:
             soundfile.write(partial, wav * gain, item.sample_rate, subtype="PCM_16")
@@ -116,7 +122,7 @@ def _write_clip(item, reason, out_dir, key):
 
     mixture, groups = write("mixture", item.mixture), []
     for number, source in enumerate(item.references):
-        tracks = [
+        tracks: list[dict[str, Any]] = [
             {"label": "Mixture", "kind": "mixture", "copy_of": None, "id": f"{key}-{number}-mixture", **mixture},
             {
                 "label": "Reference",
@@ -161,12 +167,12 @@ def _write_clip(item, reason, out_dir, key):
     }
 
 
-def _si_sdr_for_level(item, system, source):
+def _si_sdr_for_level(item: Scored, system: str, source: str) -> float:
     """The score that decides the level rule of speech."""
     return item.scores[system][source]["out"] if item.clip.kind == "speech" else 0.0
 
 
-def _manifest(key, item, groups):
+def _manifest(key: str, item: Scored, groups: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "key": key,
         "name": item.clip.name,
@@ -190,32 +196,32 @@ def _manifest(key, item, groups):
     }
 
 
-def _draw(path, level, top):
+def _draw(path: Path, level: np.ndarray, top: float) -> None:
     picture = np.clip((level[::-1] - top + FLOOR_DB) / FLOOR_DB, 0, 1)
     colors = (matplotlib.colormaps["magma"](picture)[..., :3] * 255).astype(np.uint8)
     with atomic_path(path) as partial:
-        matplotlib.image.imsave(partial, np.ascontiguousarray(colors), metadata={"Software": None})
+        matplotlib.image.imsave(partial, np.ascontiguousarray(colors), metadata=cast(Any, {"Software": None}))
 
 
-def _slug(text):
+def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60]
 
 
-def _systems(folders, scored):
+def _systems(folders: Sequence[Path], scored: Sequence[Scored]) -> list[dict[str, Any]]:
     """What is known of each system: from its experiment's run.json, where there is one."""
-    known = {}
+    known: dict[str, dict[str, Any]] = {}
     for folder in folders:
         home = folder.parent if folder.resolve().name == "examples" else folder
-        runs = [home / "run.json"] + sorted(home.glob("*/run.json"))
-        runs = [read_json(path) for path in runs if path.exists()]
+        places = [home, *sorted(child for child in home.iterdir() if child.is_dir())]
+        runs = [run for place in places if (run := read_run(place))]
         if runs:
-            counts = [run["n_params"] for run in runs if isinstance(run.get("n_params"), int)]
+            counts = [run.n_params for run in runs if isinstance(run.n_params, int)]
             known[home.resolve().name] = {
-                "variant": runs[0].get("variant"),
-                "corpus": runs[0].get("corpus"),
-                "commit": str(runs[0].get("commit") or "")[:10],
-                "seed": runs[0].get("seed"),
-                "demo": is_demo_corpus(runs[0].get("corpus")),
+                "variant": runs[0].variant,
+                "corpus": runs[0].corpus,
+                "commit": (runs[0].commit or "")[:10],
+                "seed": runs[0].seed,
+                "demo": is_demo_corpus(runs[0].corpus),
                 "parameters": sum(counts) if counts else None,
             }
     names = list(dict.fromkeys(system for item in scored for system in item.estimates))

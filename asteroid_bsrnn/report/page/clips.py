@@ -1,5 +1,6 @@
 """Finds the clips of a listening page in folders of sound examples, in either of the two layouts."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,36 +15,36 @@ class Clip:
     """One mixture with its references and what each system made of it.
 
     Args:
-        name (str): mixture id or track name.
-        kind (str): ``"speech"`` (estimates in any order) or ``"music"``.
-        mixture (Path): file.
-        references (dict): source -> file.
-        estimates (dict): system -> {source: file}.
-        others (list of Clip): the same clip in other folders, whose mixture and references must be the same.
+        name: mixture id or track name.
+        kind: ``"speech"`` (estimates in any order) or ``"music"``.
+        mixture: file.
+        references: source -> file.
+        estimates: system -> {source: file}.
+        others: the same clip in other folders, whose mixture and references must be the same.
     """
 
     name: str
     kind: str
     mixture: Path
-    references: dict
-    estimates: dict = field(default_factory=dict)
-    others: list = field(default_factory=list)
+    references: dict[str, Path]
+    estimates: dict[str, dict[str, Path]] = field(default_factory=dict)
+    others: list["Clip"] = field(default_factory=list)
 
 
-def find_clips(folders):
+def find_clips(folders: Iterable[str | Path]) -> list[Clip]:
     """Read folders of examples; a clip that stands in several becomes one with the systems of all.
 
     Args:
-        folders (iterable of str or Path): each ``exp/<tag>``, its ``examples``, or a folder in the supplement's layout
+        folders: each ``exp/<tag>``, its ``examples``, or a folder in the supplement's layout
             (``mix/``, ``references/`` or ``Ground Truth/``, ``<system>/{s1,s2}/``).
 
     Returns:
-        list of Clip: by name.
+        by name.
 
     Raises:
         UserError: for a folder without clips, a system of one name twice, estimates that are missing.
     """
-    clips = {}
+    clips: dict[tuple[str, str], Clip] = {}
     for folder in map(Path, folders):
         for clip in _read_folder(folder):
             known = clips.setdefault((clip.kind, clip.name), clip)
@@ -52,7 +53,7 @@ def find_clips(folders):
     return [clips[key] for key in sorted(clips)]
 
 
-def _read_folder(folder):
+def _read_folder(folder: Path) -> list[Clip]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give folders of sound examples such as exp/base")
     inside = folder / "examples" if (folder / "examples").is_dir() else folder
@@ -63,7 +64,7 @@ def _read_folder(folder):
     return clips
 
 
-def _music(folder, system):
+def _music(folder: Path, system: str) -> list[Clip]:
     clips = []
     for mixture in sorted(folder.glob("*/mixture.wav")):
         track = mixture.parent
@@ -80,11 +81,11 @@ def _music(folder, system):
     return clips
 
 
-def _usual_order(source):
+def _usual_order(source: str) -> tuple[int, str]:
     return SOURCES.index(source) if source in SOURCES else len(SOURCES), source
 
 
-def _speech(folder):
+def _speech(folder: Path) -> list[Clip]:
     truth = next((folder / name for name in REFERENCE_NAMES if (folder / name).is_dir()), None)
     if truth is None:
         raise UserError(f"{folder} has mix/ but none of {', '.join(REFERENCE_NAMES)}/")
@@ -107,7 +108,7 @@ def _speech(folder):
     return clips
 
 
-def _files(folder, speakers, name, kind):
+def _files(folder: Path, speakers: Sequence[str], name: str, kind: str) -> dict[str, Path]:
     files = {speaker: folder / speaker / name for speaker in speakers}
     missing = [str(path) for path in files.values() if not path.exists()]
     if missing:
@@ -118,7 +119,7 @@ def _files(folder, speakers, name, kind):
     return files
 
 
-def _merge(known, clip):
+def _merge(known: Clip, clip: Clip) -> None:
     for system in clip.estimates:
         if system in known.estimates:
             raise UserError(f"{clip.name} has two systems called {system}; rename one of their folders")

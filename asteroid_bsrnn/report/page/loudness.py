@@ -1,5 +1,7 @@
 """Level matching, so that louder never sounds better: by the reference for speech, by loudness for music."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...dsp.k_weighting import loudness
@@ -12,18 +14,18 @@ RULES = {
 COMMON = " One common gain then keeps all sounds of a clip below full scale."
 
 
-def match(kind, estimate, reference, sample_rate, score):
+def match(kind: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int, score: float) -> np.ndarray:
     """Bring an estimate to the level of its reference by the rule of its kind.
 
     Args:
-        kind (str): ``"speech"`` or ``"music"``.
-        estimate (array): (time, channels).
-        reference (array): (time, channels).
-        sample_rate (int): Hz.
-        score (float): SI-SDR of the estimate in dB; used for speech.
+        kind: ``"speech"`` or ``"music"``.
+        estimate: (time, channels).
+        reference: (time, channels).
+        sample_rate: Hz.
+        score: SI-SDR of the estimate in dB; used for speech.
 
     Returns:
-        numpy.ndarray: (time, channels); silence stays silence.
+        (time, channels); silence stays silence.
     """
     if not estimate.any() or not reference.any():
         return estimate
@@ -34,14 +36,14 @@ def match(kind, estimate, reference, sample_rate, score):
     return estimate * np.sqrt((reference**2).mean() / (estimate**2).mean())
 
 
-def fit(sounds, peak=0.98):
+def fit(sounds: Sequence[np.ndarray], peak: float = 0.98) -> float:
     """One gain for all sounds of a clip, so that none clips.
 
     Args:
-        sounds (list of array): (time, channels) each.
-        peak (float): largest sample allowed.
+        sounds: (time, channels) each.
+        peak: largest sample allowed.
 
     Returns:
-        float: at most 1.
+        at most 1.
     """
     return min(1.0, peak / max(max(np.abs(sound).max() for sound in sounds), 1e-9))

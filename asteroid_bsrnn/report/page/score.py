@@ -1,6 +1,8 @@
 """Loads a clip, checks it, puts estimates into the references' order, scores them and finds references in disguise."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ import torch
 from ...common.errors import UserError
 from ...metrics import best_permutation, sdr, si_sdr, usdr
 from ..figures.spectrogram import read_wav
+from .clips import Clip
 
 COPY_DB = 60.0
 
@@ -17,35 +20,35 @@ class Scored:
     """A clip in memory.
 
     Args:
-        clip (Clip): its files.
-        sample_rate (int): Hz.
-        mixture (array): (time, channels).
-        references (dict): source -> (time, channels).
-        estimates (dict): system -> {source: (time, channels)}, in the references' order.
-        scores (dict): system -> {source: {"in", "out", "gained"}}, dB.
-        means (dict): system -> scores of the whole clip, ``{label: (in, out, gained)}``.
-        copies (list of dict): estimates that are a reference: system, source, file, of, why.
-        swapped (list of str): systems whose estimates were re-ordered.
-        notes (list of str): what else a listener should know.
+        clip: its files.
+        sample_rate: Hz.
+        mixture: (time, channels).
+        references: source -> (time, channels).
+        estimates: system -> {source: (time, channels)}, in the references' order.
+        scores: system -> {source: {"in", "out", "gained"}}, dB.
+        means: system -> scores of the whole clip, ``{label: (in, out, gained)}``.
+        copies: estimates that are a reference: system, source, file, of, why.
+        swapped: systems whose estimates were re-ordered.
+        notes: what else a listener should know.
     """
 
-    clip: object
+    clip: Clip
     sample_rate: int
     mixture: np.ndarray
-    references: dict
-    estimates: dict = field(default_factory=dict)
-    scores: dict = field(default_factory=dict)
-    means: dict = field(default_factory=dict)
-    copies: list = field(default_factory=list)
-    swapped: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
+    references: dict[str, np.ndarray]
+    estimates: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    scores: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    means: dict[str, dict[str, tuple[float, float, float]]] = field(default_factory=dict)
+    copies: list[dict[str, str]] = field(default_factory=list)
+    swapped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def load(clip):
+def load(clip: Clip) -> Scored:
     """Read, check and score a clip.
 
     Args:
-        clip (Clip): what to read.
+        clip: what to read.
 
     Returns:
         Scored
@@ -55,7 +58,7 @@ def load(clip):
     """
     mixture, sample_rate = read_wav(clip.mixture)
 
-    def read(path):
+    def read(path: Path) -> np.ndarray:
         wav, rate = read_wav(path)
         for name, mine, wanted in (
             ("Hz", rate, sample_rate),
@@ -82,7 +85,7 @@ def load(clip):
     return found
 
 
-def _check_merged(found, read):
+def _check_merged(found: Scored, read: Callable[[Path], np.ndarray]) -> None:
     """The mixture and references of the same clip in another folder must be the same recordings."""
     for other in found.clip.others:
         pairs = [(other.mixture, found.mixture)] + [
@@ -95,18 +98,18 @@ def _check_merged(found, read):
                 )
 
 
-def _stack(wavs):
+def _stack(wavs: Mapping[str, np.ndarray]) -> torch.Tensor:
     """(sources, time), first channel averaged over channels, for the speech scores."""
     return torch.from_numpy(np.stack([wav.mean(axis=1) for wav in wavs.values()]))
 
 
-def _order(found, wavs):
+def _order(found: Scored, wavs: Mapping[str, np.ndarray]) -> dict[str, str]:
     order = best_permutation(_stack(wavs)[None], _stack(found.references)[None])[0].tolist()
     names = list(wavs)
     return {source: names[index] for source, index in zip(found.references, order)}
 
 
-def _score(found, system):
+def _score(found: Scored, system: str) -> None:
     estimates = found.estimates[system]
     speech = found.clip.kind == "speech"
     found.scores[system] = {}
@@ -115,14 +118,11 @@ def _score(found, system):
         before, after = (_db(wav, reference, speech) for wav in (found.mixture, estimate))
         found.scores[system][source] = {"in": before, "out": after, "gained": after - before}
     rows = found.scores[system].values()
-    found.means[system] = {
-        "SI-SNR" if speech else "uSDR": tuple(
-            float(np.mean([row[key] for row in rows])) for key in ("in", "out", "gained")
-        )
-    }
+    before, after, gained = (float(np.mean([row[key] for row in rows])) for key in ("in", "out", "gained"))
+    found.means[system] = {"SI-SNR" if speech else "uSDR": (before, after, gained)}
 
 
-def add_sdr(found):
+def add_sdr(found: Scored) -> None:
     """Add the SDR of BSS Eval to the means of a clip of speech; it takes long, so only clips that are shown get it."""
     references = _stack(found.references)[None]
     mixture = torch.from_numpy(found.mixture.mean(axis=1)).expand_as(references)
@@ -132,15 +132,15 @@ def add_sdr(found):
         found.means[system]["SDR"] = (before, after, after - before)
 
 
-def _db(estimate, reference, speech):
+def _db(estimate: np.ndarray, reference: np.ndarray, speech: bool) -> float:
     if speech:
-        mono = [torch.from_numpy(wav.mean(axis=1))[None, None] for wav in (estimate, reference)]
-        return float(si_sdr(*mono, permute=False))
-    pair = [torch.from_numpy(wav.T.copy())[None, None] for wav in (estimate, reference)]
-    return float(usdr(*pair))
+        one, other = (torch.from_numpy(wav.mean(axis=1))[None, None] for wav in (estimate, reference))
+        return float(si_sdr(one, other, permute=False))
+    one, other = (torch.from_numpy(wav.T.copy())[None, None] for wav in (estimate, reference))
+    return float(usdr(one, other))
 
 
-def _find_copies(found, system, files):
+def _find_copies(found: Scored, system: str, files: Mapping[str, Path]) -> None:
     """Flag every estimate that is a reference: the same samples (files may differ in their date), or closer than 60 dB."""
     for source, path in files.items():
         about = {"system": system, "source": source, "file": f"{path.parent.name}/{path.name}"}

@@ -6,6 +6,7 @@ not state is absent.
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,21 +16,21 @@ NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
 KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")
 
 
-def load(name):
+def load(name: str) -> dict[str, Any]:
     """Read one published table.
 
     Args:
-        name (str): one of :data:`NAMES`, e.g. ``"bsrnn_table_2"``.
+        name: one of :data:`NAMES`, e.g. ``"bsrnn_table_2"``.
 
     Returns:
-        dict: the file's content.
+        the file's content.
     """
     if name not in NAMES:
         raise ValueError(f"no published table called {name!r}; there are {', '.join(NAMES)}")
     return yaml.safe_load((HERE / f"{name}.yml").read_text(encoding="utf-8"))
 
 
-def _sources(row):
+def _sources(row: dict[str, Any]) -> tuple[str, ...]:
     """The sources of a row of scores: what stands before their average."""
     keys = list(row)
     return tuple(key for key in keys[: keys.index("average")] if isinstance(row[key], float))
@@ -38,16 +39,16 @@ def _sources(row):
 SOURCES = _sources(load("bsrnn_table_1")["rows"][0])
 
 
-def by_variant(table):
+def by_variant(table: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Rows of a table that stand for one of our variants, single runs and spreads left out.
 
     Args:
-        table (dict): what :func:`load` returned.
+        table: what :func:`load` returned.
 
     Returns:
-        dict: variant name -> list of rows.
+        variant name -> list of rows.
     """
-    rows = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for row in table["rows"]:
         if row.get("variant") and "run" not in row and not row.get("spread"):
             rows.setdefault(row["variant"], []).append(row)

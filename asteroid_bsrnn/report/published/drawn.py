@@ -1,6 +1,13 @@
 """The paper's and the supplement's own tables and figures, drawn from the published numbers alone."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ...metrics import get
 from .. import published
+from ..document import Document
 from ..figures import style
 from ..figures.fig_table import draw_table
 from ..figures.pareto import draw_pareto
@@ -13,11 +20,11 @@ SCORES = SOURCES + ("average",)
 HEADS = [name.capitalize() for name in SCORES]
 
 
-def published_tables():
+def published_tables() -> list[tuple[Table, Sequence[str]]]:
     """Every published table, in the order of reading.
 
     Returns:
-        list of tuple: (Table, names of the columns to shade in a picture).
+        (Table, names of the columns to shade in a picture).
     """
     return [
         (table_1(), ()),
@@ -32,7 +39,7 @@ def published_tables():
     ]
 
 
-def write_published(document):
+def write_published(document: Document) -> None:
     """Add all published tables and figures to a document."""
     document.heading("Published numbers")
     document.text("Nothing below was measured here: these are the numbers that the named sources print.")
@@ -52,7 +59,7 @@ def write_published(document):
     )
 
 
-def draw_published_pareto():
+def draw_published_pareto() -> Figure:
     """Figure 3 from Table II's two columns."""
     rows = published.load("bsrnn_table_2")["rows"]
     points = [("+TAC" if row["line"] == "+" else row["line"], row["energy_kwh"], row["average"]) for row in rows]
@@ -66,7 +73,7 @@ def draw_published_pareto():
 
 
 @style.styled
-def draw_seed_runs():
+def draw_seed_runs() -> Figure:
     """Figure 2 as far as it is published in numbers: the best uSDR of each run, not the curves."""
     rows = published.load("bsrnn_analysis")["rows"]
     runs = [row for row in rows if "run" in row]
@@ -98,16 +105,16 @@ def draw_seed_runs():
     return fig
 
 
-def _number(row, key, digits=1):
+def _number(row: dict[str, Any] | None, key: str, digits: int = 1) -> Cell:
     value = (row or {}).get(key)
     return Cell(None if value is None else float(value), digits=digits, why="the source states no number")
 
 
-def _notes(data):
+def _notes(data: dict[str, Any]) -> list[str]:
     return [f"Source: {data['source']}."] + data["caveats"]
 
 
-def _table_2():
+def _table_2() -> Table:
     data = published.load("bsrnn_table_2")
     rows = [
         [row["line"], row["name"]]
@@ -126,7 +133,7 @@ def _table_2():
     )
 
 
-def _table_3():
+def _table_3() -> Table:
     data = published.load("bsrnn_table_3")
     columns = ["System"] + [f"{head} {metric}" for head in HEADS for metric in ("uSDR", "cSDR")]
     rows = [
@@ -136,19 +143,19 @@ def _table_3():
     return Table("table_3_published", f"{data['title']} (dB)", columns, rows, _notes(data))
 
 
-def _authors_table(name, digits):
+def _authors_table(name: str, digits: int) -> Table:
     data = published.load(name)
     extra = any("params_m" in row for row in data["rows"])
     rows = [
         [row["name"]] + [_number(row, key, digits) for key in SCORES] + ([_number(row, "params_m")] if extra else [])
         for row in data["rows"]
     ]
-    metric = {"usdr": "uSDR", "csdr": "cSDR"}[data["metric"]]
+    metric = get(data["metric"]).label
     columns = ["Variant"] + HEADS + (["Parameters (M)"] if extra else [])
     return Table(f"{name}_published", f"{data['title']} ({metric}, dB)", columns, rows, _notes(data))
 
 
-def _table_s1():
+def _table_s1() -> Table:
     data = published.load("supplement_table_s1")
     rows = [
         [row["name"]] + [_number(row, key) for key in ("wsj0-2mix", "libri2mix", "params_m")] for row in data["rows"]
@@ -162,7 +169,7 @@ def _table_s1():
     )
 
 
-def _afrcnn():
+def _afrcnn() -> Table:
     data = published.load("afrcnn_readme")
     rows = [
         [row["name"]]
@@ -182,13 +189,13 @@ def _afrcnn():
     return Table("afrcnn_published", f"{data['title']} (dB)", columns, rows, _notes(data))
 
 
-def _today():
+def _today() -> Table:
     data = published.load("speech_today")
     rows = [[row["name"], *today_cells(row)] for row in data["rows"]]
     return Table("speech_today_published", f"{data['title']} (dB)", ["Model", *TODAY], rows, _notes(data))
 
 
-def _wsj0():
+def _wsj0() -> Table:
     data = published.load("wsj0_2mix")
     rows = [
         [

@@ -1,28 +1,34 @@
 """Tables II and III of the paper with ours beside the published numbers; trainings with other seeds give the spread."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from ...metrics import get
 from .. import published
 from ..changes import said, variant_words
+from ..experiments import Experiment
 from ..figures.curves import validation_scores
 from ..published import SOURCES
 from .cells import Cell, Table
 from .comparison import ours, recordings, same_settings
 from .costs import energy_of, parameters_of
-from .score_cells import aggregate_of, by_track, score_cell
+from .score_cells import source_cells
 
 SCORES = SOURCES + ("average",)
 CORPUS = "musdb18hq"
+METRICS = ("usdr", "csdr")  # columns of the printed Table III
 
 
-def table_2(exps):
+def table_2(exps: Sequence[Experiment]) -> Table:
     """Table II: validation uSDR of each variant, published and ours, in the paper's order.
 
     Args:
-        exps (list of Experiment): trained on MUSDB18-HQ; others must have been taken out.
+        exps: trained on MUSDB18-HQ; others must have been taken out.
 
     Returns:
-        Table: two rows per variant of Table II or of the authors' documentation; ours is empty with a reason when it
+        two rows per variant of Table II or of the authors' documentation; ours is empty with a reason when it
         was not run.
     """
     data = published.load("bsrnn_table_2")
@@ -31,7 +37,8 @@ def table_2(exps):
         for row in published.load("bsrnn_analysis")["rows"]
         if row.get("variant") and "run" not in row and not row.get("spread") and row["variant"] != "silent_target"
     ]
-    rows, groups = [], []
+    rows: list[list] = []
+    groups: list[str] = []
     faithful = [exp for exp in exps if not said(exp)]
     for row in known:
         mine = same_settings([exp for exp in faithful if exp.variant == row["variant"]]) or [[]]
@@ -57,7 +64,7 @@ def table_2(exps):
     return Table("table_2", "Table II: validation uSDR (dB), published and ours", columns, rows, notes, groups)
 
 
-def _published_row(row):
+def _published_row(row: dict[str, Any]) -> list:
     cells = [Cell(row.get(score), why="not published") for score in SCORES]
     return (
         [row.get("line", ""), row["name"], "published"]
@@ -66,7 +73,7 @@ def _published_row(row):
     )
 
 
-def _our_row(row, mine):
+def _our_row(row: dict[str, Any], mine: Sequence[Experiment]) -> list:
     whole = [exp for exp in mine if not exp.is_unfinished]
     scores = [validation_scores(exp) for exp in whole]
     for found in scores:
@@ -74,7 +81,7 @@ def _our_row(row, mine):
             found["average"] = float(np.mean([found[source] for source in SOURCES]))
     cells = [spread_cell([found.get(score) for found in scores], _why(mine, score)) for score in SCORES]
     params = next((value for exp in mine if (value := parameters_of(exp)) is not None), None)
-    energies = [value for exp in whole if (value := energy_of(exp, ("training", "validation"))) is not None]
+    energies = [kwh for exp in whole if (kwh := energy_of(exp, ("training", "validation"))) is not None]
     return (
         [row.get("line", ""), row["name"], ours(mine)]
         + cells
@@ -85,7 +92,7 @@ def _our_row(row, mine):
     )
 
 
-def _why(mine, score):
+def _why(mine: Sequence[Experiment], score: str) -> str:
     if not mine:
         return "not run"
     if all(exp.is_unfinished for exp in mine):
@@ -95,48 +102,45 @@ def _why(mine, score):
     return "not all sources" if score == "average" else "no validation score"
 
 
-def spread_cell(values, why, digits=1):
+def spread_cell(values: Sequence[float | None], why: str, digits: int = 1) -> Cell:
     """Mean over seeds with its standard deviation; a single value alone."""
-    values = [value for value in values if value is not None]
-    if not values:
+    known = [value for value in values if value is not None]
+    if not known:
         return Cell(why=why)
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Cell(float(np.mean(values)), spread=spread, digits=digits)
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return Cell(float(np.mean(known)), spread=spread, digits=digits)
 
 
-def inference_label(exp):
+def inference_label(exp: Experiment) -> str:
     """``fader``, ``ola_reference_0.5``, ... from evaluation.json: the rows of Table III differ in it."""
-    inference = exp.evaluation.get("inference") or {}
+    inference = exp.evaluation.inference or {}
     scheme, hop = str(inference.get("scheme", "unknown")), inference.get("hop")
     if hop is None and "segment" in inference:
         hop = round(inference["segment"] * (1 - inference.get("overlap", 0)), 6)
     return f"{scheme}_{hop}" if scheme.startswith("ola") else scheme
 
 
-def table_3(exps, seed=0):
+def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
     """Table III: test scores, published and ours, with intervals over tracks.
 
     Args:
-        exps (list of Experiment): scored on the MUSDB18-HQ test set by one definition.
-        seed (int): of the bootstrap.
+        exps: scored on the MUSDB18-HQ test set by one definition.
+        seed: of the bootstrap.
 
     Returns:
-        Table
     """
     data = published.load("bsrnn_table_3")
     later = {
         row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"
     }
-    columns = ["System", "From"] + [f"{score.capitalize()} {label}" for score in SCORES for label in ("uSDR", "cSDR")]
-    rows, used = [], []
+    metrics = [get(name) for name in METRICS]
+    columns = ["System", "From"] + [f"{score.capitalize()} {metric.label}" for score in SCORES for metric in metrics]
+    rows: list[list] = []
+    used: list[Experiment] = []
     for row in data["rows"]:
         rows.append(
             [row["name"], "published"]
-            + [
-                Cell((row[metric] or {}).get(score), why="not published")
-                for score in SCORES
-                for metric in ("usdr", "csdr")
-            ]
+            + [Cell((row[metric] or {}).get(score), why="not published") for score in SCORES for metric in METRICS]
         )
         mine = [
             exp
@@ -146,7 +150,7 @@ def table_3(exps, seed=0):
         used += mine
         if row["variant"]:
             rows += [_test_row(row["name"], exp, seed) for exp in mine] or [
-                [row["name"], "ours"] + [Cell(why="not run")] * 10
+                [row["name"], "ours"] + [Cell(why="not run")] * (len(columns) - 2)
             ]
     for row in later.values():
         rows.append(
@@ -154,11 +158,11 @@ def table_3(exps, seed=0):
             + [
                 Cell(row[score] if metric == "csdr" else None, why="not published")
                 for score in SCORES
-                for metric in ("usdr", "csdr")
+                for metric in METRICS
             ]
         )
     rows += [_test_row(variant_words(exp), exp, seed) for exp in exps if exp not in used]
-    rule = exps[0].evaluation.get("median_rule") if exps else None
+    rule = exps[0].evaluation.median_rule if exps else None
     notes = [
         f"Published: {data['source']}; oBSRNN-SIMO: the authors' README.",
         f"Ours: 95 % bootstrap interval over tracks; median rule over frames: {rule or 'unknown'} (published: lower).",
@@ -166,24 +170,12 @@ def table_3(exps, seed=0):
     return Table("table_3", "Table III: MUSDB18-HQ test set (dB), published and ours", columns, rows, notes)
 
 
-def _same_inference(exp, inference):
+def _same_inference(exp: Experiment, inference: str | None) -> bool:
     """Whether an experiment was scored as a published row says; our own form of a scheme stands beside the authors'."""
     return inference_label(exp).replace("_reference", "") == inference
 
 
-def _test_row(name, exp, seed):
-    cells = {}
-    for metric in ("usdr", "csdr"):
-        table = by_track(exp, metric, list(SOURCES))
-        aggregate = aggregate_of(metric)
-        for source in SOURCES:
-            scored = source in table and table[source].notna().any()
-            cells[source, metric] = (
-                score_cell(table[source], aggregate, seed) if scored else Cell(why="source not scored")
-            )
-        whole = all(cells[source, metric].value is not None for source in SOURCES)
-        cells["average", metric] = (
-            score_cell(table.to_numpy(), aggregate, seed) if whole else Cell(why="not all sources")
-        )
+def _test_row(name: str, exp: Experiment, seed: int) -> list:
+    by_metric = [source_cells(exp, get(metric), SOURCES, seed) for metric in METRICS]
     label = f"ours ({exp.tag}, seed {exp.seed}, {inference_label(exp)}, {recordings([exp])})"
-    return [name, label] + [cells[score, metric] for score in SCORES for metric in ("usdr", "csdr")]
+    return [name, label] + [cells[place] for place in range(len(SCORES)) for cells in by_metric]

@@ -2,7 +2,10 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ...common.files import write_text
 
@@ -12,36 +15,36 @@ class Cell:
     """One value of a table.
 
     Args:
-        value (float or str or None): None for an empty cell.
-        low (float or None): lower end of the confidence interval.
-        high (float or None): upper end of the confidence interval.
-        spread (float or None): standard deviation over seeds.
-        digits (int): decimals shown for a number.
-        why (str): why the cell is empty.
-        sign (bool): show the sign of positive numbers, as for differences.
-        mark (str): of a footnote, behind the value.
+        value: None for an empty cell.
+        low: lower end of the confidence interval.
+        high: upper end of the confidence interval.
+        spread: standard deviation over seeds.
+        digits: decimals shown for a number.
+        why: why the cell is empty.
+        sign: show the sign of positive numbers, as for differences.
+        mark: of a footnote, behind the value.
     """
 
-    value: object = None
-    low: float = None
-    high: float = None
-    spread: float = None
+    value: Any = None
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
     digits: int = 1
     why: str = ""
     sign: bool = False
     mark: str = ""
 
-    def _number(self, number):
+    def _number(self, number: float) -> str:
         return f"{number:{'+' if self.sign else ''}.{self.digits}f}"
 
-    def text(self):
+    def text(self) -> str:
         """The cell as a reader sees it, e.g. ``9.12 [8.90, 9.31]`` or ``– (not run)``."""
         if self.value is None:
             return f"– ({self.why})" if self.why else "–"
         if not isinstance(self.value, float) and not self.sign:
             return str(self.value) + self.mark
         text = self._number(self.value)
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             text += f" [{self._number(self.low)}, {self._number(self.high)}]"
         if self.spread is not None:
             text += f" ± {self.spread:.{self.digits}f}"
@@ -53,28 +56,28 @@ class Table:
     """A titled table.
 
     Args:
-        name (str): stem of its files.
-        title (str): heading.
-        columns (list of str): heading of each column.
-        rows (list of list): cells; anything that is not a :class:`Cell` is wrapped in one.
-        notes (list of str): printed below.
-        groups (list of str or None): sub-heading of each row, printed where it changes.
+        name: stem of its files.
+        title: heading.
+        columns: heading of each column.
+        rows: cells; anything that is not a :class:`Cell` is wrapped in one.
+        notes: printed below.
+        groups: sub-heading of each row, printed where it changes.
     """
 
     name: str
     title: str
-    columns: list
-    rows: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-    groups: list = None
+    columns: list[str]
+    rows: list[list] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    groups: Sequence[str] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"table {self.name}: a row has {len(row)} cells for {len(self.columns)} columns")
 
-    def markdown(self):
+    def markdown(self) -> str:
         """The table, its sub-headings and its notes as GitHub Markdown.
 
         A reason stands once: below the table when all empty cells share it, else in the first of a run of empty cells.
@@ -102,7 +105,7 @@ class Table:
         notes = ([f"–: {shared}."] if shared else []) + self.notes
         return "\n".join(lines + [""] + [f"* {plain_html(note)}" for note in notes]) + "\n"
 
-    def csv(self):
+    def csv(self) -> str:
         """Plain numbers, intervals in columns of their own, reasons of empty cells in the last column."""
         wide = {
             i: [
@@ -128,26 +131,26 @@ class Table:
             writer.writerow(line + [why])
         return buffer.getvalue()
 
-    def is_text(self, i):
+    def is_text(self, i: int) -> bool:
         """Whether column ``i`` holds words rather than numbers."""
         return any(isinstance(row[i].value, str) for row in self.rows)
 
-    def write(self, folder):
+    def write(self, folder: Path) -> None:
         """Write ``<name>.md`` and ``<name>.csv`` into a folder."""
         write_text(folder / f"{self.name}.md", f"# {plain_html(self.title)}\n\n{self.markdown()}")
         write_text(folder / f"{self.name}.csv", self.csv())
 
 
-def _escape(text):
+def _escape(text: Any) -> str:
     return plain_html(str(text).replace("|", "\\|").replace("\n", " "))
 
 
-def plain_html(text):
+def plain_html(text: str) -> str:
     """Markdown without HTML in it: what looks like a tag is the name of a folder or a track."""
     return text.replace("<", "&lt;")
 
 
-def _plain(value):
+def _plain(value: Any) -> str:
     if value is None:
         return ""
     return repr(round(value, 6)) if isinstance(value, float) else str(value)

@@ -1,27 +1,37 @@
 """Table S1, the A-FRCNN tables and the strongest systems of today with ours beside the published numbers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-from .. import published, statistics
+from ...metrics import get
+from .. import published
 from ..changes import said, variant_words
-from ..experiments import corpus_key
+from ..experiments import Experiment, corpus_key
 from .cells import Cell, Table
 from .comparison import ours, recordings, same_settings
 from .costs import parameters_of
-from .score_cells import by_track, score_cell
+from .score_cells import aggregate_of, by_track, score_cell
 
 CORPORA = {"wsj0-2mix": "WSJ0-2mix", "libri2mix": "Libri2Mix"}
+METRICS = {
+    "si_sdr_imp": "si_sdr",
+    "sdr_imp": "sdr",
+}  # gains that the published tables print, and the scores they are of
+KEYS = [(corpus, gain) for corpus in CORPORA for gain in METRICS]
+HEADS = [f"{CORPORA[corpus]} {get(METRICS[gain]).gain_heading}" for corpus, gain in KEYS]
+TODAY = [*HEADS, "Parameters (M)", "GMAC per s", "GMAC as printed", "Source"]
 
 
-def table_s1(exps, seed=0):
+def table_s1(exps: Sequence[Experiment], seed: int = 0) -> Table:
     """Table S1: SI-SNRi of the dual-path systems on both corpora and their parameters.
 
     Args:
-        exps (list of Experiment): speech experiments scored on a test set, no demo.
-        seed (int): of the bootstrap.
+        exps: speech experiments scored on a test set, no demo.
+        seed: of the bootstrap.
 
     Returns:
-        Table
     """
     data, exps = published.load("supplement_table_s1"), [exp for exp in exps if not said(exp)]
     rows = []
@@ -30,7 +40,7 @@ def table_s1(exps, seed=0):
         for mine in _alike(exps, row["variant"]):
             rows.append(
                 [row["name"], ours(mine)]
-                + [our_score(mine, corpus, "si_sdr_imp", seed) for corpus in CORPORA]
+                + [our_score(mine, corpus, next(iter(METRICS)), seed) for corpus in CORPORA]
                 + [_parameters(mine)]
             )
     notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed, exps)]
@@ -38,7 +48,7 @@ def table_s1(exps, seed=0):
     return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
 
 
-def afrcnn_table(exps, seed=0):
+def afrcnn_table(exps: Sequence[Experiment], seed: int = 0) -> Table:
     """Every other speech system: SI-SNRi and SDRi, published and ours, on both corpora."""
     libri = {row["variant"]: row for row in published.load("afrcnn_readme")["rows"] if row["variant"]}
     wsj0 = {row["variant"]: row for row in published.load("wsj0_2mix")["rows"] if row["variant"]}
@@ -46,32 +56,27 @@ def afrcnn_table(exps, seed=0):
     elsewhere = {name for table in tables for name in published.by_variant(table)}
     changed, exps = [exp for exp in exps if said(exp)], [exp for exp in exps if not said(exp)]
     extra = [exp.variant for exp in exps if exp.variant not in libri and exp.variant not in elsewhere]
-    columns = (
-        ["Model", "From"]
-        + [f"{corpus} {metric}" for corpus in CORPORA.values() for metric in ("SI-SNRi", "SDRi")]
-        + ["Parameters (M)"]
-    )
-    keys = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
-    rows = []
+    columns = ["Model", "From", *HEADS, "Parameters (M)"]
+    rows: list[list] = []
     for variant in list(libri) + list(dict.fromkeys(extra)):
         printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
         name = libri.get(variant, {}).get("name", variant)
         if variant in libri:
             rows.append(
                 [name, "published"]
-                + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in keys]
+                + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in KEYS]
                 + [Cell(libri[variant]["params_m"])]
             )
         rows += [
             [name, ours(mine)]
-            + [our_score(mine, corpus, metric, seed) for corpus, metric in keys]
+            + [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
             + [_parameters(mine)]
             for mine in _alike(exps, variant)
         ]
     for exp in changed:
         rows.append(
             [variant_words(exp), ours([exp])]
-            + [our_score([exp], corpus, metric, seed) for corpus, metric in keys]
+            + [our_score([exp], corpus, metric, seed) for corpus, metric in KEYS]
             + [_parameters([exp])]
         )
     notes = [
@@ -82,16 +87,7 @@ def afrcnn_table(exps, seed=0):
     return Table("afrcnn", "A-FRCNN and the systems it is compared with (dB), published and ours", columns, rows, notes)
 
 
-KEYS = [(corpus, metric) for corpus in CORPORA for metric in ("si_sdr_imp", "sdr_imp")]
-TODAY = [f"{CORPORA[corpus]} {'SI-SNRi' if metric == 'si_sdr_imp' else 'SDRi'}" for corpus, metric in KEYS] + [
-    "Parameters (M)",
-    "GMAC per s",
-    "GMAC as printed",
-    "Source",
-]
-
-
-def today_table(exps, seed=0):
+def today_table(exps: Sequence[Experiment], seed: int = 0) -> Table:
     """The strongest open systems: SI-SNRi and SDRi, parameters and operations, published and ours."""
     data, rows, exps = published.load("speech_today"), [], [exp for exp in exps if not said(exp)]
     for row in data["rows"]:
@@ -105,7 +101,7 @@ def today_table(exps, seed=0):
     return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
 
 
-def today_cells(row):
+def today_cells(row: dict[str, Any]) -> list:
     """Cells of one published system, in the order of :data:`TODAY`."""
     scores = [Cell(row.get(corpus, {}).get(metric), why="not published") for corpus, metric in KEYS]
     costs = [
@@ -115,17 +111,17 @@ def today_cells(row):
     return [*scores, Cell(row["params_m"]), *costs, row["row_source"]]
 
 
-def _alike(exps, variant):
+def _alike(exps: Sequence[Experiment], variant: str) -> list[list[Experiment]]:
     """Experiments of a variant in rows: those that differ in corpus and seed alone share one; an empty row for none."""
-    rows = {}
+    rows: dict[tuple, list[Experiment]] = {}
     for corpus in dict.fromkeys(corpus_key(exp.corpus) for exp in exps):
         mine = [exp for exp in exps if exp.variant == variant and corpus_key(exp.corpus) == corpus]
         for place, group in enumerate(same_settings(mine)):
-            rows.setdefault((group[0].info("protocol"), place), []).extend(group)
+            rows.setdefault((group[0].protocol, place), []).extend(group)
     return list(rows.values()) or [[]]
 
 
-def our_score(exps, corpus, metric, seed=0):
+def our_score(exps: Sequence[Experiment], corpus: str, metric: str, seed: int = 0) -> Cell:
     """Our score on one corpus: with an interval over mixtures for one run, with the spread over seeds for several."""
     mine = [exp for exp in exps if corpus_key(exp.corpus) == corpus_key(corpus)]
     if not mine:
@@ -135,19 +131,19 @@ def our_score(exps, corpus, metric, seed=0):
     if not tables:
         return Cell(why=mine[0].why_no_scores())
     if len(tables) == 1:
-        return score_cell(tables[0], statistics.mean, seed)
+        return score_cell(tables[0], aggregate_of(get(METRICS[metric])), seed)
     means = [float(np.nanmean(table)) for table in tables]
     return Cell(float(np.mean(means)), spread=float(np.std(means, ddof=1)), digits=2)
 
 
-def _parameters(exps):
+def _parameters(exps: Sequence[Experiment]) -> Cell:
     if not exps:
         return Cell(why="not run")
     counts = [count for exp in exps if (count := parameters_of(exp)) is not None]
     return Cell(counts[0] / 1e6 if counts else None, digits=1, why="not recorded")
 
 
-def _ours_note(seed, exps):
+def _ours_note(seed: int, exps: Sequence[Experiment]) -> str:
     counts = "; ".join(f"{exp.tag}: {recordings([exp])}" for exp in exps if exp.scores is not None)
     return (
         "Ours: in brackets the 95 % bootstrap interval over mixtures "

@@ -1,16 +1,17 @@
 """What a folder holds when training is asked for: nothing, a run to continue, a finished or a damaged one."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 from ...common.errors import UserError
 from ...common.files import atomic_path
+from ...experiment.history import HISTORY_FILE, last_epoch
 from ...experiment.run import CHANGEABLE, RunRecord
+from ...experiment.run_file import RUN_FILE
 from .checkpoints import Checkpoints, damage, weights_epoch, weights_files
 from .progress import Progress
 
-BEGUN = ("run.json", "best_model.pth", "best_k_models.json", "history.csv")  # a run writes them after a checkpoint
+BEGUN = (RUN_FILE, "best_model.pth", "best_k_models.json", HISTORY_FILE)  # a run writes them after a checkpoint
 OUTCOME = ("status", "epochs", "best_epoch", "best", "monitor", "skipped_steps", "unreadable")
 WAYS_ON = "nothing was changed: restore {} from a copy, or start anew in another folder (another tag)"
 
@@ -22,7 +23,7 @@ def has_begun(exp_dir: Path) -> bool:
 
 def is_finished(record: RunRecord, changes: dict) -> bool:
     """True if the run has ended by itself and no change (see :func:`.record.compare`) asks for more of it."""
-    return record.values.get("status") == "finished" and not any(key in CHANGEABLE for key in changes)
+    return record.run.status == "finished" and not any(key in CHANGEABLE for key in changes)
 
 
 def newest_checkpoint(exp_dir: Path, checkpoints: Checkpoints, report: Callable = print) -> Path | None:
@@ -75,17 +76,12 @@ def exports_behind(exp_dir: Path, progress: Progress) -> bool:
 def last_result(exp_dir: Path) -> int:
     """Number of the last epoch of which there is a line in the history or a file of weights, 0 if of none."""
     epochs = [weights_epoch(path) for path in weights_files(exp_dir / "checkpoints")]
-    history = exp_dir / "history.csv"
-    if history.exists():
-        with open(history, encoding="utf-8", errors="replace", newline="") as file:
-            rows = [row.get("epoch") or "" for row in csv.DictReader(line.replace("\0", "") for line in file)]
-        epochs += [int(text) for text in rows if text.isdecimal()]
-    return max(epochs, default=0)
+    return max([last_epoch(exp_dir), *epochs])
 
 
 def outcome(record: RunRecord) -> dict:
     """What :func:`.training.fit` returns of a run that was finished before."""
-    found = {key: record.values.get(key) for key in OUTCOME}
+    found = {key: getattr(record.run, key) for key in OUTCOME}
     return {**found, "best_model": str(record.folder / "best_model.pth"), "exp_dir": str(record.folder)}
 
 
@@ -98,7 +94,7 @@ def mend_best(record: RunRecord, report: Callable = print) -> Path | None:
     Raises:
         UserError: if the copy is gone or broken as well.
     """
-    epoch, best = record.values.get("best_epoch"), record.folder / "best_model.pth"
+    epoch, best = record.run.best_epoch, record.folder / "best_model.pth"
     if epoch is None:
         return None
     reason = damage(best, weights=True)

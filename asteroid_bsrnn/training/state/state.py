@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 
 from ...common.errors import UserError
 from ...common.files import read_json, write_json
-from ...experiment.run import write_history
+from ...experiment.history import HISTORY_FILE, write_history
 from ..autocast import Precision
 from ..optimization import Optimizer, Scheduler, load_optimizer, scale_lr
 from ..options import TrainingOptions
@@ -102,7 +102,7 @@ class RunState:
     def _write_exports(self) -> None:
         if not self.progress.best:
             return
-        write_history(self.exp_dir / "history.csv", self.progress.history)
+        write_history(self.exp_dir / HISTORY_FILE, self.progress.history)
         wanted = {name for _, _, name in self.progress.best}.union(self.progress.dropped)
         for path in weights_files(self.checkpoints.folder):
             if path.name not in wanted:

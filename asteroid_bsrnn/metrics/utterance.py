@@ -1,0 +1,83 @@
+"""All scores of one recording of speech: of the mixture, of the estimates in their best order, and the gain."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ..common.errors import UserError
+from .metric import Metric, of_task
+from .utterance_sdr import best_permutation
+
+
+def utterance_scores(
+    mix: torch.Tensor,
+    est_targets: torch.Tensor,
+    targets: torch.Tensor,
+    sample_rate: int,
+    metrics: Sequence[Metric] | None = None,
+) -> dict[str, Any]:
+    """All scores of one recording, means over its sources: what a row of the table of an evaluation holds.
+
+    Args:
+        mix: the mixture.
+        est_targets: estimates in any order.
+        targets: references.
+        sample_rate: Hz.
+        metrics: by default those of speech that are not optional.
+
+    Shape:
+        - mix: (time,)
+        - est_targets, targets: (n_src, time)
+
+    Returns:
+        ``permutation`` (list of int: the estimate of each target) and the floats ``input_<name>``, ``<name>``,
+        ``<name>_imp`` of each metric. With a silent target SI-SDR and SDR are NaN; with a silent estimate (or mixture)
+        only those of SDR, while SI-SDR is Asteroid's lowest value, -80 dB.
+    """
+    order = best_permutation(est_targets[None], targets[None])[0]
+    scores = _scores(of_task("speech") if metrics is None else metrics, mix, est_targets[order], targets, sample_rate)
+    return {"permutation": order.tolist(), **scores}
+
+
+def check_extra_scores(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of optional scores, in their fixed order.
+
+    Raises:
+        UserError: for one that is not known.
+    """
+    known = [metric.name for metric in of_task("speech", optional=True)]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown score {name!r}; optional scores are {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def with_extra(names: Iterable[str]) -> list[Metric]:
+    """The metrics of speech, and the optional ones that are named."""
+    asked = check_extra_scores(names)
+    return of_task("speech") + [metric for metric in of_task("speech", optional=True) if metric.name in asked]
+
+
+def extra_scores(
+    names: Iterable[str], mix: torch.Tensor, est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int
+) -> dict[str, float]:
+    """Optional scores of one recording: ``<name>``, ``input_<name>`` (the mixture's), ``<name>_imp``.
+
+    Shape:
+        - mix: (time,)
+        - est_targets, targets: (n_src, time), estimate i of target i
+    """
+    asked = check_extra_scores(names)
+    metrics = [metric for metric in of_task("speech", optional=True) if metric.name in asked]
+    return _scores(metrics, mix, est_targets, targets, sample_rate)
+
+
+def _scores(
+    metrics: Iterable[Metric], mix: torch.Tensor, est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in metrics:
+        before, after = metric.per_track(mix, est_targets, targets, sample_rate)
+        found.update(zip(metric.columns, (before, after, after - before)))
+    return found
