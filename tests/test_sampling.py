@@ -12,10 +12,12 @@ from asteroid_bsrnn.engine import MusicSystem
 from asteroid_bsrnn.losses import TimeTFLoss
 from asteroid_bsrnn.training.devices import choose_devices, make_fabric
 from asteroid_bsrnn.training.feed.batching import largest_batch, split_batch
-from asteroid_bsrnn.training.feed.fitting import fitting_split
 from asteroid_bsrnn.training.feed.sampling import StepSampler, TolerantDataset, make_loader
+from asteroid_bsrnn.training.fitting import fitting_split
 from asteroid_bsrnn.training.optimization import make_optim, scale_lr, warmed_up, warmup_factor
 from asteroid_bsrnn.training.options import TrainingOptions, call_with_section
+from asteroid_bsrnn.training.state.checkpoints import Checkpoints
+from asteroid_bsrnn.training.state.state import RunState
 
 # -- which items, in which order
 
@@ -94,7 +96,7 @@ def test_batch_is_halved_until_it_fits():
         largest_batch(never, 16, 8)
 
 
-def test_fit_probes_what_fits_and_leaves_no_trace():
+def test_fit_probes_what_fits_and_leaves_no_trace(tmp_path):
     class Large(Toy):
         def forward(self, wav):
             if len(wav) > 1:
@@ -106,8 +108,9 @@ def test_fit_probes_what_fits_and_leaves_no_trace():
     model.__class__, model.norm = Large, nn.BatchNorm1d(2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     options = call_with_section(TrainingOptions, "training", made)
-    system = MusicSystem(model, None, TimeTFLoss("t"), None)
-    split = fitting_split(make_fabric(accelerator="cpu"), options, system, TolerantDataset(Draws()))
+    system, optimizer = MusicSystem(model, None, TimeTFLoss("t"), None), torch.optim.Adam(model.parameters())
+    state = RunState(make_fabric(accelerator="cpu"), model, optimizer, None, options, Checkpoints(tmp_path))
+    split = fitting_split(system, state, TolerantDataset(Draws()))
     assert (split.batch, split.accumulation) == (1, 4)
     assert same_weights(before, model.state_dict()) and all(p.grad is None for p in model.parameters())
 

@@ -18,8 +18,9 @@ from ..experiment.energy import make_meter
 from ..experiment.run import RunRecord
 from ..models.base import as_model
 from .devices import choose_devices, make_fabric, on_first_rank
-from .feed.fitting import make_feed
-from .feed.sampling import TrainingSet, ValidationSet, stop_workers
+from .feed.ring import RingLoader
+from .feed.sampling import StepSampler, TolerantDataset, TrainingSet, ValidationSet, make_loader, stop_workers
+from .fitting import fit_to_device
 from .loggers import Log, make_loggers
 from .loop import Interrupted, Loop
 from .notes import RunNotes
@@ -106,9 +107,9 @@ def fit(
         info = {**(run_info or {}), **_set_weights(fabric, options, model, is_new=newest is None)}
         system = _make_system(fabric, options, conf, model, loss_func, system_cls)
         system.complete = getattr(val_set, "complete", True)
-        loader = make_feed(fabric, options, conf, system, train_set)
-        # where it stands
         state = RunState(fabric, model, system.optimizer, system.scheduler, options, checkpoints)
+        loader = _make_feed(conf, system, state, train_set)
+        # where it stands
         behind = _restore(state, newest) if newest else False
         if newest and state.finished() and record.values.get("status") == "finished":
             return _finished(fabric, record, model)
@@ -184,6 +185,14 @@ def _make_system(
         make_optim, "optim", conf, model.named_parameters(), options.effective_batch, options.mode
     )
     return system_cls(model, optimizer, loss_func, None, scheduler=scheduler, config=conf)
+
+
+def _make_feed(conf: dict[str, Any], system: RecordingSystem, state: RunState, train_set: TrainingSet) -> RingLoader:
+    """The loader of this rank's micro-batches; its batch sampler holds the position."""
+    data = TolerantDataset(train_set, state.options.seed)
+    split = fit_to_device(system, state, data)
+    sampler = StepSampler(len(data), split, state.fabric.global_rank, state.options.seed)
+    return call_with_section(make_loader, "loader", conf, data, sampler)
 
 
 def _restore(state: RunState, newest: Path) -> bool:
