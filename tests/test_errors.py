@@ -61,3 +61,22 @@ def test_arguments_that_a_strange_network_refuses_are_the_configuration_s(capsys
     wrong = ["model.model_name=ConvTasNet", "model.n_src=2", "model.mask_act=nothing"]
     assert guarded(configured, *wrong) == 2
     assert capsys.readouterr().err.startswith("error: section model: ConvTasNet does not take these values: ")
+
+
+OF_THE_USER = (
+    "recipe",
+    "training",
+    "models/layers/checks.py",
+    "models/*/config.py",
+    "models/*/adapter*.py",
+    "models/bsrnn",
+)
+
+
+def test_what_a_configuration_or_a_file_can_cause_is_the_users():
+    """There is nobody else to blame in these places: their ValueErrors would be tracebacks."""
+    package = ROOT / "asteroid_bsrnn"
+    found = [path for pattern in OF_THE_USER for path in package.glob(pattern)]
+    files = [file for path in found for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    assert len(files) > 50
+    assert [str(file) for file in files if "raise ValueError" in file.read_text(encoding="utf-8")] == []

@@ -4,7 +4,7 @@
 
     fit                  one call, from a configuration and an experiment folder to its best model        fit.py
      |- notes            run.json and the lines that the user reads                                        notes.py
-     |- feed/            which items, in which order, through which processes, in which batches
+     |- feed/            which items, in which order, through which processes, in which batches; fitting.py: how large
      '- Loop             epochs, steps, validation; all a function of (seed, position, weights)            loop.py
          |- system       what a step and a validated recording are: music, speech                          systems.py
          |- faults       steps that are not finite, files that cannot be read                              faults.py
