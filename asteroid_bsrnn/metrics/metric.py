@@ -1,7 +1,7 @@
 """A score as a value, and the registry of them: what evaluation computes, tables show and plug-ins add to."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ..common.registry import Registry
@@ -76,7 +76,8 @@ class Metric:
 
     def about(self) -> dict[str, Any]:
         """What a record says of it: everything but how it is computed."""
-        return {key: value for key, value in asdict(self).items() if key not in ("per_track", "collect")}
+        names = [entry.name for entry in fields(self) if entry.name not in ("per_track", "collect")]
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def told(cls, about: dict[str, Any]) -> "Metric":
