@@ -11,7 +11,7 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data.demo.voices import Speaker, formant_speech
 from asteroid_bsrnn.data.speech.utterances import resample
 from asteroid_bsrnn.evaluation import evaluate_speech
-from asteroid_bsrnn.metrics import check_extra_scores, estoi, extra_scores, pesq, stoi
+from asteroid_bsrnn.metrics import check_extra_scores, estoi, get, pesq, stoi, utterance_scores
 
 TEXTS = ("the tired captain painted a wooden bridge", "one of the musicians borrowed seven letters without any help")
 
@@ -52,7 +52,7 @@ def test_names_and_rates_are_checked(talk):
 
 def test_gains_are_over_the_mixture(talk):
     targets, mix = talk
-    found = extra_scores(["stoi"], mix, targets, targets, 8000)
+    found = utterance_scores(mix, targets, targets, 8000, [get("stoi")])
     assert (
         found["stoi"] == pytest.approx(1, abs=1e-3) and found["stoi_imp"] == found["stoi"] - found["input_stoi"] > 0.05
     )

@@ -100,8 +100,10 @@ from asteroid_bsrnn.cli.main import main
 assert main(["evaluate", "est", "--references", "ref", "-o", "exp/mine", "-q"]) == 0
 assert main(["report", "exp/mine", "-o", "report"]) == 0
 """
+REPORT = "from asteroid_bsrnn.cli.main import main; main(['report', 'exp/mine', '-o', 'elsewhere'])"
 
 
+@pytest.mark.slow
 def test_a_score_from_a_plugin_is_computed_and_reported(tmp_path):
     songs = Songs()
     separate = leaky(songs)
@@ -126,3 +128,6 @@ def test_a_score_from_a_plugin_is_computed_and_reported(tmp_path):
     assert told["metric_definition"]["worst"] == "max |est - s| / max |s|"
     table = (tmp_path / "report" / "tables" / "scores_1.md").read_text()
     assert "Worst sample (lower is better)" in table and f"{final['worst_drums']:.2f}" in table
+    del env["ASTEROID_BSRNN_PLUGINS"]
+    run = subprocess.run([sys.executable, "-c", REPORT], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (tmp_path / "elsewhere" / "tables" / "scores_1.md").read_text() == table, run.stderr[-2000:]

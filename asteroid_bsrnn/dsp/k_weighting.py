@@ -52,10 +52,9 @@ def gated_loudness(wav: np.ndarray, sample_rate: float) -> float:
 
 def power_response(sample_rate: float, n_fft: int) -> np.ndarray:
     """Squared magnitude of K-weighting at the frequencies of a real FFT, (n_fft // 2 + 1,)."""
-    frequencies, power = np.fft.rfftfreq(n_fft, 1 / sample_rate), 1.0
-    for numerator, denominator in _k_filters(sample_rate):
-        power = power * np.abs(freqz(numerator, denominator, worN=frequencies, fs=sample_rate)[1]) ** 2
-    return power
+    frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    responses = [freqz(*coefficients, worN=frequencies, fs=sample_rate)[1] for coefficients in _k_filters(sample_rate)]
+    return np.abs(np.prod(responses, axis=0)) ** 2
 
 
 def _lufs(power: float) -> float:

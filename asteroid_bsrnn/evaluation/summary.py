@@ -50,6 +50,7 @@ def write_music_summary(
     table = music_table(rows)
     evaluation = Evaluation(**about, n_tracks=len(records), sources=list(sources), median_rule=median_rule)
     evaluation.metric_definition = {metric.name: metric.definition for metric in metrics} | MUSIC_DEFINITION
+    evaluation.metrics = [metric.about() for metric in metrics]
     evaluation.final = _music_means(table, sources, metrics)
     notes = list(lists.pop("notes", ()))
     for metric in metrics:
@@ -97,6 +98,7 @@ def write_speech_summary(
     known = {**about, "n_tracks": len(records), "intervals": _intervals(records, always)}
     evaluation = Evaluation.of(known)
     evaluation.metric_definition = {metric.name: metric.definition for metric in found} | SPEECH_DEFINITION
+    evaluation.metrics = [metric.about() for metric in found]
     columns = [(name, metric) for metric in found for name in metric.columns]
     evaluation.final = {name: float(getattr(table[name], metric.aggregate)()) for name, metric in columns}
     undefined = table[[metric.columns[-1] for metric in always]].isna().any(axis=1)

@@ -28,6 +28,7 @@ class Evaluation(Stored):
         sources: names, in the order of the scores.
         median_rule: over the frames of a song.
         metric_definition: what each score is.
+        metrics: what else is to be known of each, as :meth:`Metric.about` says it.
         intervals: 95 % over speakers, by score.
         missing, extra: recordings without estimates, and estimates without a reference.
         problems: recording -> why it could not be scored.
@@ -49,6 +50,7 @@ class Evaluation(Stored):
     sources: list[str] = field(default_factory=list)
     median_rule: str | None = None
     metric_definition: dict[str, str] | str | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)

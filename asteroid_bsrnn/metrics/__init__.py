@@ -8,7 +8,7 @@ from .log_wmse import log_wmse
 from .utterance_sdr import best_permutation, sdr, sdr_imp, si_sdr, si_sdr_imp
 from .intelligibility import estoi, pesq, stoi
 from .stream import TrackScores
-from .utterance import check_extra_scores, extra_scores, utterance_scores, with_extra
+from .utterance import check_extra_scores, utterance_scores, with_extra
 
 __all__ = [
     "MEDIAN_RULES",
@@ -21,7 +21,6 @@ __all__ = [
     "csdr",
     "csdr_frames",
     "estoi",
-    "extra_scores",
     "frame_median",
     "get",
     "l1_snr",

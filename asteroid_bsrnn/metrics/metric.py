@@ -1,7 +1,7 @@
 """A score as a value, and the registry of them: what evaluation computes, tables show and plug-ins add to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ..common.registry import Registry
@@ -73,6 +73,21 @@ class Metric:
     def columns(self) -> tuple[str, str, str]:
         """Columns of a recording of speech: of the mixture, of the estimates, the gain."""
         return f"input_{self.name}", self.name, f"{self.name}_imp"
+
+    def about(self) -> dict[str, Any]:
+        """What a record says of it: everything but how it is computed."""
+        names = [entry.name for entry in fields(self) if entry.name not in ("per_track", "collect")]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def told(cls, about: dict[str, Any]) -> "Metric":
+        """A metric of a record, to be shown: the plug-in that computed it need not be here."""
+        known = {entry.name for entry in fields(cls)} - {"per_track", "collect"}
+
+        def cannot(*signals: Any) -> None:
+            raise ValueError(f"{about.get('name')} is known from a record alone: name its plug-in to compute it")
+
+        return cls(per_track=cannot, **{key: value for key, value in about.items() if key in known})
 
 
 _REGISTRY = Registry("metric")

@@ -36,8 +36,11 @@ def utterance_scores(
         only those of SDR, while SI-SDR is Asteroid's lowest value, -80 dB.
     """
     order = best_permutation(est_targets[None], targets[None])[0]
-    scores = _scores(of_task("speech") if metrics is None else metrics, mix, est_targets[order], targets, sample_rate)
-    return {"permutation": order.tolist(), **scores}
+    scores: dict[str, Any] = {"permutation": order.tolist()}
+    for metric in of_task("speech") if metrics is None else metrics:
+        before, after = metric.per_track(mix, est_targets[order], targets, sample_rate)
+        scores.update(zip(metric.columns, (before, after, after - before)))
+    return scores
 
 
 def check_extra_scores(names: Iterable[str]) -> tuple[str, ...]:
@@ -57,27 +60,3 @@ def with_extra(names: Iterable[str]) -> list[Metric]:
     """The metrics of speech, and the optional ones that are named."""
     asked = check_extra_scores(names)
     return of_task("speech") + [metric for metric in of_task("speech", optional=True) if metric.name in asked]
-
-
-def extra_scores(
-    names: Iterable[str], mix: torch.Tensor, est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int
-) -> dict[str, float]:
-    """Optional scores of one recording: ``<name>``, ``input_<name>`` (the mixture's), ``<name>_imp``.
-
-    Shape:
-        - mix: (time,)
-        - est_targets, targets: (n_src, time), estimate i of target i
-    """
-    asked = check_extra_scores(names)
-    metrics = [metric for metric in of_task("speech", optional=True) if metric.name in asked]
-    return _scores(metrics, mix, est_targets, targets, sample_rate)
-
-
-def _scores(
-    metrics: Iterable[Metric], mix: torch.Tensor, est_targets: torch.Tensor, targets: torch.Tensor, sample_rate: int
-) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for metric in metrics:
-        before, after = metric.per_track(mix, est_targets, targets, sample_rate)
-        found.update(zip(metric.columns, (before, after, after - before)))
-    return found

@@ -35,7 +35,7 @@ def publish(
         overwrite: replace an existing folder.
 
     Returns:
-        the folder, complete; nothing is left behind on failure.
+        The folder, complete; nothing is left behind on failure.
 
     Raises:
         UserError: no trained model, or a folder that exists and is not empty.

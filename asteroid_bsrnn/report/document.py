@@ -56,7 +56,7 @@ class Document:
         """Write ``index.md``.
 
         Returns:
-            the index.
+            The index.
         """
         write_text(self.folder / "index.md", "\n".join(self.parts))
         return self.folder / "index.md"

@@ -1,6 +1,6 @@
 """Reads experiment folders, whatever of them is there; what is missing or broken is remembered, not hidden."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from ..experiment.history import HISTORY_FILE, History, read_history
 from ..experiment.run import CONF_FILE
 from ..experiment.run_file import RUN_FILE, Run, read_run
 from ..experiment.scores import SCORES_FILE, Scores, read_scores
-from ..metrics import of_task
+from ..metrics import Metric, all_of, of_task
 from .published import SOURCES
 
 T = TypeVar("T")
@@ -119,6 +119,15 @@ class Experiment:
     def why_no_scores(self) -> str:
         """Why the scores cannot be used, for an empty cell."""
         return self.status if self.is_unfinished else "not evaluated"
+
+
+def metrics_of(exps: Sequence[Experiment]) -> list[Metric]:
+    """Metrics of experiments of one task: the registered ones, and what only their evaluations know, of plug-ins elsewhere."""
+    known = {metric.name: metric for metric in all_of(exps[0].task)}
+    for about in (about for exp in exps for about in exp.evaluation.metrics):
+        if about.get("task") == exps[0].task:
+            known.setdefault(str(about.get("name")), Metric.told(about))
+    return list(known.values())
 
 
 def corpus_key(name: Any) -> str:

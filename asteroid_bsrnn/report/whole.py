@@ -42,7 +42,7 @@ def write_report(exp_dirs: Iterable[str | Path], out_dir: str | Path, published:
         seed: seed of the bootstrap.
 
     Returns:
-        the index page.
+        The index page.
 
     Raises:
         UserError: when a folder holds no experiment.

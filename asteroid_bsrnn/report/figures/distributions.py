@@ -20,7 +20,7 @@ def draw_boxes(group: Sequence[Experiment], subtitle: str) -> Figure:
         subtitle: corpus, and that it is a demonstration where it is one.
 
     Returns:
-        one panel per metric.
+        One panel per metric.
     """
     speech = group[0].task == "speech"
     found = columns_of(group)

@@ -31,7 +31,7 @@ def draw_table(
         cell_width: width of a number column, inches.
 
     Returns:
-        one line per row, sub-headings where the group changes.
+        One line per row, sub-headings where the group changes.
     """
     lines = list(_lines(table))
     widths = _widths(table, text_width, cell_width)

@@ -50,8 +50,6 @@ def draw_pareto(
         zoom: (low cost, high cost, low dB, high dB), drawn larger in the lower right corner.
         cost_label: label of the horizontal axis.
         logarithmic: whether that axis is.
-
-    Returns:
     """
     points = _merge(points)
     fig = style.figure(7.2, 4.8)

@@ -24,7 +24,7 @@ def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
         path: any format that libsndfile reads.
 
     Returns:
-        float64 array (time, channels), sample rate in Hz.
+        A float64 array (time, channels), sample rate in Hz.
 
     Raises:
         AudioError: when it cannot be read, is empty or holds NaN.
@@ -83,8 +83,6 @@ def draw_triptych(paths: Mapping[str, Path], title: str) -> Figure:
     Args:
         paths: label -> sound file, drawn from left to right.
         title: heading.
-
-    Returns:
     """
     sounds = {label: read_wav(path) for label, path in paths.items()}
     fig = style.figure(3.6 * len(paths), 2.7)

@@ -96,7 +96,7 @@ def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str,
     """Write the sounds and pictures of one clip.
 
     Returns:
-        what the template needs; ``manifest`` is what the script needs.
+        What the template needs; ``manifest`` is what the script needs.
     """
     systems = list(item.estimates)
     if item.clip.kind == "speech":

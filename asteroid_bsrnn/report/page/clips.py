@@ -39,7 +39,7 @@ def find_clips(folders: Iterable[str | Path]) -> list[Clip]:
             (``mix/``, ``references/`` or ``Ground Truth/``, ``<system>/{s1,s2}/``).
 
     Returns:
-        by name.
+        By name.
 
     Raises:
         UserError: for a folder without clips, a system of one name twice, estimates that are missing.

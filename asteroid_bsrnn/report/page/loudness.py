@@ -44,6 +44,6 @@ def fit(sounds: Sequence[np.ndarray], peak: float = 0.98) -> float:
         peak: largest sample allowed.
 
     Returns:
-        at most 1.
+        At most 1.
     """
     return min(1.0, peak / max(max(np.abs(sound).max() for sound in sounds), 1e-9))

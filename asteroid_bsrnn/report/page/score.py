@@ -50,9 +50,6 @@ def load(clip: Clip) -> Scored:
     Args:
         clip: what to read.
 
-    Returns:
-        Scored
-
     Raises:
         UserError: when files of the clip differ in length, sample rate or channels, or cannot be read.
     """

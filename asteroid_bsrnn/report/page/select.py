@@ -66,7 +66,7 @@ def same_sex_pairs(path: str | Path) -> set[str]:
         path: columns ``mixture_ID, speaker_1_sex, speaker_2_sex`` or ``mixture_id, sexes``.
 
     Returns:
-        mixture ids.
+        Mixture ids.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if {"mixture_ID", "speaker_1_sex", "speaker_2_sex"} <= set(table.columns):

@@ -23,7 +23,7 @@ def load(name: str) -> dict[str, Any]:
         name: one of :data:`NAMES`, e.g. ``"bsrnn_table_2"``.
 
     Returns:
-        the file's content.
+        The file's content.
     """
     if name not in NAMES:
         raise ValueError(f"no published table called {name!r}; there are {', '.join(NAMES)}")
@@ -46,7 +46,7 @@ def by_variant(table: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         table: what :func:`load` returned.
 
     Returns:
-        variant name -> list of rows.
+        Variant name -> list of rows.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in table["rows"]:

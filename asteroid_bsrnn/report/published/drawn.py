@@ -6,35 +6,42 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...metrics import get
-from .. import published
 from ..document import Document
 from ..figures import style
 from ..figures.fig_table import draw_table
 from ..figures.pareto import draw_pareto
 from ..tables.cells import Cell, Table
-from ..tables.speech_tables import TODAY, today_cells
+from ..tables.speech_tables import CORPORA, METRICS, TODAY, today_cells
 from ..tables.systems_table import draw_systems, table_1
+from . import SOURCES, load
 
-SOURCES = published.SOURCES
 SCORES = SOURCES + ("average",)
 HEADS = [name.capitalize() for name in SCORES]
+Column = tuple[str, str, int | None]
 
 
 def published_tables() -> list[tuple[Table, Sequence[str]]]:
-    """Every published table, in the order of reading.
-
-    Returns:
-        (Table, names of the columns to shade in a picture).
-    """
+    """Every published table in the order of reading, and the names of its columns to shade in a picture."""
+    name, params = ("Variant", "name", None), ("Parameters (M)", "params_m", 1)
+    sources: list[Column] = [(head, score, 1) for head, score in zip(HEADS, SCORES)]
+    gains = [(get(metric).gain_heading, gain) for gain, metric in METRICS.items()]
+    energy = ("Energy (kWh)", "energy_kwh", 0)
+    both: list[Column] = [(f"{head} {get(metric).label}", f"{metric}.{score}", 1)
+                          for head, score in zip(HEADS, SCORES) for metric in load("bsrnn_table_3")["metric"]]  # fmt: skip
+    afrcnn: list[Column] = [(f"{head} {label}", f"{corpus}.{gain}", 1)
+                            for corpus, head in (("libri2mix", "Libri2Mix"), ("wham", "WHAM!")) for label, gain in gains]  # fmt: skip
+    wsj0: list[Column] = [(label, gain, 1) for label, gain in gains]
+    supplement: list[Column] = [(head, corpus, 1) for corpus, head in CORPORA.items()]
+    model = ("Model", "name", None)
     return [
         (table_1(), ()),
-        (_table_2(), HEADS),
-        (_table_3(), ()),
-        (_authors_table("bsrnn_analysis", 1), ()),
-        (_authors_table("bsrnn_readme", 2), ()),
-        (_table_s1(), ()),
-        (_afrcnn(), ()),
-        (_wsj0(), ()),
+        (_table("bsrnn_table_2", "table_2", [("Line", "line", None), name, *sources, params, energy]), HEADS),
+        (_table("bsrnn_table_3", "table_3", [("System", "name", None), *both]), ()),
+        (_table("bsrnn_analysis", "bsrnn_analysis", [name, *sources, params]), ()),
+        (_table("bsrnn_readme", "bsrnn_readme", [name, *((head, score, 2) for head, score, _ in sources)]), ()),
+        (_table("supplement_table_s1", "table_s1", [model, *supplement, params]), ()),
+        (_table("afrcnn_readme", "afrcnn", [model, *afrcnn, params, ("Time (s)", "time_s", 2)]), ()),
+        (_table("wsj0_2mix", "wsj0_2mix", [model, *wsj0, ("Source", "row_source", None)]), ()),
         (_today(), ()),
     ]
 
@@ -61,7 +68,7 @@ def write_published(document: Document) -> None:
 
 def draw_published_pareto() -> Figure:
     """Figure 3 from Table II's two columns."""
-    rows = published.load("bsrnn_table_2")["rows"]
+    rows = load("bsrnn_table_2")["rows"]
     points = [("+TAC" if row["line"] == "+" else row["line"], row["energy_kwh"], row["average"]) for row in rows]
     return draw_pareto(
         points,
@@ -75,7 +82,7 @@ def draw_published_pareto() -> Figure:
 @style.styled
 def draw_seed_runs() -> Figure:
     """Figure 2 as far as it is published in numbers: the best uSDR of each run, not the curves."""
-    rows = published.load("bsrnn_analysis")["rows"]
+    rows = load("bsrnn_analysis")["rows"]
     runs = [row for row in rows if "run" in row]
     patient = next(row for row in rows if row.get("variant") == "base_patience_30")
     fig = style.figure(6.6, 3.4)
@@ -105,107 +112,38 @@ def draw_seed_runs() -> Figure:
     return fig
 
 
-def _number(row: dict[str, Any] | None, key: str, digits: int = 1) -> Cell:
-    value = (row or {}).get(key)
+def _table(data_file: str, name: str, columns: Sequence[Column]) -> Table:
+    """A data file as a table: heading, key (``a.b``: within another) and decimals of each column, None for words."""
+    data = load(data_file)
+    known = [column for column in columns if any(_value(row, column[1]) is not None for row in data["rows"])]
+    rows = [[_cell(row, key, digits) for _, key, digits in known] for row in data["rows"]]
+    groups = [row["group"] for row in data["rows"]] if "group" in data["rows"][0] else None
+    heads = [head for head, _, _ in known]
+    metric = data["metric"] if isinstance(data["metric"], str) else ""
+    label = (
+        get(METRICS[metric]).gain_heading + ", " if metric in METRICS else ""
+    )  # of a gain that the title does not name
+    return Table(f"{name}_published", f"{data['title']} ({label}dB)", heads, rows, _notes(data), groups)
+
+
+def _cell(row: dict[str, Any], key: str, digits: int | None) -> Cell:
+    value = _value(row, key)
+    if digits is None:
+        return Cell("published value" if value is None else value)
     return Cell(None if value is None else float(value), digits=digits, why="the source states no number")
+
+
+def _value(row: dict[str, Any], key: str) -> Any:
+    first, _, rest = key.partition(".")
+    value = row.get(first)
+    return _value(value, rest) if rest and value is not None else value
 
 
 def _notes(data: dict[str, Any]) -> list[str]:
     return [f"Source: {data['source']}."] + data["caveats"]
 
 
-def _table_2() -> Table:
-    data = published.load("bsrnn_table_2")
-    rows = [
-        [row["line"], row["name"]]
-        + [_number(row, key) for key in SCORES]
-        + [_number(row, "params_m"), _number(row, "energy_kwh", 0)]
-        for row in data["rows"]
-    ]
-    columns = ["Line", "Variant"] + HEADS + ["Parameters (M)", "Energy (kWh)"]
-    return Table(
-        "table_2_published",
-        f"{data['title']} (dB)",
-        columns,
-        rows,
-        _notes(data),
-        [row["group"] for row in data["rows"]],
-    )
-
-
-def _table_3() -> Table:
-    data = published.load("bsrnn_table_3")
-    columns = ["System"] + [f"{head} {metric}" for head in HEADS for metric in ("uSDR", "cSDR")]
-    rows = [
-        [row["name"]] + [_number(row[metric], key) for key in SCORES for metric in ("usdr", "csdr")]
-        for row in data["rows"]
-    ]
-    return Table("table_3_published", f"{data['title']} (dB)", columns, rows, _notes(data))
-
-
-def _authors_table(name: str, digits: int) -> Table:
-    data = published.load(name)
-    extra = any("params_m" in row for row in data["rows"])
-    rows = [
-        [row["name"]] + [_number(row, key, digits) for key in SCORES] + ([_number(row, "params_m")] if extra else [])
-        for row in data["rows"]
-    ]
-    metric = get(data["metric"]).label
-    columns = ["Variant"] + HEADS + (["Parameters (M)"] if extra else [])
-    return Table(f"{name}_published", f"{data['title']} ({metric}, dB)", columns, rows, _notes(data))
-
-
-def _table_s1() -> Table:
-    data = published.load("supplement_table_s1")
-    rows = [
-        [row["name"]] + [_number(row, key) for key in ("wsj0-2mix", "libri2mix", "params_m")] for row in data["rows"]
-    ]
-    return Table(
-        "table_s1_published",
-        f"{data['title']} (SI-SNRi, dB)",
-        ["Model", "WSJ0-2mix", "Libri2Mix", "Parameters (M)"],
-        rows,
-        _notes(data),
-    )
-
-
-def _afrcnn() -> Table:
-    data = published.load("afrcnn_readme")
-    rows = [
-        [row["name"]]
-        + [_number(row.get(corpus), key) for corpus in ("libri2mix", "wham") for key in ("si_sdr_imp", "sdr_imp")]
-        + [_number(row, "params_m"), _number(row, "time_s", 2)]
-        for row in data["rows"]
-    ]
-    columns = [
-        "Model",
-        "Libri2Mix SI-SNRi",
-        "Libri2Mix SDRi",
-        "WHAM! SI-SNRi",
-        "WHAM! SDRi",
-        "Parameters (M)",
-        "Time (s)",
-    ]
-    return Table("afrcnn_published", f"{data['title']} (dB)", columns, rows, _notes(data))
-
-
 def _today() -> Table:
-    data = published.load("speech_today")
+    data = load("speech_today")
     rows = [[row["name"], *today_cells(row)] for row in data["rows"]]
     return Table("speech_today_published", f"{data['title']} (dB)", ["Model", *TODAY], rows, _notes(data))
-
-
-def _wsj0() -> Table:
-    data = published.load("wsj0_2mix")
-    rows = [
-        [
-            row["name"],
-            _number(row, "si_sdr_imp"),
-            _number(row, "sdr_imp"),
-            Cell(row.get("row_source", "published value")),
-        ]
-        for row in data["rows"]
-    ]
-    return Table(
-        "wsj0_2mix_published", f"{data['title']} (dB)", ["Model", "SI-SNRi", "SDRi", "Source"], rows, _notes(data)
-    )

@@ -28,7 +28,7 @@ def table_2(exps: Sequence[Experiment]) -> Table:
         exps: trained on MUSDB18-HQ; others must have been taken out.
 
     Returns:
-        two rows per variant of Table II or of the authors' documentation; ours is empty with a reason when it
+        Two rows per variant of Table II or of the authors' documentation; ours is empty with a reason when it
         was not run.
     """
     data = published.load("bsrnn_table_2")
@@ -126,8 +126,6 @@ def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
     Args:
         exps: scored on the MUSDB18-HQ test set by one definition.
         seed: of the bootstrap.
-
-    Returns:
     """
     data = published.load("bsrnn_table_3")
     later = {

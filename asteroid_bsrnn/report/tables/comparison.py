@@ -3,8 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from ...metrics import all_of
-from ..experiments import Experiment, corpus_key
+from ..experiments import Experiment, corpus_key, metrics_of
 
 FREE_SECTIONS = ("loader", "energy", "inference")  # where, how fast, and how it was evaluated
 FREE_KEYS = ("seed", "root", "batch", "devices", "accelerator", "checkpoint_every", "keep_best")
@@ -37,7 +36,7 @@ def definition(exp: Experiment, shared: set[str]) -> tuple:
 
 def shared_metrics(experiments: Sequence[Experiment]) -> set[str]:
     """Metrics that every one of some experiments has a definition of; others were added later or by a plug-in."""
-    known = {metric.name for exp in experiments for metric in all_of(exp.task)} | {""}
+    known = {metric.name for metric in metrics_of(experiments)} | {""}
     told = [set(exp.evaluation.definitions()) for exp in experiments if exp.evaluation.definitions()]
     if any("" in names for names in told):  # one text for all scores
         return known

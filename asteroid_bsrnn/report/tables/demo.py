@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ...metrics import Metric, all_of
-from ..experiments import Experiment
+from ...metrics import Metric
+from ..experiments import Experiment, metrics_of
 from .cells import Cell, Table
 from .score_cells import aggregate_of, by_track, score_cell, sources_of
 
@@ -21,7 +21,7 @@ def demo_table(exp: Experiment, name: str, seed: int = 0) -> Table:
         name: stem of the table's files.
         seed: of the bootstrap.
     """
-    known = [metric for metric in all_of(exp.task) if exp.scores is not None and metric.name in exp.scores]
+    known = [metric for metric in metrics_of([exp]) if exp.scores is not None and metric.name in exp.scores]
     places = [None] if exp.task == "speech" else sources_of([exp])
     rows = [_row(exp, metric, source, seed) for source in places for metric in known]
     notes = [

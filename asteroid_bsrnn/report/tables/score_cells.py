@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...metrics import Metric, all_of, of_task
+from ...metrics import Metric, of_task
 from .. import statistics
 from ..changes import said, variant_words
-from ..experiments import Experiment
+from ..experiments import Experiment, metrics_of
 from ..published import SOURCES
 from ..statistics import Aggregate
 from .cells import Cell, Table
@@ -19,7 +19,7 @@ from .comparison import recordings
 def columns_of(group: Sequence[Experiment]) -> list[tuple[Metric, str, str]]:
     """What some experiments have been scored by: metric, column, heading; of speech, each score and its gain."""
     task = group[0].task
-    found = [(metric, metric.name, metric.heading) for metric in all_of(task)]
+    found = [(metric, metric.name, metric.heading) for metric in metrics_of(group)]
     if task == "speech":
         found = [
             (metric, column, head)

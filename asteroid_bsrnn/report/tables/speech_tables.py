@@ -30,8 +30,6 @@ def table_s1(exps: Sequence[Experiment], seed: int = 0) -> Table:
     Args:
         exps: speech experiments scored on a test set, no demo.
         seed: of the bootstrap.
-
-    Returns:
     """
     data, exps = published.load("supplement_table_s1"), [exp for exp in exps if not said(exp)]
     rows = []
