@@ -15,3 +15,11 @@ def _shared():
 
 SHARED = _shared()
 GOLDEN = ROOT / "tests" / "golden"
+
+
+def adapter_for(state, system=None):
+    """The first adapter that recognises these weights, among those of ``system`` where that is given."""
+    from asteroid_bsrnn.models.family import adapters
+
+    known = [adapter for adapter in adapters() if system in (None, adapter.system)]
+    return next((adapter for adapter in known if adapter.recognises(state)), None)

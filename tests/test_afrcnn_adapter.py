@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import SHARED
+from helpers import SHARED, adapter_for
 
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import AFRCNN
 from asteroid_bsrnn.models.afrcnn.adapter import AFRCNNAdapter
-from asteroid_bsrnn.models.family import FAMILIES, adapter_for
+from asteroid_bsrnn.models.family import FAMILIES
 
 FOLDER = SHARED / "golden" / "afrcnn" if SHARED else None
 needs_golden = pytest.mark.skipif(FOLDER is None, reason="the golden instances are not beside the checkout")

@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 from golden_speech import FOLDER, assert_golden, assert_loss, golden, part
+from helpers import adapter_for
 from speech_helpers import voices
 from torch import nn
 
@@ -11,7 +12,6 @@ from asteroid_bsrnn import losses
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.losses import ClampedSISNR
 from asteroid_bsrnn.models import TFLocoformer
-from asteroid_bsrnn.models.family import adapter_for
 from asteroid_bsrnn.models.locoformer.adapter import TFLocoformerAdapter, _renamed
 from asteroid_bsrnn.models.locoformer.config import SIZES, Config
 from asteroid_bsrnn.models.locoformer.layers import Block, ConvSwiGLU, Path, RMSGroupNorm, RotaryAttention, rotated

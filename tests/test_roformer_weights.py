@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import SHARED
+from helpers import SHARED, adapter_for
 from roformers import ADAPTERS, BANDS, ORIGINAL, foreign_state, noise, worst
 
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRoFormer
-from asteroid_bsrnn.models.family import adapter_for, adapters
+from asteroid_bsrnn.models.family import adapters
 from asteroid_bsrnn.models.roformer import FAMILY
 from asteroid_bsrnn.models.roformer.bands import BANDS as PUBLISHED_BANDS
 from asteroid_bsrnn.weights.pickles import read_pickled

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from golden_speech import FOLDER, assert_golden, assert_loss, golden, part
+from helpers import adapter_for
 from speech_helpers import voices
 from torch import nn
 
@@ -12,7 +13,6 @@ from asteroid_bsrnn.losses import MultiStageLoss
 from asteroid_bsrnn.losses.multi_stage import best_sum
 from asteroid_bsrnn.models import SepReformer
 from asteroid_bsrnn.models.base import count_params
-from asteroid_bsrnn.models.family import adapter_for
 from asteroid_bsrnn.models.sepreformer import attention
 from asteroid_bsrnn.models.sepreformer.adapter import SepReformerAdapter, _renamed
 from asteroid_bsrnn.models.sepreformer.config import SIZES

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import SHARED
+from helpers import SHARED, adapter_for
 
 from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models.family import adapter_for, adapters
+from asteroid_bsrnn.models.family import adapters
 from asteroid_bsrnn.models.tfc_tdf import FAMILY
 
 TABLE1 = SHARED / "golden" / "table1" if SHARED else None

@@ -137,9 +137,3 @@ def demo_arguments(model_name: str) -> dict[str, Any]:
 def adapters() -> list[Adapter]:
     """Adapters of all registered families."""
     return [adapter for family in FAMILIES.values() for adapter in family.adapters]
-
-
-def adapter_for(state: State, system: str | None = None) -> Adapter | None:
-    """The first adapter that recognises these weights, among those of ``system`` where that is given."""
-    known = [adapter for adapter in adapters() if system in (None, adapter.system)]
-    return next((adapter for adapter in known if adapter.recognises(state)), None)

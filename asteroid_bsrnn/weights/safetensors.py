@@ -13,8 +13,6 @@ import torch
 from ..common.errors import UserError
 from ..common.files import atomic_path
 
-CARD = ("sources", "data", "licence", "commit", "scores")
-
 
 def save_safetensors(conf: Mapping[str, Any], path: str | Path, card: Mapping[str, Any] | None = None) -> None:
     """Write a serialized model as safetensors, whole or not at all.

@@ -54,7 +54,7 @@ class AFRCNNConfig(FRCNNConfig):
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
+        _check(self)
         choice("fusion", self.fusion, FUSIONS)
 
 
@@ -75,11 +75,11 @@ class SFRCNNConfig(FRCNNConfig):
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
+        _check(self)
         check_sync_steps(self)
 
 
-def check(config: Any) -> None:
+def _check(config: Any) -> None:
     """What holds for both networks."""
     whole_numbers(config, ("n_src", "n_filters", "kernel_size", "bn_chan", "hid_chan", "num_iters"))
     whole("n_scales", config.n_scales, least=2)

@@ -62,7 +62,7 @@ class MultiScaleConfig:
         truth(self, "tie_intra", "tie_inter", "per_stage_proj")
         whole_numbers(self, ("n_blocks",))
         whole("n_scales", self.n_scales, least=2)
-        check(self)
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class SandglassetConfig:
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
-        check_attention(self)
+        _check(self)
+        _check_attention(self)
         choice("resampling", self.resampling, RESAMPLINGS)
         whole("n_blocks", self.n_blocks, least=2)
         if self.n_blocks % 2:
@@ -149,10 +149,10 @@ class ASandglassetConfig(MultiScaleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_attention(self)
+        _check_attention(self)
 
 
-def check(config: Any) -> None:
+def _check(config: Any) -> None:
     """What holds for all networks of this family."""
     sizes = ("n_filters", "kernel_size", "stride", "bn_chan", "hid_size", "chunk_size", "hop_size")
     whole_numbers(config, ("n_src", *sizes))
@@ -163,7 +163,7 @@ def check(config: Any) -> None:
     divides("chunk_size", config.chunk_size, "hop_size", config.hop_size)
 
 
-def check_attention(config: Any) -> None:
+def _check_attention(config: Any) -> None:
     """The arguments of self-attention."""
     whole_numbers(config, ("n_heads",))
     divides("bn_chan", config.bn_chan, "n_heads", config.n_heads)

@@ -55,7 +55,7 @@ class UPITConfig(SpectralConfig):
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
+        _check(self)
         choice("mask_act", self.mask_act, ACTIVATIONS)
         truth(self, "stacked", "stack_estimates")
         if self.stack_estimates and not self.stacked:
@@ -79,7 +79,7 @@ class DPCLConfig(SpectralConfig):
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
+        _check(self)
         whole_numbers(self, ("embedding_dim", "kmeans_starts"))
 
 
@@ -104,7 +104,7 @@ class ChimeraConfig(SpectralConfig):
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        check(self)
+        _check(self)
         whole_numbers(self, ("embedding_dim", "kmeans_starts"))
         choice("mask_act", self.mask_act, ACTIVATIONS)
         choice("separate_by", self.separate_by, SEPARATORS)
@@ -113,7 +113,7 @@ class ChimeraConfig(SpectralConfig):
             raise UserError(f"alpha must be in [0, 1], got {self.alpha!r}")
 
 
-def check(config: Any) -> None:
+def _check(config: Any) -> None:
     """What holds for all networks of this family."""
     whole("n_fft", config.n_fft, least=2)
     whole_numbers(config, ("n_src", "n_hop", "hid_size", "n_layers"))
