@@ -151,8 +151,8 @@ def test_merging_keeps_the_last_word_of_each(tmp_path):
 def test_the_summary_counts():
     summary = Summary()
     for status in ("done", "done", "failed", "skipped"):
-        summary.add({"status": status, "duration": 30.0 if status == "done" else None})
-    summary.seconds = 6.0
+        summary.add({"status": status, "duration": 1800.0 if status == "done" else None})
+    summary.seconds = 180.0
     assert str(summary) == (
-        "4 recordings: 2 done, 1 failed, 1 skipped (1.0 min of audio in 0.1 min, 10.0 times real time)"
+        "4 recordings: 2 done, 1 failed, 1 skipped (1.0 h of audio in 3.0 min, 20.0 times real time)"
     )
