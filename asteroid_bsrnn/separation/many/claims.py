@@ -32,14 +32,14 @@ class Claim:
 
     Args:
         path: the file.
-        file: its descriptor, which holds the lock.
+        file: its descriptor, which holds the lock; None where there are no locks.
         token: what the file says.
 
     Attributes:
         taken_over: whether somebody began this work and did not finish it.
     """
 
-    def __init__(self, path: Path, file: int, token: str) -> None:
+    def __init__(self, path: Path, file: int | None, token: str) -> None:
         self.path, self.file, self.token = path, file, token
         self.taken_over = path.name != "0"
 
@@ -52,12 +52,17 @@ class Claim:
         for number in _generations(self.path.parent):
             if number < int(self.path.name):
                 (self.path.parent / str(number)).unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
-        os.close(self.file)
+        self.drop()
         try:
             self.path.parent.rmdir()
         except OSError:  # somebody has a newer one
             pass
+
+    def drop(self) -> None:
+        """Remove this file alone."""
+        self.path.unlink(missing_ok=True)
+        if self.file is not None:
+            os.close(self.file)
 
 
 class Claims:
@@ -117,8 +122,7 @@ class Claims:
         after = _generations(folder)
         below = folder / str(number - 1)
         if after[-1] > number or (number - 1 in after and _read(below)[0] not in (old, "")):
-            claim.path.unlink(missing_ok=True)
-            os.close(claim.file)
+            claim.drop()
             return None
         return claim
 
@@ -169,6 +173,9 @@ def _create(path: Path) -> Claim | None:
     token = secrets.token_hex(8)
     owner = {"token": token, "machine": _MACHINE, "host": platform.node(), "pid": os.getpid()}
     os.write(file, json.dumps(owner).encode())
+    if fcntl is None:  # Windows removes no file that is open
+        os.close(file)
+        return Claim(path, None, token)
     return Claim(path, file, token)
 
 
