@@ -181,15 +181,21 @@ def test_what_somebody_did_meanwhile_is_not_done_again(tmp_path):
         assert not isinstance(different.take(entries[0], lambda: True), str)
 
 
-def test_who_stood_still_for_long_writes_nothing_down(tmp_path):
+@pytest.mark.parametrize("later", [False, True])
+def test_who_stood_still_for_long_writes_nothing_down(tmp_path, later):
+    """And does not take away what somebody else has by now."""
     separator, request, entry = Separator(KnownGains()), Request(("vocals", "drums")), Entry("one", "1.wav")
     with Sharing(tmp_path, separator, request, 1) as slow, Sharing(tmp_path, separator, request, 1) as fast:
         claim = slow.take(entry, lambda: True)
-        fast.claims._stale = lambda path: True
+        fast.claims._stale = lambda path: path == claim.path
         taken = fast.take(entry, lambda: True)
-        assert taken.taken_over and not slow.settle(entry, claim, {"status": "done"})
+        assert taken.taken_over and fast.claims.take("one") is None
+        if later:
+            assert fast.settle(entry, taken, {"status": "done"})
+            taken = fast.take(entry, lambda: False)
+        assert not slow.settle(entry, claim, {"status": "done"}) and taken.mine()
         assert fast.settle(entry, taken, {"status": "done"})
-    assert len(list(all_records(tmp_path))) == 1 and os.listdir(tmp_path / "claims") == []
+    assert len(list(all_records(tmp_path))) == 1 + later and os.listdir(tmp_path / "claims") == []
 
 
 def test_the_summary_counts():

@@ -45,22 +45,21 @@ class Claim:
 
     def mine(self) -> bool:
         """Whether nobody has taken it over, as may happen to a process that stood still for long."""
-        return _read(self.path)[0] == self.token and max(_generations(self.path.parent)) == int(self.path.name)
+        return _generations(self.path.parent)[-1:] == [int(self.path.name)] and _read(self.path)[0] == self.token
 
     def release(self) -> None:
         """Let others have it. Older files go first: whoever looks in between sees the work taken."""
-        for number in _generations(self.path.parent):
-            if number < int(self.path.name):
+        if self.mine():
+            for number in _generations(self.path.parent):
                 (self.path.parent / str(number)).unlink(missing_ok=True)
-        self.drop()
+        self.close()
         try:
             self.path.parent.rmdir()
         except OSError:  # somebody has a newer one
             pass
 
-    def drop(self) -> None:
-        """Remove this file alone."""
-        self.path.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Hold the lock no more."""
         if self.file is not None:
             os.close(self.file)
 
@@ -122,7 +121,8 @@ class Claims:
         after = _generations(folder)
         below = folder / str(number - 1)
         if after[-1] > number or (number - 1 in after and _read(below)[0] not in (old, "")):
-            claim.drop()
+            claim.path.unlink(missing_ok=True)
+            claim.close()
             return None
         return claim
 
@@ -180,8 +180,11 @@ def _create(path: Path) -> Claim | None:
 
 
 def _generations(folder: Path) -> list[int]:
-    """Numbers of the files of one piece of work, rising."""
-    return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    """Numbers of the files of one piece of work, rising; none where nobody has begun it."""
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> tuple[str, str, float]:
