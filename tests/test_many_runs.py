@@ -325,6 +325,6 @@ def test_ten_thousand_files_in_memory_that_stays_flat(tmp_path):
 
     with Sharing(tmp_path / "work", separator, request, len(entries)) as sharing:
         summary = separate_many(separator, entries, LocalPlaces(tmp_path / "out"), request, sharing, tell)
-    assert summary.done == 10_000 and soundfile.info(real[0]).frames == 600
+    assert summary.done == 10_000 and soundfile.info(real[0]).frames == 800
     assert peaks[-1] - peaks[2_000] < 20_000, "KiB"
     assert len({record["id"] for record in all_records(tmp_path / "work")}) == 10_000
