@@ -74,7 +74,7 @@ def add_parser(subparsers: Any) -> None:
     what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
     add("--precision", choices=known, default=None, help=what)
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
-    add("--batch", type=int, default=1, help="segments per pass (default: 1)")
+    add("--batch", type=int, default=1, help="segments per pass, of one recording or several (default: 1)")
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
     schemes = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
     add(
