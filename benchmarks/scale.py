@@ -131,7 +131,9 @@ def file_costs(folder: Path, seconds: float) -> list[tuple[str, float, float, fl
         wrote = _processor_seconds(lambda path=path, bits=bits: _write(path, wav, bits))
         read = _processor_seconds(lambda path=path: [None for _ in AudioReader(path)])
         hours = seconds / 3600
-        rows.append((f"{fmt}, {bits} bits" if bits else fmt, path.stat().st_size / 1e9 / hours, wrote / hours, read / hours))
+        rows.append(
+            (f"{fmt}, {bits} bits" if bits else fmt, path.stat().st_size / 1e9 / hours, wrote / hours, read / hours)
+        )
     return rows
 
 
@@ -171,7 +173,9 @@ def run(settings) -> Block:
     )
     with tempfile.TemporaryDirectory() as folder:
         rows = file_costs(Path(folder), 5.0 if settings.quick else 120.0)
-    block.text("Files of one stereo stem at 44.1 kHz: size, and processor time of writing and reading, per hour of audio.")
+    block.text(
+        "Files of one stereo stem at 44.1 kHz: size, and processor time of writing and reading, per hour of audio."
+    )
     block.table(
         ("format", "GB", "s to write", "s to read"), [(n, f"{g:.3f}", f"{w:.1f}", f"{r:.1f}") for n, g, w, r in rows]
     )

@@ -45,7 +45,12 @@ def add_parser(subparsers: Any) -> None:
         "any number of processes at once: claims and records lie in DIR.work.",
     )
     add = parser.add_argument
-    add("songs", nargs="*", metavar="SONG", help="audio files, and folders that are searched for some")
+    add(
+        "songs",
+        nargs="*",
+        metavar="SONG",
+        help="audio files, folders that are searched for some, addresses (https://, s3://, ...)",
+    )
     add(
         "--list",
         metavar="FILE",
@@ -58,7 +63,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="I/N",
         help="do one of N equal shares, I from 1 (default with --list: SLURM's array, else all)",
     )
-    add("-o", "--out", default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)")
+    add(
+        "-o", "--out", default="separated", metavar="DIR", help="folder or address for the stems (default: %(default)s)"
+    )
     add("--model", action="append", required=True, help="name, file, folder, address or hub id; several are averaged")
     add("--config", action="append", default=[], metavar="YAML", help="configuration that lay beside a foreign --model")
     add("--weights", type=_numbers, metavar="W,W", help="of the models in the average (default: equal)")
@@ -135,8 +142,10 @@ def run(args: argparse.Namespace) -> int:
         int: 0, or 1 when some songs failed.
     """
     from ..audio.write import check_format
+    from ..separation.addresses import is_address
     from ..separation.many.entries import DEFAULT_PATTERN, check_pattern
-    from ..separation.many.places import LocalPlaces
+    from ..separation.many.places import places_at
+    from ..separation.many.sharing import work_folder
     from ..separation.recordings import Separator, check_stems
     from ..separation.request import Request
     from ..separation.segments import make_plan
@@ -149,8 +158,8 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
     find = _recordings(args)
-    places = LocalPlaces(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
-    _check_folder(Path(args.out))
+    places = places_at(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
+    _check_folder(work_folder(args.out) if is_address(places.out) else Path(places.out))
     end_cleanly()
     use_threads(args.threads)
     keep_freed_memory()

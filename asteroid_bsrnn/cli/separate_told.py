@@ -2,9 +2,9 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -38,7 +38,7 @@ def _lines(result: dict[str, Any], stream: TextIO) -> Iterator[tuple[str, TextIO
     elif result["status"] == "skipped":
         yield f"{result['file']}: skipped, its stems exist", stream
     else:
-        folder = Path(next(iter(result["stems"].values()))).parent
+        folder = os.path.dirname(next(iter(result["stems"].values())))
         speed = f"{result['seconds']:.1f} s, {1 / max(result['rtf'], 1e-9):.1f} times real time"
         yield f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", stream
         if result["gain"] != 1:

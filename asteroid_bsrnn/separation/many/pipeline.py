@@ -24,6 +24,7 @@ import torch
 from ...common.errors import UserError
 from ...common.files import remove_leftovers, remove_old_names
 from ..ensemble import Separator
+from ..memory_limits import is_out_of_memory
 from ..opened import OpenRecording
 from ..recordings import separated_parts, stem_names
 from ..request import Request
@@ -277,18 +278,18 @@ class _Run:
         return threading.Lock()
 
     def _open(self, entry: Entry, claim: Claim | None) -> _Job | None:
-        with ExitStack() as stack:
-            try:
+        try:
+            with ExitStack() as stack:
                 path = stack.enter_context(self.places.fetched(entry))
                 targets = stack.enter_context(self.places.kept(entry, self.names))
                 if claim is None or claim.taken_over:
                     self._tidy(targets)
                 part = (entry.offset, entry.duration, _ROUNDED if self.sharing is not None else 0.0)
                 opened = OpenRecording(self.separator.sources, path, targets, self.request, *part)
-            except Exception as error:
-                self._failed(entry, claim, error)
-                return None
-            job = _Job(entry, claim, stack.pop_all(), opened)
+                job = _Job(entry, claim, stack.pop_all(), opened)
+        except Exception as error:
+            self._failed(entry, claim, error)
+            return None
         with self.lock:
             self.jobs.add(job)
         return job
@@ -392,8 +393,8 @@ class _Run:
 def sentence(error: Exception) -> str:
     """What is told of an error that befell one recording."""
     text = str(error).strip()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "not enough memory: choose a smaller --batch or --segment"
+    if is_out_of_memory(error):
+        return "not enough memory: choose a smaller --segment"
     if isinstance(error, (ValueError, OSError)):
         return text
     return f"{type(error).__name__}: {(text or 'no reason given').splitlines()[0]}"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import platform
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..addresses import is_address, local_or_address, name_of
 from ..ensemble import Separator
 from ..request import Request
 from .claims import STALE_SECONDS, Claim, Claims
@@ -23,8 +23,9 @@ _HOW = ("batch", "tolerant")  # of a request: they change no stem
 
 
 def work_folder(out: str | Path) -> Path:
-    """The folder beside the one for the stems, with plan, claims and records."""
-    path = Path(os.path.abspath(out))
+    """The folder beside the one for the stems, with plan, claims and records; of an address, one in the present folder."""
+    place = local_or_address(out)
+    path = Path(os.path.abspath(name_of(str(place)) if is_address(place) else place))
     return path.with_name(f"{path.name}.work") if path.name else path / ".work"
 
 
