@@ -139,7 +139,7 @@ def test_what_the_device_has_not_is_not_measured(monkeypatch):
 
 @pytest.mark.processor
 def test_quick_run_writes_results(tmp_path, capsys):
-    main(["--quick", "--only", "exactness", "loading", "--out", str(tmp_path), "--device", "cpu"])
+    main(["--quick", "--only", "exactness", "loading", "pipeline", "--out", str(tmp_path), "--device", "cpu"])
     text = (tmp_path / "RESULTS.md").read_text()
     assert "simo_optimized" in text and "items per second" in text
     assert supports("bf16", "cpu") == ("| bf16 autocast |" in text) != ("bf16: cannot be had" in text)

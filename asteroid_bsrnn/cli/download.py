@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     for name in members or (args.name,):
         _fetch(name)
     if args.out:
-        _write(published.load_conf(args.name), args.out, suffix)
+        _write(published.load_conf(args.name), args.out, suffix or "")
         print(f"wrote {args.out}")
     return 0
 

@@ -1,7 +1,10 @@
 """``asteroid-bsrnn evaluate EST_DIR --references DIR``: scores of any folder of stems or of separated speech."""
 
+import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .slurm_options import add_slurm_options, queue_shards
 
@@ -12,7 +15,7 @@ SI-SDR and SDR with their gains over the mixture; --scores stoi estoi pesq adds 
 Exit code 1 when something that was expected is missing or could not be scored."""
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the subcommand."""
     import argparse
 
@@ -46,7 +49,7 @@ def add_parser(subparsers):
     return parser
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table and what was missing.
 
     Returns:
@@ -111,7 +114,7 @@ def run(args):
     return int(any(result["missing"] or result["problems"] for result in results.values()))
 
 
-def _shard_told(shard, results):
+def _shard_told(shard: str, results: Mapping[str, Any]) -> int:
     """What one task of several did; 1 when something could not be scored."""
     problems = [problem for result in results.values() for problem in result["problems"].items()]
     for name, reason in problems:
@@ -121,5 +124,5 @@ def _shard_told(shard, results):
     return int(bool(problems))
 
 
-def _numbers(final, *names):
+def _numbers(final: Mapping[str, float], *names: str) -> list[str]:
     return [f"{final[name]:.2f}" for name in names]

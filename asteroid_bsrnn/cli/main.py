@@ -7,7 +7,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
@@ -29,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
     _within = False
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As the base class's; the second call is the one that it makes itself."""
         if self._within or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
@@ -40,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
             self._within = False
 
 
-def _parser(names):
+def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
     from ..common.version import __version__
 
     parser = _Parser(prog="asteroid-bsrnn", description="Band-split music and A-FRCNN speech separation.")
@@ -51,7 +52,7 @@ def _parser(names):
     return parser
 
 
-def guarded(function, *args):
+def guarded(function: Callable[..., int | None], *args: Any) -> int:
     """Call ``function(*args)``; what the user can mend becomes one line on stderr.
 
     Returns:
@@ -70,7 +71,7 @@ def guarded(function, *args):
         return 2
 
 
-def _secure_streams():
+def _secure_streams() -> None:
     """Standard streams that take any letter and are surely there.
 
     A stream that was closed leaves its number to the next file that is opened, into which libraries then complain.

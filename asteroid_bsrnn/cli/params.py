@@ -1,7 +1,10 @@
 """``asteroid-bsrnn params``: how many parameters a configuration has, and what it costs to run."""
 
+import argparse
+from typing import Any
 
-def add_parser(subparsers):
+
+def add_parser(subparsers: Any) -> None:
     """Add this command to the console command."""
     parser = subparsers.add_parser("params", help="parameters and operations of a recipe's models")
     parser.add_argument("recipe", help="recipe folder, for example recipes/musdb18hq")
@@ -12,7 +15,7 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print the counts.
 
     Returns:
@@ -29,7 +32,7 @@ def run(args):
     return 0
 
 
-def _print_one(args):
+def _print_one(args: argparse.Namespace) -> None:
     import json
 
     from ..recipe.configuration import load_conf
@@ -44,7 +47,7 @@ def _print_one(args):
         print(f"{name:<10} {count:>13,}{rate}")
 
 
-def _print_all(args):
+def _print_all(args: argparse.Namespace) -> None:
     import json
 
     from ..recipe.configuration import load_conf, variant_names

@@ -1,7 +1,10 @@
 """``asteroid-bsrnn publish EXP_DIR``: the folder that one uploads to share a trained model."""
 
+import argparse
+from typing import Any
 
-def add_parser(subparsers):
+
+def add_parser(subparsers: Any) -> None:
     """Add ``publish`` to the console command."""
     parser = subparsers.add_parser("publish", help="write the folder to upload: weights, model card, configuration")
     parser.add_argument("exp_dir", help="experiment folder with best_model.pth")
@@ -11,7 +14,7 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Write the folder and say how to upload it."""
     from ..publishing.folder import publish
 

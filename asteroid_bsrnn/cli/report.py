@@ -1,9 +1,12 @@
 """``asteroid-bsrnn report``: tables, figures and the listening page."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("report", help="tables, figures and a listening page of experiments")
     parser.add_argument(
@@ -32,7 +35,7 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Write the report or the page and print where it is."""
     from ..common.errors import UserError
 
@@ -49,7 +52,7 @@ def run(args):
     return 0
 
 
-def default_out(folders, name):
+def default_out(folders: Sequence[str | Path], name: str) -> Path:
     """Where to write when the user names no folder."""
     if not folders:
         return Path(name)

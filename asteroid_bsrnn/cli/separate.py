@@ -168,8 +168,8 @@ def run(args: argparse.Namespace) -> int:
     models = [load_model(model, config) if config else model for model, config in pairs]
     separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
-    names = ("complement", "consistent", "format", "bits", "batch", "tolerant")
-    request = Request(tuple(wanted), *(getattr(args, name) for name in names), inference)
+    how = (args.complement, args.consistent, args.format, args.bits, args.batch, args.tolerant)
+    request = Request(tuple(wanted), *how, inference)
     return _separate(args, separator, find(separator, places), places, request)
 
 

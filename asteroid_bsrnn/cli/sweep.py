@@ -1,7 +1,10 @@
 """``asteroid-bsrnn sweep``: train many variants, sources and seeds of a recipe, and show where they stand."""
 
+import argparse
+from typing import Any
 
-def add_parser(subparsers):
+
+def add_parser(subparsers: Any) -> None:
     """Add the subcommand's parser."""
     parser = subparsers.add_parser("sweep", help="train many variants and seeds of a recipe, here or on SLURM")
     parser.add_argument("recipe_dir", metavar="RECIPE_DIR", help="folder with run.sh")
@@ -21,7 +24,7 @@ def add_parser(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Start what is not finished, then print the table; exit code 1 when a job failed."""
     import shlex
     from pathlib import Path
@@ -31,7 +34,7 @@ def run(args):
     from ..recipe.launch import make_jobs, results, submit, table
 
     try:
-        seeds = [int(seed) for seed in args.seeds.split(",") if seed] or [None]
+        seeds: list[int | None] = [int(seed) for seed in args.seeds.split(",") if seed] or [None]
     except ValueError:
         raise UserError(f"--seeds must be whole numbers with commas, not {args.seeds!r}") from None
     if args.jobs < 1:

@@ -18,7 +18,7 @@ from .errors import UserError
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked, and leftovers stay
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")

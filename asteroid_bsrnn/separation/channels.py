@@ -7,7 +7,7 @@ from .segments import best_order
 _RIDGE = 1e-4  # of a source's energy
 
 
-def explain(wav, estimate):
+def explain(wav: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
     """Put sources without order or level into the order of the first channel, scaled to explain the mixture.
 
     Scale-invariant training leaves level and sign of each output open. The gains are those of least squares for
@@ -17,8 +17,8 @@ def explain(wav, estimate):
         (batch, channels, time), (batch, n_src, channels, time) -> (batch, n_src, channels, time)
     """
     first = estimate[:, :, 0]
-    order = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
-    order = torch.tensor(order).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
+    orders = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
+    order = torch.tensor(orders).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
     sources = estimate.gather(1, order).transpose(1, 2).double()  # (batch, channels, n_src, time)
     sources = sources / sources.norm(dim=-1, keepdim=True).clamp(min=1e-12)
     ridge = _RIDGE * torch.eye(sources.shape[2], dtype=sources.dtype, device=sources.device)

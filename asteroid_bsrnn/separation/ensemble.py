@@ -24,7 +24,7 @@ from .speakers import SpeakerMemory
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
 _MOST_SHIFTS = 1000
-Forward = Callable[[torch.Tensor, int], torch.Tensor]  # segments, layout -> estimates, as Separator.__call__
+Forward = Callable[..., torch.Tensor]  # segments, layout -> estimates, as Separator.__call__
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
@@ -56,6 +56,17 @@ class Separator:
         UserError: if a model does not separate, the models do not fit each other, the device is not there or
             cannot compute in that precision.
     """
+
+    device: torch.device
+    shifts: int
+    precision: str
+    dtype: torch.dtype | None
+    models: list[torch.nn.Module]
+    weights: list[float]
+    sample_rate: int
+    ordered: bool
+    sources: tuple[str, ...]
+    orders: list[list[int]]
 
     def __init__(
         self,
@@ -226,7 +237,7 @@ def _layers_in(dtype: torch.dtype | None, model: torch.nn.Module, device_type: s
 
     try:
         for layer in layers:
-            layer.forward = lowered(layer.forward)
+            layer.__dict__["forward"] = lowered(layer.forward)
         yield
     finally:
         for layer in layers:

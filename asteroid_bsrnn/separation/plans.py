@@ -2,6 +2,7 @@
 
 import numbers
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from scipy.signal import get_window
@@ -14,6 +15,27 @@ _LONGEST = 3600  # s
 SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
+class Plan(Protocol):
+    """Where segments lie and how they are weighted."""
+
+    @property
+    def padding(self) -> int:
+        """Samples of silence on each side, which are taken off again."""
+
+    @property
+    def gain(self) -> float | None:
+        """Of the sum; None: divided by the sum of the weights."""
+
+    def span(self, index: int) -> tuple[int, float]:
+        """First sample of a segment, and the one behind its last."""
+
+    def rest(self, index: int, total: int) -> list[int]:
+        """First samples of the segments from ``index`` on that reach the end of ``total`` samples."""
+
+    def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
+        """Weights of a segment that begins at ``start``."""
+
+
 def make_plan(
     sample_rate: int,
     scheme: str = "fader",
@@ -21,7 +43,7 @@ def make_plan(
     overlap: float = 0.1,
     hop: float | None = None,
     window: str = "rect",
-):
+) -> Plan:
     """Where the segments of a scheme lie and how they are weighted.
 
     Args:
@@ -78,7 +100,7 @@ def make_plan(
     return Uniform(length, min(max(1, round(hop * sample_rate)), length), _window(window, length))
 
 
-def linear_fades(length, fade):
+def linear_fades(length: int, fade: int) -> torch.Tensor:
     """Weights that rise from 0 to 1 over the first ``fade`` samples, both included, and fall likewise at the end."""
     up = torch.ones(length)
     ramp = torch.linspace(0, 1, fade) if fade > 1 else torch.full((fade,), 0.5)
@@ -86,7 +108,7 @@ def linear_fades(length, fade):
     return torch.minimum(up, up.flip(0)).clamp(min=SMALLEST_WEIGHT)
 
 
-def _window(name, length):
+def _window(name: str, length: int) -> torch.Tensor:
     try:
         weights = torch.as_tensor(get_window("boxcar" if name == "rect" else name, length, fftbins=True)).float()
     except ValueError as error:
@@ -104,17 +126,17 @@ class Uniform:
     hop: int
     window: torch.Tensor
     padding: int = 0  # samples of silence on each side, which are taken off again
-    gain = None  # of the sum; None: divided by the sum of the weights
+    gain: ClassVar[float | None] = None  # of the sum; None: divided by the sum of the weights
 
-    def span(self, index):
+    def span(self, index: int) -> tuple[int, float]:
         """First sample of a segment, and the one behind its last."""
         return index * self.hop, index * self.hop + self.length
 
-    def rest(self, index, total):
+    def rest(self, index: int, total: int) -> list[int]:
         """First samples of the segments from ``index`` on that reach the end of ``total`` samples."""
         return [max(0, total - self.length)]
 
-    def weights(self, start, length, last):
+    def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
         """Weights of a segment that begins at ``start``."""
         return self.window[:length]
 
@@ -124,13 +146,13 @@ class Whole:
     """One segment, whatever its length."""
 
     padding = 0
-    gain = None
+    gain: ClassVar[float | None] = None
 
-    def span(self, index):
+    def span(self, index: int) -> tuple[int, float]:
         return 0, float("inf")
 
-    def rest(self, index, total):
+    def rest(self, index: int, total: int) -> list[int]:
         return [0]
 
-    def weights(self, start, length, last):
+    def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
         return torch.ones(1).expand(length)

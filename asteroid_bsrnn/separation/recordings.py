@@ -1,7 +1,7 @@
 """Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def separated_parts(
     layout: int = 0,
     forward: Forward | None = None,
     **inference: Any,
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     """Separate a stream, beside the mixture.
 
     Args:

@@ -7,33 +7,36 @@ the two published schemes (:mod:`.published_schemes`) do as their authors did.
 """
 
 import numbers
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from .plans import SCHEMES, SMALLEST_WEIGHT, make_plan
+from .plans import SCHEMES, SMALLEST_WEIGHT, Plan, make_plan
 from .speakers import SpeakerMemory, best_order
-from .whole_song import shifted, standardised
+from .whole_song import Run, shifted, standardised
+
+Segment = tuple[int, torch.Tensor, bool]  # first sample, (channels, time), whether it reaches the end
 
 __all__ = ["SCHEMES", "apply_segments", "best_order", "make_plan", "stream_segments"]
 
 
 def apply_segments(
-    forward,
-    wav,
-    sample_rate,
-    scheme="fader",
-    segment=10.0,
-    overlap=0.1,
-    hop=None,
-    window="rect",
+    forward: Run,
+    wav: torch.Tensor,
+    sample_rate: int,
+    scheme: str = "fader",
+    segment: float = 10.0,
+    overlap: float = 0.1,
+    hop: float | None = None,
+    window: str = "rect",
     batch: int = 1,
-    progress=None,
-    match_sources=False,
+    progress: Callable[[int, int], object] | None = None,
+    match_sources: bool = False,
     standardise: bool = False,
     shifts: int = 0,
     shift: float = 0.5,
     shift_seed: int = 0,
-):
+) -> torch.Tensor:
     """Separate a recording of any length in segments.
 
     Args:
@@ -62,7 +65,7 @@ def apply_segments(
         raise ValueError(f"wav must be (channels, time) with at least one sample, not of shape {tuple(wav.shape)}")
     plan = make_plan(sample_rate, scheme, segment, overlap, hop, window)
 
-    def run(song):
+    def once(song: torch.Tensor) -> torch.Tensor:
         parts, done = [], 0
         memory = SpeakerMemory(sample_rate) if match_sources else None
         for part in stream_segments(forward, [song], plan, batch, memory):
@@ -72,12 +75,15 @@ def apply_segments(
                 progress(done, song.shape[-1])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
+    run: Run = once
     if shifts:
-        run = shifted(run, shifts, round(shift * sample_rate), shift_seed)
+        run = shifted(once, shifts, round(shift * sample_rate), shift_seed)
     return standardised(run, wav) if standardise else run(wav)
 
 
-def stream_segments(forward, blocks, plan, batch=1, memory=None):
+def stream_segments(
+    forward: Run, blocks: Iterable[torch.Tensor], plan: Plan, batch: int = 1, memory: SpeakerMemory | None = None
+) -> Iterator[torch.Tensor]:
     """Separate a recording that comes in blocks; memory does not grow with its length (except in one go).
 
     Args:
@@ -99,7 +105,7 @@ def stream_segments(forward, blocks, plan, batch=1, memory=None):
         raise ValueError(f"batch must be at least 1, not {batch}")
     length, position = 0, -plan.padding
 
-    def padded():
+    def padded() -> Iterator[torch.Tensor]:
         nonlocal length
         for block in blocks:
             silence = block.new_zeros(*block.shape[:-1], plan.padding)
@@ -117,7 +123,9 @@ def stream_segments(forward, blocks, plan, batch=1, memory=None):
             yield inside
 
 
-def _added(forward, blocks, plan, batch, memory):
+def _added(
+    forward: Run, blocks: Iterable[torch.Tensor], plan: Plan, batch: int, memory: SpeakerMemory | None
+) -> Iterator[torch.Tensor]:
     """What :func:`stream_segments` yields, with the silence of the plan at both ends."""
     sums = _WeightedSums(memory, plan.gain)
     for group in _groups(_cut(blocks, plan), batch):
@@ -128,9 +136,10 @@ def _added(forward, blocks, plan, batch, memory):
     yield from sums.take(None)
 
 
-def _cut(blocks, plan):
+def _cut(blocks: Iterable[torch.Tensor], plan: Plan) -> Iterator[Segment]:
     """Yield (first sample, segment, whether it reaches the end) for every segment, in order."""
-    parts, begin, end, index = [], 0, 0, 0
+    parts: list[torch.Tensor] = []
+    begin, end, index = 0, 0, 0
     for block in blocks:
         parts.append(block)
         end += block.shape[-1]
@@ -143,9 +152,9 @@ def _cut(blocks, plan):
         yield start, torch.cat(parts, dim=-1)[..., start - begin :], True
 
 
-def _groups(segments, batch):
+def _groups(segments: Iterable[Segment], batch: int) -> Iterator[list[Segment]]:
     """Collect up to ``batch`` consecutive segments of equal length."""
-    group = []
+    group: list[Segment] = []
     for segment in segments:
         if group and (len(group) == batch or group[0][1].shape != segment[1].shape):
             yield group
@@ -155,7 +164,7 @@ def _groups(segments, batch):
         yield group
 
 
-def _apply(forward, segments):
+def _apply(forward: Run, segments: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         estimates = forward(segments)
     n_items, *rest = segments.shape
@@ -170,13 +179,15 @@ def _apply(forward, segments):
 class _WeightedSums:
     """Sums of weighted segments and of the weights, from ``start`` on; what is finished is taken off the front."""
 
-    def __init__(self, memory, gain):
+    def __init__(self, memory: SpeakerMemory | None, gain: float | None) -> None:
         self.memory, self.gain = memory, gain
-        self.start, self.total, self.weight = 0, None, None
+        self.start = 0
+        self.total = self.weight = torch.empty(0)
+        self.empty = True
 
-    def add(self, start, estimate, weights):
-        if self.total is None:
-            self.total, self.weight = estimate[..., :0], weights[:0]
+    def add(self, start: int, estimate: torch.Tensor, weights: torch.Tensor) -> None:
+        if self.empty:
+            self.total, self.weight, self.empty = estimate[..., :0], weights[:0], False
         begin = start - self.start
         overlap = self.weight.shape[0] - begin
         if self.memory is not None:
@@ -188,7 +199,7 @@ class _WeightedSums:
         self.total[..., begin:] += estimate * weights
         self.weight[begin:] += weights
 
-    def take(self, stop):
+    def take(self, stop: int | None) -> Iterator[torch.Tensor]:
         """Yield the estimates before sample ``stop`` (all if None), if there are any."""
         n_ready = self.weight.shape[0] if stop is None else stop - self.start
         if n_ready:

@@ -62,7 +62,8 @@ class SpeakerMemory:
 
     def _power(self) -> float:
         """Mean power of the frames in which somebody is heard."""
-        return sum(voice.energy for voice in self.voices) / max(1, sum(voice.count for voice in self.voices))
+        voices = self.voices or []
+        return sum(voice.energy for voice in voices) / max(1, sum(voice.count for voice in voices))
 
     def _voices(self, estimate: torch.Tensor) -> list["Voice"]:
         wav_ST = estimate.double().mean(1).cpu().numpy()

@@ -39,6 +39,11 @@ class StemFormat:
         """Whether samples are integers, which can clip and have a last bit."""
         return self.bits in (16, 24)
 
+    @property
+    def last_bit(self) -> float:
+        """What the last bit of an integer sample is worth."""
+        return 2.0 ** (1 - (self.bits or 0))
+
     def rows(self, mixture: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
         """The samples that are written, in float64: stems, then the complements if asked for.
 
@@ -61,8 +66,8 @@ class StemFormat:
         return torch.cat([stems, mixture - stems]) if self.complement else stems
 
     def _step(self, mixture: torch.Tensor, stems: torch.Tensor) -> float | torch.Tensor | None:
-        if self.integer and self.bits:
-            return 2.0 ** (1 - self.bits)
+        if self.integer:
+            return self.last_bit
         if self.bits is None or not (self.consistent or self.complement):
             return None
         level = torch.cat([mixture[None], stems]).abs().amax(0)
@@ -113,13 +118,15 @@ def write_stems(
         wanted = [path for path in paths if path is not None]
         partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
         writers = [
-            path and stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partials[path]))
+            None
+            if path is None
+            else stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partials[path]))
             for path in paths
         ]
         for mixture, stems in parts:
             for writer, row in zip(writers, form.rows(mixture, stems)):
                 if writer is not None:
-                    writer.write(row.float() if not form.integer else torch.round(row * 2 ** (form.bits - 1)).int())
+                    writer.write(row.float() if not form.integer else torch.round(row / form.last_bit).int())
     return gain
 
 
@@ -140,7 +147,7 @@ class _Spool:
 
     def fill(self, parts: Iterable[Part], form: StemFormat) -> float:
         """Take everything in and return the gain with which nothing clips."""
-        top = 1 - 2.0 ** (1 - form.bits) if form.integer else 1.0
+        top = 1 - form.last_bit if form.integer else 1.0
         highest = lowest = 0.0
         for mixture, stems in parts:
             rows = form.rows(mixture, stems)
@@ -153,7 +160,7 @@ class _Spool:
                 raise AudioError(self.folder, f"could not be written to: {error.strerror}") from None
         if highest <= top and lowest >= -1:
             return 1.0
-        room = (whole.shape[0] + 1) * 2.0 ** (1 - form.bits) if form.integer else 0.0  # what rounding may add
+        room = (whole.shape[0] + 1) * form.last_bit if form.integer else 0.0  # what rounding may add
         return (1 - room) / max(highest, -lowest)
 
     def __iter__(self) -> Iterator[Part]:

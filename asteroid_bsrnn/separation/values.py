@@ -2,6 +2,8 @@
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,21 +13,21 @@ from ..common.errors import UserError
 _MOST_CHANNELS = 64  # of a short recording; longer ones with more rows than columns are (time, channels)
 
 
-def as_rate(sample_rate) -> int:
+def as_rate(sample_rate: Any) -> int:
     """A sample rate in Hz: any kind of number that is whole."""
-    if not isinstance(sample_rate, numbers.Real) or isinstance(sample_rate, bool) or not 0 < sample_rate < 2**31:
+    if not isinstance(sample_rate, numbers.Real) or isinstance(sample_rate, bool) or not 0 < float(sample_rate) < 2**31:
         raise UserError(f"sample_rate is a number of Hz above 0, not {sample_rate!r}")
-    if sample_rate != int(sample_rate):
+    if sample_rate != int(float(sample_rate)):
         raise UserError(f"sample_rate must be a whole number of Hz, not {sample_rate}")
-    return int(sample_rate)
+    return int(float(sample_rate))
 
 
-def as_names(sources) -> list | None:
+def as_names(sources: str | Sequence[str] | None) -> list[str] | None:
     """Names of sources as a list; one may be given as a text. None stays None."""
-    return [sources] if isinstance(sources, str) else sources if sources is None else list(sources)
+    return [sources] if isinstance(sources, str) else None if sources is None else list(sources)
 
 
-def as_part(offset, duration) -> tuple:
+def as_part(offset: Any, duration: Any) -> tuple[float, float | None]:
     """Offset and duration in seconds; a duration of infinity is None, the rest of the recording."""
     for name, value in (("offset", offset), ("duration", duration)):
         if value is not None and not isinstance(value, numbers.Real):
@@ -38,7 +40,7 @@ def as_part(offset, duration) -> tuple:
     return float(offset), None if duration is None else float(duration)
 
 
-def as_mixture(wav) -> torch.Tensor:
+def as_mixture(wav: Any) -> torch.Tensor:
     """A recording as float32 (channels, time) on the CPU, of its own memory where needed.
 
     Raises:

@@ -33,10 +33,11 @@ def shifted(run: Run, count: int, most: int, seed: int = 0) -> Run:
     """
 
     def average(wav_CL: torch.Tensor) -> torch.Tensor:
-        generator, total = torch.Generator().manual_seed(seed), 0
+        generator = torch.Generator().manual_seed(seed)
+        total: torch.Tensor | int = 0
         for _ in range(count):
             delay = int(torch.randint(most + 1, (), generator=generator))
             total = total + run(torch.nn.functional.pad(wav_CL, (delay, 0)))[..., delay:] / count
-        return total
+        return torch.as_tensor(total)
 
     return average
