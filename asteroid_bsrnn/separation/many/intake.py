@@ -18,7 +18,7 @@ from .sharing import Sharing
 
 _AGAIN = 1.0  # s, after which work that others had is looked at again
 _ROUNDED = 0.01  # s; durations in lists are rounded
-_ELSEWHERE = UserError("failed in another process of this run: its record says why")
+ELSEWHERE = UserError("failed in another process of this run: its record says why")
 
 
 class Intake:
@@ -86,7 +86,7 @@ class Intake:
                 elif state == "done":
                     self.say(Outcome.skip(entry))
                 elif isinstance(state, str):
-                    self.say(Outcome.failure(entry, None, _ELSEWHERE))
+                    self.say(Outcome.failure(entry, None, ELSEWHERE))
                 elif self._may_write(entry, state, sharing):
                     yield entry, state
             entries = others
