@@ -8,10 +8,15 @@ import threading
 
 import pytest
 from helpers import ROOT
+from separation_models import KnownGains
 
 from asteroid_bsrnn.separation.many import claims as claims_module
 from asteroid_bsrnn.separation.many.claims import Claims
+from asteroid_bsrnn.separation.many.entries import Entry
 from asteroid_bsrnn.separation.many.records import Records, Summary, all_records, merge
+from asteroid_bsrnn.separation.many.sharing import Sharing
+from asteroid_bsrnn.separation.recordings import Separator
+from asteroid_bsrnn.separation.request import Request
 
 HOLDER = """
 import os, sys, time
@@ -148,11 +153,56 @@ def test_merging_keeps_the_last_word_of_each(tmp_path):
     assert only.status == {f"{2:016x}": "failed"}
 
 
+def test_what_somebody_did_meanwhile_is_not_done_again(tmp_path):
+    """The claim is to be had, as its owner let it go; the record says why."""
+    separator, request = Separator(KnownGains()), Request(("vocals", "drums"))
+    entries = [Entry("one", "1.wav"), Entry("two", "2.wav"), Entry("three", "3.wav")]
+    with Sharing(tmp_path, separator, request, 3) as first, Sharing(tmp_path, separator, request, 3) as second:
+        first.begin(entries)
+        second.begin(entries)
+        for entry, status in zip(entries, ("done", "failed")):
+            claim = first.take(entry, lambda: True)
+            assert second.take(entry, lambda: True) is None
+            assert first.settle(entry, claim, {"status": status})
+            assert second.take(entry, lambda: True) == status
+        lost = second.take(entries[0], lambda: False)  # somebody removed its stems
+        second.claims.release("one")
+        assert lost is not None and len(list(all_records(tmp_path))) == 2
+    with Sharing(tmp_path, separator, request, 3) as later:
+        later.begin(entries)
+        assert later.take(entries[0], lambda: True) == "done"
+        assert not isinstance(later.take(entries[1], lambda: True), str)  # what failed is tried again
+    with Sharing(tmp_path, separator, request, 3, overwrite=True) as anew:
+        anew.begin(entries)
+        assert not isinstance(anew.take(entries[0], lambda: True), str)
+    other = Request(("vocals",))
+    with Sharing(tmp_path, separator, other, 3) as different:
+        different.begin(entries)
+        assert not isinstance(different.take(entries[0], lambda: True), str)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_who_stood_still_for_long_writes_nothing_down(tmp_path, later):
+    """And does not take away what somebody else has by now."""
+    separator, request, entry = Separator(KnownGains()), Request(("vocals", "drums")), Entry("one", "1.wav")
+    with Sharing(tmp_path, separator, request, 1) as slow, Sharing(tmp_path, separator, request, 1) as fast:
+        claim = slow.take(entry, lambda: True)
+        fast.claims._stale = lambda path: path == claim.path
+        taken = fast.take(entry, lambda: True)
+        assert taken.taken_over and fast.claims.take("one") is None
+        if later:
+            assert fast.settle(entry, taken, {"status": "done"})
+            taken = fast.take(entry, lambda: False)
+        assert not slow.settle(entry, claim, {"status": "done"}) and taken.mine()
+        assert fast.settle(entry, taken, {"status": "done"})
+    assert len(list(all_records(tmp_path))) == 1 + later and os.listdir(tmp_path / "claims") == []
+
+
 def test_the_summary_counts():
     summary = Summary()
     for status in ("done", "done", "failed", "skipped"):
-        summary.add({"status": status, "duration": 30.0 if status == "done" else None})
-    summary.seconds = 6.0
+        summary.add({"status": status, "duration": 1800.0 if status == "done" else None})
+    summary.seconds = 180.0
     assert str(summary) == (
-        "4 recordings: 2 done, 1 failed, 1 skipped (1.0 min of audio in 0.1 min, 10.0 times real time)"
+        "4 recordings: 2 done, 1 failed, 1 skipped (60.0 min of audio in 3.0 min, 20.0 times real time)"
     )

@@ -90,7 +90,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--precision", choices=known, default="fp32", help="of the network; auto: bf16 where fast (default: fp32)")
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
-    add("--batch", type=int, default=1, help="segments per pass (default: 1)")
+    add("--batch", type=int, default=1, help="segments per pass, of one recording or several (default: 1)")
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
     schemes = ("fader", "fader_reference", "ola", "ola_reference", "whole")
     add("--scheme", choices=schemes, default="fader", help="how segments are joined (default: %(default)s)")

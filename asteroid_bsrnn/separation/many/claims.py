@@ -32,32 +32,36 @@ class Claim:
 
     Args:
         path: the file.
-        file: its descriptor, which holds the lock.
+        file: its descriptor, which holds the lock; None where there are no locks.
         token: what the file says.
 
     Attributes:
         taken_over: whether somebody began this work and did not finish it.
     """
 
-    def __init__(self, path: Path, file: int, token: str) -> None:
+    def __init__(self, path: Path, file: int | None, token: str) -> None:
         self.path, self.file, self.token = path, file, token
         self.taken_over = path.name != "0"
 
     def mine(self) -> bool:
         """Whether nobody has taken it over, as may happen to a process that stood still for long."""
-        return _read(self.path)[0] == self.token and max(_generations(self.path.parent)) == int(self.path.name)
+        return _generations(self.path.parent)[-1:] == [int(self.path.name)] and _read(self.path)[0] == self.token
 
     def release(self) -> None:
         """Let others have it. Older files go first: whoever looks in between sees the work taken."""
-        for number in _generations(self.path.parent):
-            if number < int(self.path.name):
+        if self.mine():
+            for number in _generations(self.path.parent):
                 (self.path.parent / str(number)).unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
-        os.close(self.file)
+        self.close()
         try:
             self.path.parent.rmdir()
         except OSError:  # somebody has a newer one
             pass
+
+    def close(self) -> None:
+        """Hold the lock no more."""
+        if self.file is not None:
+            os.close(self.file)
 
 
 class Claims:
@@ -118,7 +122,7 @@ class Claims:
         below = folder / str(number - 1)
         if after[-1] > number or (number - 1 in after and _read(below)[0] not in (old, "")):
             claim.path.unlink(missing_ok=True)
-            os.close(claim.file)
+            claim.close()
             return None
         return claim
 
@@ -169,12 +173,18 @@ def _create(path: Path) -> Claim | None:
     token = secrets.token_hex(8)
     owner = {"token": token, "machine": _MACHINE, "host": platform.node(), "pid": os.getpid()}
     os.write(file, json.dumps(owner).encode())
+    if fcntl is None:  # Windows removes no file that is open
+        os.close(file)
+        return Claim(path, None, token)
     return Claim(path, file, token)
 
 
 def _generations(folder: Path) -> list[int]:
-    """Numbers of the files of one piece of work, rising."""
-    return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    """Numbers of the files of one piece of work, rising; none where nobody has begun it."""
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> tuple[str, str, float]:

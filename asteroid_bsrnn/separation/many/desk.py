@@ -60,6 +60,7 @@ class Desk(Generic[T]):
         self.forward, self.batch, self.tell = forward, batch, tell
         self.changed = threading.Condition(threading.RLock())
         self.waiting: deque[_Pass] = deque()
+        self.in_hand: list[_Pass] = []
         self.outcomes: deque[T] = deque()
         self.n_threads = self.n_busy = 0
         self.failure: BaseException | None = None
@@ -148,9 +149,10 @@ class Desk(Generic[T]):
         """No more passes: whoever waits for one gets :class:`Stopped`."""
         with self.changed:
             self.failure = self.failure or Stopped()
-            for request in self.waiting:
-                request.error = Stopped()
-                self._hand_back([request])
+            for request in (*self.waiting, *self.in_hand):
+                if not request.done.is_set():
+                    request.error = Stopped()
+                    self._hand_back([request])
             self.waiting.clear()
             self.changed.notify_all()
 
@@ -176,6 +178,7 @@ class Desk(Generic[T]):
 
     def _take(self) -> list[_Pass]:
         group = self._fitting() or self._with(self.waiting[0])
+        self.in_hand = group  # before they leave the queue: a signal may come at any moment
         for request in group:
             self.waiting.remove(request)
         return group

@@ -114,14 +114,15 @@ class _Run:
             *self._stage(self._assemble, self.request.batch + 1, self.computed, asks=True),
             *self._stage(self._write, _WRITERS),
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             self.desk.serve()
         finally:
             self._stop()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:  # it was started
+                    thread.join()
             for job in self.jobs:
                 job.places.close()
         self.summary.seconds = time.perf_counter() - begun

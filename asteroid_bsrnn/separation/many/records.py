@@ -158,5 +158,11 @@ class Summary:
     def __str__(self) -> str:
         total = self.done + self.failed + self.skipped
         speed = self.duration / max(self.seconds, 1e-9)
-        took = f"{self.duration / 60:.1f} min of audio in {self.seconds / 60:.1f} min, {speed:.1f} times real time"
+        took = f"{_time(self.duration)} of audio in {_time(self.seconds)}, {speed:.1f} times real time"
         return f"{total} recordings: {self.done} done, {self.failed} failed, {self.skipped} skipped ({took})"
+
+
+def _time(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds >= 2 * size), ("s", 1))
+    return f"{seconds / size:.1f} {unit}"
