@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from loopback import serve
-from separation_models import KnownGains, files_in, noise, read, write
+from separation_models import KnownGains, files_in, noise, read, save, write
 
 from asteroid_bsrnn.audio.read import SUFFIXES
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.separation import Separator, separate_file
 from asteroid_bsrnn.separation.addresses import (
@@ -52,7 +53,7 @@ def scratch(tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     yield tmp_path / "scratch"
-    assert not list((tmp_path / "scratch").iterdir())
+    assert not list((tmp_path / "scratch").glob("asteroid_bsrnn_*"))
 
 
 def test_what_is_an_address():
@@ -160,3 +161,29 @@ def test_folders_and_lists(memory):
     assert read_text("memory://x/notes.txt") == "späte Lieder"
     with pytest.raises(AudioError, match="does not exist"):
         read_text("memory://x/none.txt")
+
+
+def test_the_command_takes_addresses_everywhere(memory, song, scratch, tmp_path, monkeypatch, capsys):
+    """Folders, lists and outputs; the stems are those of files; a second call finds all done, by its local records."""
+    monkeypatch.chdir(tmp_path)
+    model, alone = save(KnownGains(), tmp_path / "gains.pth"), tmp_path / "alone"
+    for name in ("cd1/a.wav", "cd2/a.wav", "b.wav"):
+        memory.pipe_file(f"/in/{name}", song.read_bytes())
+    assert main(["separate", str(song), "-o", str(alone), "--model", model]) == 0
+    command = ["separate", "-o", "memory://out", "--model", model, "--keep-tree"]
+    assert main([*command, "memory://in"]) == 0
+    made = sorted(path for path in memory.find("/out"))
+    assert made == [f"/out/{song}/{name}.wav" for song in ("b", "cd1/a", "cd2/a") for name in ("drums", "vocals")]
+    for path in made:
+        assert memory.cat_file(path) == (alone / "a song" / Path(path).name).read_bytes()
+    assert main([*command, "memory://in"]) == 2  # they exist
+    assert main([*command, "memory://in", "--skip-existing"]) == 0
+
+    memory.pipe_file("/list.txt", b"memory://in/b.wav\nmemory://in/none.wav\nmemory://list.txt\n")
+    capsys.readouterr()
+    listed = ["separate", "--list", "memory://list.txt", "-o", "memory://again", "--model", model]
+    assert main(listed) == 1 and (tmp_path / "again.work").is_dir()
+    errors = capsys.readouterr().err
+    assert "error: memory://in/none.wav: does not exist" in errors and "error: memory://list.txt: " in errors
+    assert str(scratch) not in errors
+    assert main(listed) == 1 and "1 skipped" in capsys.readouterr().out

@@ -1,20 +1,27 @@
 """Ray: a separator over columns, and a pool of workers of which one is killed; each recording exactly once."""
 
 import builtins
+import functools
 import json
 import os
 import pickle
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import ROOT
-from separation_models import KnownGains, noise
+from killed_worker import built
+from separation_models import KnownGains, files_in, noise, save, tiny_bsrnn, write
 
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.separation import Separator, separate
-from asteroid_bsrnn.separation.on_ray import RayWorker, run_on_ray
+from asteroid_bsrnn.separation import Separator, separate, separate_file
+from asteroid_bsrnn.separation.device_pool import Work
+from asteroid_bsrnn.separation.many.entries import Entry
+from asteroid_bsrnn.separation.many.places import LocalPlaces
+from asteroid_bsrnn.separation.many.records import all_records
+from asteroid_bsrnn.separation.on_ray import RayWorker, run_on_ray, separate_on_ray
+from asteroid_bsrnn.separation.request import Request
 
 RAY = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20, "log_to_driver": False}
 WAVS = [noise(3000, seed=0), noise(5000, seed=1)[:1], noise(4000, channels=3, seed=2)]
@@ -90,31 +97,44 @@ def test_the_class_serves_map_batches_as_it_is(local_ray):
         np.testing.assert_array_equal(row["vocals"], expected[0])
 
 
-def fragile(folder):
-    """Work that kills its own process at the first sight of entry 7."""
-
-    def work(entries):
-        for entry in entries:
-            if entry["index"] == 7 and not (Path(folder) / "killed").exists():
-                (Path(folder) / "killed").touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield {"index": entry["index"], "pid": os.getpid()}
-
-    return work
+def listed(folder, count):
+    """Entries for so many recordings that are all different, and what each gives alone with the model."""
+    paths = [write(folder / "in" / f"{index:02d}.wav", noise(9000, seed=index)) for index in range(count)]
+    model = save(tiny_bsrnn(), folder / "tiny.pth")
+    separator = Separator(model, device="cpu")
+    for path in paths:
+        separate_file(separator, path, folder / "alone")
+    return paths, model, separator
 
 
-class Fragile:
-    """:func:`fragile` with its folder, as Ray pickles it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __call__(self):
-        return fragile(self.folder)
+def contents(folder):
+    return {name: Path(folder, name).read_bytes() for name in files_in(folder)}
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_each_entry_comes_once(local_ray, tmp_path):
-    found = list(run_on_ray([{"index": index} for index in range(24)], Fragile(str(tmp_path)), at_once=3))
-    assert sorted(record["index"] for record in found) == list(range(24))
-    assert len({record["pid"] for record in found}) >= 2 and (tmp_path / "killed").exists()
+def test_a_killed_worker_is_replaced_and_each_recording_comes_once(local_ray, tmp_path):
+    """... with the bytes of a single run, by records that the driver writes; a second run finds all done."""
+    paths, model, separator = listed(tmp_path, 12)
+    build = functools.partial(built, model, str(tmp_path / "killed"))
+    entries = [Entry(Path(path).stem, path) for path in paths]
+    work = Work(build, entries, LocalPlaces(tmp_path / "out"), Request(separator.sources), str(tmp_path / "work"), 12)
+    told = []
+    summary = separate_on_ray(work, separator, lambda entry, result: told.append(entry.id), threads=1)
+    assert sorted(told) == [entry.id for entry in entries] and (summary.done, summary.failed) == (12, 0)
+    assert (tmp_path / "killed").exists() and contents(tmp_path / "out") == contents(tmp_path / "alone")
+    records = list(all_records(tmp_path / "work"))
+    assert sorted(record["id"] for record in records) == sorted(told) and records[0]["device"] == "cpu"
+    assert separate_on_ray(work, separator, lambda entry, result: None).skipped == 12
+
+
+@pytest.mark.slow
+def test_the_command_on_ray(local_ray, tmp_path, monkeypatch, capsys):
+    """Relative names too: workers begin where the command was called."""
+    monkeypatch.chdir(tmp_path)
+    listed(tmp_path, 3)
+    Path("list.txt").write_text("in/00.wav\nin/01.wav\nin/none.wav\nin/02.wav\n")
+    command = ["separate", "--list", "list.txt", "-o", "out", "--model", "tiny.pth", "--ray"]
+    assert main(command) == 1
+    out, errors = capsys.readouterr()
+    assert "4 recordings: 3 done, 1 failed, 0 skipped" in out and "in/none.wav: does not exist" in errors
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")

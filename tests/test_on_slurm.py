@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from separation_models import files_in, noise, save, tiny_bsrnn, write
 from slurm_stand_in import StandIn
 from songs import Songs, leaky, write_stems
 
@@ -14,8 +15,9 @@ from asteroid_bsrnn.cli.slurm_options import own_words
 from asteroid_bsrnn.common.cluster import Command, slurm_parameters, submit_array
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.evaluation import evaluate_folder
+from asteroid_bsrnn.separation.on_slurm import SummedUp
 
-pytest.importorskip("submitit")
+DelayedSubmission = pytest.importorskip("submitit.core.utils").DelayedSubmission
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def test_shards_of_an_evaluation_are_its_whole(disk, tmp_path, capsys):
     assert main([*words, "--shard", "3/2"]) == 2
 
 
-@pytest.mark.slow
 def test_an_evaluation_as_an_array(disk, tmp_path, slurm, capsys):
+    """Tasks have a shard each; the last one calls the command whole, which writes the tables."""
     out = tmp_path / "out"
     words = ["evaluate", str(disk[0]), "--references", str(disk[1]), "-o", str(out), "-q"]
     assert main([*words, "--slurm", "2", "--hours", "1", "--slurm_set", "partition=cpu"]) == 0
@@ -73,11 +75,9 @@ def test_an_evaluation_as_an_array(disk, tmp_path, slurm, capsys):
     flags, last = slurm.flags(1), slurm.flags(2)
     assert flags["array"] == "0-1%2" and flags["time"] == "60" and flags["partition"] == "cpu"
     assert flags["signal"] == "USR2@180" and "array" not in last and last["dependency"] == "afterany:1"
-    slurm.run(1)
-    assert len(list((out / "tracks").iterdir())) == 3 and not (out / "evaluation.json").exists()
-    slurm.run(2)
-    whole = evaluate_folder(disk[0], disk[1], tmp_path / "whole", progress=False)
-    assert json.loads((out / "final_metrics.json").read_text()) == pytest.approx(whole["final"])
+    for name, shard in (("1_0", ["--shard", "1/2"]), ("1_1", ["--shard", "2/2"]), ("2", [])):
+        job = DelayedSubmission.load(out / "slurm_logs" / f"{name}_submitted.pkl").function
+        assert job.words == [sys.executable, "-m", "asteroid_bsrnn", *words, *shard] and job.accepted == (0, 1)
 
 
 @pytest.mark.slow
@@ -109,3 +109,27 @@ def test_a_command_that_fails_fails_its_job(tmp_path):
     assert Command([sys.executable, "-c", "raise SystemExit(1)"], accepted=(0, 1))() == 1
     with pytest.raises(RuntimeError, match="exit code 3"):
         Command([sys.executable, "-c", "raise SystemExit(3)"])()
+
+
+@pytest.mark.slow
+def test_a_list_as_an_array(tmp_path, slurm, monkeypatch, capsys):
+    """Two shards of about the same length, once each, with the bytes of a single run; their records in one file."""
+    monkeypatch.chdir(tmp_path)
+    model = save(tiny_bsrnn(), tmp_path / "tiny.pth")
+    paths = [write(tmp_path / "in" / f"{index}.wav", noise(4000 + 1000 * index, seed=index)) for index in range(5)]
+    (tmp_path / "list.txt").write_text("\n".join([*paths, "gone.wav"]))
+    command = ["separate", "--list", "list.txt", "--model", model]
+    assert main([*command, "-o", "alone"]) == 1
+    assert main([*command, "-o", "out", "--slurm", "2", "--cpus", "2"]) == 0
+    assert "job 1: 2 tasks; job 2 sums up" in capsys.readouterr().out
+    assert slurm.flags(1)["cpus-per-task"] == "2" and "gpus-per-node" not in slurm.flags(1)
+    (plan,) = (tmp_path / "out.work").glob("plan-*.jsonl")  # made before the tasks begin
+    assert len(plan.read_text().splitlines()) == 6
+    slurm.run(1), slurm.run(2)
+    for name in files_in(tmp_path / "alone"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    records = [json.loads(line) for line in (tmp_path / "out.work" / "records.jsonl").read_text().splitlines()]
+    assert sorted((record["id"], record["status"]) for record in records) == [
+        *((str(index), "done") for index in range(5)), ("gone", "failed")
+    ]  # fmt: skip
+    assert SummedUp(str(tmp_path / "out.work"))() == {"done": 5, "failed": 1}

@@ -4,9 +4,13 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .slurm_options import add_slurm_options, queue_shards
+
+if TYPE_CHECKING:
+    from ..experiment.evaluation import Evaluation
+    from ..metrics import Metric
 
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
 Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...).
@@ -108,21 +112,21 @@ def run(args: argparse.Namespace) -> int:
     return int(any(result.missing or result.problems for result in results.values()))
 
 
-def _columns(metric):
+def _columns(metric: "Metric") -> tuple[str, ...]:
     """Columns of a score of speech that are printed: the gain of an optional one is in the files alone."""
     return metric.columns[1:2] if metric.optional else metric.columns[1:]
 
 
-def _heads(metric):
+def _heads(metric: "Metric") -> list[str]:
     return [metric.heading] if metric.optional else [metric.heading, metric.gain_heading]
 
 
-def _shard_told(shard: str, results: Mapping[str, Any]) -> int:
+def _shard_told(shard: str, results: "Mapping[str, Evaluation]") -> int:
     """What one task of several did; 1 when something could not be scored."""
-    problems = [problem for result in results.values() for problem in result["problems"].items()]
+    problems = [problem for result in results.values() for problem in result.problems.items()]
     for name, reason in problems:
         print(f"{name}: {reason}", file=sys.stderr)
-    scored = sum(result["n_tracks"] for result in results.values())
+    scored = sum(result.n_tracks or 0 for result in results.values())
     print(f"shard {shard}: {scored} recordings scored; the same command without --shard writes the tables")
     return int(bool(problems))
 

@@ -1,6 +1,7 @@
 """``asteroid-bsrnn separate``: recordings in, stems out."""
 
 import argparse
+import functools
 import math
 import os
 import signal
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
 from .separate_told import as_json, report
+from .slurm_options import add_slurm_options, queue_shards
 
 if TYPE_CHECKING:
+    from ..separation.device_pool import Tell, Work
     from ..separation.many.entries import Entry
     from ..separation.many.places import LocalPlaces
+    from ..separation.many.records import Summary
     from ..separation.recordings import Separator
 
 _MOST_THREADS = 1024  # more of them than the system grants end the process without a word
@@ -45,7 +49,12 @@ def add_parser(subparsers: Any) -> None:
         "any number of processes at once: claims and records lie in DIR.work.",
     )
     add = parser.add_argument
-    add("songs", nargs="*", metavar="SONG", help="audio files, and folders that are searched for some")
+    add(
+        "songs",
+        nargs="*",
+        metavar="SONG",
+        help="audio files, folders that are searched for some, addresses (https://, s3://, ...)",
+    )
     add(
         "--list",
         metavar="FILE",
@@ -58,7 +67,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="I/N",
         help="do one of N equal shares, I from 1 (default with --list: SLURM's array, else all)",
     )
-    add("-o", "--out", default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)")
+    add(
+        "-o", "--out", default="separated", metavar="DIR", help="folder or address for the stems (default: %(default)s)"
+    )
     add("--model", action="append", required=True, help="name, file, folder, address or hub id; several are averaged")
     add("--config", action="append", default=[], metavar="YAML", help="configuration that lay beside a foreign --model")
     add("--weights", type=_numbers, metavar="W,W", help="of the models in the average (default: equal)")
@@ -71,6 +82,12 @@ def add_parser(subparsers: Any) -> None:
     add("--bits", type=int, choices=(16, 24, 32), help="per sample; 32 is float (default: 32 for wav, 24 for flac)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
     known = ("fp32", "bf16", "fp16", "auto")
+    add("--devices", metavar="D", help="a process on each: cuda:0,1 or cpu:4; auto: all GPUs, else what is fastest")
+    add(
+        "--ray",
+        action="store_true",
+        help="on a Ray cluster (RAY_ADDRESS), else on a Ray of this machine: one worker per GPU",
+    )
     what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
     add("--precision", choices=known, default=None, help=what)
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
@@ -101,6 +118,7 @@ def add_parser(subparsers: Any) -> None:
     existing.add_argument("--skip-existing", action="store_true", help="leave songs out whose stems all exist")
     add("--tolerant", action="store_true", help="decode damaged stretches as players do, and name them")
     add("--json", action="store_true", help="print one JSON object, and nothing else, on the standard output")
+    add_slurm_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -145,13 +163,13 @@ def run(args: argparse.Namespace) -> int:
         int: 0, or 1 when some songs failed.
     """
     from ..audio.write import check_format
+    from ..separation.addresses import is_address
     from ..separation.many.entries import DEFAULT_PATTERN, check_pattern
-    from ..separation.many.places import LocalPlaces
-    from ..separation.recordings import Separator, check_stems
+    from ..separation.many.places import places_at
+    from ..separation.many.sharing import work_folder
+    from ..separation.recordings import check_stems
     from ..separation.request import Request
     from ..separation.segments import make_plan
-    from ..weights import load_model
-    from ..weights.conversion import one_each
 
     asked = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
     inference = {name: value for name, value in asked.items() if value is not None}
@@ -161,20 +179,50 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
     find = _recordings(args)
-    places = LocalPlaces(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
-    _check_folder(Path(args.out))
-    end_cleanly()
-    use_threads(args.threads)
-    keep_freed_memory()
-    needed = None if args.consistent else args.sources
-    pairs = zip(args.model, one_each(args.config, args.model))
-    models = [load_model(model, config) if config else model for model, config in pairs]
-    separator = Separator(models, args.weights, args.device, args.precision, args.shifts, needed)
+    places = places_at(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
+    _check_folder(work_folder(args.out) if is_address(places.out) else Path(places.out))
+    if args.slurm is not None:
+        return _queue(args, find, places)
+    elsewhere = args.devices is not None or args.ray
+    separator = build(args, "cpu" if elsewhere else args.device, precision="fp32" if elsewhere else None)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
     how = (args.complement, args.consistent, args.format, args.bits, args.batch, args.tolerant)
     standardise, plan = separator.how(**inference)
     request = Request(tuple(wanted), *how, plan, standardise)
     return _separate(args, separator, find(separator, places), places, request)
+
+
+def build(
+    args: argparse.Namespace, device: str, threads: int | None = None, precision: str | None = None
+) -> "Separator":
+    """What separates, in a process that is made ready for it."""
+    from ..separation.recordings import Separator
+    from ..weights import load_model
+    from ..weights.conversion import one_each
+
+    end_cleanly()
+    use_threads(args.threads if threads is None else threads)
+    keep_freed_memory()
+    needed = None if args.consistent else args.sources
+    pairs = zip(args.model, one_each(args.config, args.model))
+    models = [load_model(model, config) if config else model for model, config in pairs]
+    return Separator(models, args.weights, device, precision or args.precision, args.shifts, needed)
+
+
+def _queue(args: argparse.Namespace, find: Callable[..., "list[Entry]"], places: "LocalPlaces") -> int:
+    """Queue an array of shards, which share claims and records, and a job that sums up."""
+    from ..separation.many.sharing import work_folder
+    from ..separation.many.work_plan import durations
+    from ..separation.on_slurm import SummedUp
+
+    if args.overwrite:
+        raise UserError("--slurm continues what was begun: choose another folder instead of --overwrite")
+    if args.shard:
+        raise UserError("--slurm makes the shards: leave --shard out")
+    work = work_folder(args.out)
+    if args.list:  # here, not in the first task, for which all others would wait
+        durations(find(None, places), work)
+    return queue_shards(args, work / "slurm_logs", SummedUp(str(work)))
 
 
 def end_cleanly() -> None:
@@ -239,6 +287,33 @@ def _shard(args: argparse.Namespace, entries: "list[Entry]") -> "list[Entry]":
     return [entries[number] for number in chosen]
 
 
+def _engine(args: argparse.Namespace, separator: "Separator") -> "Callable[[Work, Tell], Summary] | None":
+    """What runs elsewhere than in this process, if that is wanted; the separator gets the precision that is used there."""
+    if args.devices is None and not args.ray:
+        return None
+    if args.devices is not None and args.ray:
+        raise UserError("--ray has its own devices: leave --devices out")
+    if args.device != "auto":
+        raise UserError(f"--device {args.device} is for this process alone: leave it out with --devices and --ray")
+    separator.precision = args.precision or "auto"  # of each device
+    if args.ray:
+        from ..separation.on_ray import separate_on_ray, start_ray
+
+        start_ray()
+        return lambda work, tell: separate_on_ray(work, separator, tell, args.threads or 1)
+    from ..separation.device_pool import parse_devices, separate_on_devices
+    from ..separation.processor_split import auto_devices
+
+    if args.devices != "auto":
+        devices = parse_devices(args.devices, args.threads)
+    else:
+        devices = auto_devices(functools.partial(build, args), separator)
+    print(
+        f"on {', '.join(f'{d.name} ({d.threads} threads)' if d.threads else d.name for d in devices)}", file=sys.stderr
+    )
+    return lambda work, tell: separate_on_devices(devices, work, tell)
+
+
 def _separate(
     args: argparse.Namespace, separator: "Separator", entries: "list[Entry]", places: "LocalPlaces", request: Any
 ) -> int:
@@ -247,12 +322,16 @@ def _separate(
 
     from tqdm import tqdm
 
+    from ..separation.device_pool import Work
     from ..separation.many.pipeline import separate_many
     from ..separation.many.sharing import Sharing, work_folder
     from ..separation.recordings import stem_names
 
-    together = bool(args.list or args.shard)
-    sharing = Sharing(work_folder(args.out), separator, request, len(entries), args.overwrite) if together else None
+    engine = _engine(args, separator)
+    together = bool(args.list or args.shard or engine)
+    n_entries, work = len(entries), work_folder(args.out)
+    alone_here = together and engine is None
+    sharing = Sharing(work, separator, request, n_entries, args.overwrite) if alone_here else None
     entries = _shard(args, entries)
     if not args.list:
         entries = [replace(entry, offset=args.offset, duration=args.duration) for entry in entries]
@@ -279,10 +358,15 @@ def _separate(
             if not alone:
                 bar.update()
 
-        summary = separate_many(
-            separator, entries, places, request, sharing, tell, watch if alone else None,
-            args.skip_existing, args.overwrite, bool(os.environ.get("ASTEROID_BSRNN_DEBUG")),
-        )  # fmt: skip
+        if engine is None:
+            summary = separate_many(
+                separator, entries, places, request, sharing, tell, watch if alone else None,
+                args.skip_existing, args.overwrite, bool(os.environ.get("ASTEROID_BSRNN_DEBUG")),
+            )  # fmt: skip
+        else:
+            make = functools.partial(build, args)
+            given = (places, request, str(work), n_entries, args.skip_existing, args.overwrite)
+            summary = engine(Work(make, entries, *given), tell)
     if len(entries) > 1 or together:
         print(summary, file=stream)
     if args.json:

@@ -38,7 +38,8 @@ def _lines(result: dict[str, Any], stream: TextIO) -> Iterator[tuple[str, TextIO
     elif result["status"] == "skipped":
         yield f"{result['file']}: skipped, its stems exist", stream
     else:
-        folder = os.path.commonpath([os.path.dirname(stem) for stem in result["stems"].values()])
+        folders = sorted({os.path.dirname(stem) for stem in result["stems"].values()})
+        folder = folders[0] if len(folders) == 1 else os.path.commonpath(folders)
         speed = f"{result['seconds']:.1f} s, {1 / max(result['rtf'], 1e-9):.1f} times real time"
         yield f"{result['file']}: {', '.join(result['stems'])} in {folder} ({speed})", stream
         if result["gain"] != 1:

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 _PROGRAM = ("-m", "asteroid_bsrnn")
 
@@ -28,14 +29,13 @@ def own_words(words: Sequence[str]) -> list[str]:
     return parser.parse_known_args(list(words))[1]
 
 
-def queue_shards(args: argparse.Namespace, log_dir: Path, extra: Sequence[str] = (), final: Sequence[str] = ()) -> int:
-    """Queue one task per shard, and one that calls the command whole when all have ended: it finds their work done.
+def queue_shards(args: argparse.Namespace, log_dir: Path, last: Callable[[], Any] | None = None) -> int:
+    """Queue one task per shard, and one when all have ended.
 
     Args:
         args: with ``words``, the command line, and the options above.
         log_dir: for submitit's logs.
-        extra: options for every task.
-        final: further options for the last one.
+        last: what that one does; by default it calls the command whole, which finds the work done.
 
     Returns:
         int: 0.
@@ -45,7 +45,7 @@ def queue_shards(args: argparse.Namespace, log_dir: Path, extra: Sequence[str] =
 
     if args.slurm < 1:
         raise UserError(f"--slurm takes the number of tasks, from 1 on, not {args.slurm}")
-    command = [sys.executable, *_PROGRAM, *own_words(args.words), *extra]
+    command = [sys.executable, *_PROGRAM, *own_words(args.words)]
     shards = [[*command, "--shard", f"{number}/{args.slurm}"] for number in range(1, args.slurm + 1)]
     parameters = slurm_parameters(args.hours, args.gpus, args.cpus, args.slurm_set)
     folder, accepted = str(Path.cwd()), (0, 1)  # 1: some items failed, which the records say
@@ -55,6 +55,6 @@ def queue_shards(args: argparse.Namespace, log_dir: Path, extra: Sequence[str] =
         **slurm_parameters(args.hours, 0, args.cpus, args.slurm_set),
         "slurm_dependency": f"afterany:{number}",
     }
-    last = submit_array([Command([*command, *final], folder, accepted)], log_dir, parameters)
-    print(f"job {number}: {len(tasks)} tasks; job {last[0].job_id} sums up when they have ended; logs in {log_dir}")
+    final = submit_array([last or Command(command, folder, accepted)], log_dir, parameters)
+    print(f"job {number}: {len(tasks)} tasks; job {final[0].job_id} sums up when they have ended; logs in {log_dir}")
     return 0

@@ -73,7 +73,7 @@ def read_text(address: str) -> str:
     """The text (UTF-8) at an address."""
     system, path = open_system(address)
     with _explained(address, "cannot be fetched"):
-        return system.cat_file(path).decode("utf-8")
+        return system.cat_file(path).decode("utf-8-sig", "surrogateescape")
 
 
 def files_below(address: str, suffixes: frozenset[str] | tuple[str, ...]) -> list[str]:
@@ -167,7 +167,7 @@ def with_addresses(separate: Callable[..., dict[str, Any]]) -> Callable[..., dic
             if is_address(target):
                 open_output(str(target))  # before the work
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asteroid_bsrnn_")))
-            with _named(str(path), Path(file)):
+            with named_as(str(path), Path(file)):
                 done = separate(separator, file, folder, *args, **options)
             stems = done["stems"]
             if is_address(target):
@@ -179,7 +179,7 @@ def with_addresses(separate: Callable[..., dict[str, Any]]) -> Callable[..., dic
 
 
 @contextmanager
-def _named(given: str, file: Path) -> Iterator[None]:
+def named_as(given: str, file: Path) -> Iterator[None]:
     """Errors about a temporary copy name what it is a copy of."""
     try:
         yield

@@ -16,8 +16,8 @@ from ..common.precision import PRECISIONS, choose_precision, use_tf32
 from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .channels import explain
+from .columns import separate_columns
 from .memory_limits import MemoryLimits
-from .on_ray import separate_columns
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
 
@@ -108,7 +108,7 @@ class Separator:
                 rates = f"{self.sample_rate} and {_rate(model)} Hz"
                 raise UserError(f"models of one ensemble need the same rate, not {rates}")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
-        self.limits = MemoryLimits(self.models, self.sample_rate, self.ordered)
+        self.limits: MemoryLimits = MemoryLimits(self.models, self.sample_rate, self.ordered)
 
     @staticmethod
     def _wanted(sources: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ class Separator:
         """Separate segments, as :meth:`segments` does; or columns (a dict) of recordings of any length and rate.
 
         With columns the class serves Ray Data's ``map_batches`` as it is, see
-        :func:`~asteroid_bsrnn.separation.on_ray.separate_columns`.
+        :func:`~asteroid_bsrnn.separation.columns.separate_columns`.
         """
         return separate_columns(self, wav) if isinstance(wav, Mapping) else self.segments(wav, layout)
 

@@ -7,52 +7,24 @@ once. Nothing here schedules.
 import json
 import math
 import os
+import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from ..common.errors import UserError
+from .device_pool import Tell, Work
+from .ensemble import Separator
+from .many.entries import Entry
+from .many.pipeline import separate_many
+from .many.records import Summary
+from .many.sharing import Sharing
+from .recordings import stem_names
 
 _MOST_BLOCKS = 10_000  # what Ray's scheduler keeps up with
 
-Work = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
-
-
-def separate_columns(separator: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch of recordings in memory, as Ray Data's ``map_batches`` gives them: one column more for each source.
-
-    Args:
-        separator (Separator): what separates.
-        columns: ``audio``, arrays of floats (channels, time) or (time,), of any lengths; ``sample_rate``, in Hz for each;
-            others are passed on.
-
-    Returns:
-        dict: the columns, and for each source one of arrays shaped like the recordings.
-
-    Raises:
-        UserError: for a batch without these columns, or a source that is called like one of them.
-    """
-    from .recordings import separate
-
-    missing = [name for name in ("audio", "sample_rate") if name not in columns]
-    if missing:
-        raise UserError(f"a batch needs the columns audio and sample_rate; it has {', '.join(columns) or 'none'}")
-    taken = [name for name in separator.sources if name in columns]
-    if taken:
-        raise UserError(f"the batch has a column {taken[0]!r} already, which is a source of the model: rename it")
-    pairs = zip(columns["audio"], columns["sample_rate"])
-    stems = [separate(separator, np.asarray(wav, dtype="f4"), float(rate)) for wav, rate in pairs]
-    found = {name: [stem[index] for stem in stems] for index, name in enumerate(separator.sources)}
-    return {**columns, **{name: _ragged(arrays) for name, arrays in found.items()}}
-
-
-def _ragged(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """An array of arrays, which Ray takes for a column whatever their lengths are."""
-    column = np.empty(len(arrays), dtype=object)
-    for index, array in enumerate(arrays):
-        column[index] = array
-    return column
+Do = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 
 
 class RayWorker:
@@ -62,7 +34,7 @@ class RayWorker:
         build: gives the function from entries to their records; called once in each worker, it loads the model.
     """
 
-    def __init__(self, build: Callable[[], Work]) -> None:
+    def __init__(self, build: Callable[[], Do]) -> None:
         self.work = build()
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -73,7 +45,7 @@ class RayWorker:
 
 def run_on_ray(
     entries: Sequence[dict[str, Any]],
-    build: Callable[[], Work],
+    build: Callable[[], Do],
     workers: int | None = None,
     threads: int = 1,
     at_once: int = 8,
@@ -106,6 +78,79 @@ def run_on_ray(
     done = rows.map_batches(RayWorker, fn_constructor_args=(build,), batch_size=None, compute=pool, **resources)
     for row in done.iter_rows():
         yield json.loads(row["record"])
+
+
+@dataclass(frozen=True)
+class RayBuild:
+    """What a worker builds: a function from entries to results; see :class:`RayWorker`.
+
+    Args:
+        work: what is to be done.
+        threads: of a worker without a GPU.
+        folder: where the command was called; relative paths begin there if the worker has it.
+    """
+
+    work: Work
+    threads: int
+    folder: str
+
+    def __call__(self) -> Do:
+        if os.path.isdir(self.folder):
+            os.chdir(self.folder)
+        separator = self.work.build("auto", self.threads)
+        where = {"device": str(separator.device), "host": platform.node()}
+
+        def do(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            separate_many(
+                separator, [Entry(**entry) for entry in entries], self.work.places, self.work.request,
+                tell=lambda entry, result: found.append({"id": entry.id, **where, **result}),
+            )  # fmt: skip
+            return found
+
+        return do
+
+
+def separate_on_ray(work: Work, separator: Separator, tell: Tell, threads: int = 1) -> Summary:
+    """Separate recordings on the cluster; records are written here, as results come.
+
+    Args:
+        separator: as the workers build it, for the records of earlier runs; it does not separate.
+        tell: called once for each recording with its result.
+        threads: cores of a worker without a GPU.
+    """
+    begun, summary, sharing = time.perf_counter(), Summary(), work.sharing(separator)
+    sharing.begin(work.entries)
+
+    def told(entry: Entry, result: dict[str, Any]) -> None:
+        summary.add(result)
+        tell(entry, result)
+
+    left = {entry.id: entry for entry in work.entries if _is_left(entry, work, sharing, told)}
+    build = RayBuild(work, threads, os.getcwd())
+    for result in run_on_ray([asdict(entry) for entry in left.values()], build, threads=threads):
+        entry = left[result.pop("id")]
+        sharing.note(entry, result)
+        told(entry, result)
+    summary.seconds = time.perf_counter() - begun
+    return summary
+
+
+def _is_left(entry: Entry, work: Work, sharing: Sharing, told: Tell) -> bool:
+    """Whether a recording is to be done; if not, it is told why."""
+    if work.overwrite:
+        return True
+    names = stem_names(work.request.sources, work.request.complement)
+    existing = work.places.exist(entry, names)
+    done = work.skip_existing or sharing.records.status.get(entry.key(sharing.job)) == "done"
+    if done and len(existing) == len(names):
+        told(entry, {"file": entry.path, "status": "skipped"})
+        return False
+    if existing and not done:
+        error = f"{existing[0]} exists: choose --overwrite or --skip-existing"
+        told(entry, {"file": entry.path, "status": "failed", "error": error})
+        return False
+    return True
 
 
 def start_ray() -> Any:

@@ -1,5 +1,6 @@
 """What is to be separated: one entry a recording or a part of one, from a list, from names and from folders."""
 
+import io
 import json
 import math
 import numbers
@@ -8,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from ...common.errors import UserError
+from ..addresses import is_address, local_or_address, read_text
 
 _PATHS = ("path", "audio_filepath")  # the second one is that of speech corpora's manifests
 _PLACEHOLDERS = ("{id}", "{source}")
@@ -67,7 +69,7 @@ def read_list(file: str | Path) -> list[Line]:
     """
     lines: dict[Line, None] = {}
     try:
-        with open(file, encoding="utf-8-sig", errors="surrogateescape") as text:
+        with _opened(file) as text:
             for number, content in enumerate(text, 1):
                 content = content.strip("\r\n")
                 if content.strip():
@@ -77,6 +79,13 @@ def read_list(file: str | Path) -> list[Line]:
     if not lines:
         raise UserError(f"the list {file} names no recordings")
     return list(lines)
+
+
+def _opened(file: str | Path) -> IO[str]:
+    place = local_or_address(file)
+    if is_address(place):
+        return io.StringIO(read_text(str(place)))
+    return open(place, encoding="utf-8-sig", errors="surrogateescape")
 
 
 def _line(content: str, number: int, where: str) -> Line:

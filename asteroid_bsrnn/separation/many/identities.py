@@ -5,12 +5,13 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
 from ...common.errors import UserError
+from ..addresses import is_address, name_of
 from .entries import Entry, Line, common_parts, folder_parts
 
 
 def song_name(path: str | Path) -> str:
     """Name of the folder for the stems of a file: its name without suffix, or all of it where nothing else is left."""
-    name = os.path.basename(path) or Path(path).name
+    name = name_of(str(path)) if is_address(path) else os.path.basename(path) or Path(path).name
     dot = name.rfind(".")
     stem = name[:dot] if 0 < dot < len(name) - 1 else name
     return name.lstrip(".") or "recording" if stem in ("", ".", "..") else stem

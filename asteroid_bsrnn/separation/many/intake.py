@@ -18,7 +18,7 @@ from .sharing import Sharing
 
 _AGAIN = 1.0  # s, after which work that others had is looked at again
 _ROUNDED = 0.01  # s; durations in lists are rounded
-_ELSEWHERE = UserError("failed in another process of this run: its record says why")
+ELSEWHERE = UserError("failed in another process of this run: its record says why")
 
 
 class Intake:
@@ -86,7 +86,7 @@ class Intake:
                 elif state == "done":
                     self.say(Outcome.skip(entry))
                 elif isinstance(state, str):
-                    self.say(Outcome.failure(entry, None, _ELSEWHERE))
+                    self.say(Outcome.failure(entry, None, ELSEWHERE))
                 elif self._may_write(entry, state, sharing):
                     yield entry, state
             entries = others
@@ -112,18 +112,18 @@ class Intake:
         return True
 
     def _open(self, entry: Entry, claim: Claim | None) -> Job | None:
-        with ExitStack() as stack:
-            try:
+        try:
+            with ExitStack() as stack:
                 path = stack.enter_context(self.places.fetched(entry))
                 targets = stack.enter_context(self.places.kept(entry, self.names))
                 if claim is None or claim.taken_over:
                     self._tidy(targets)
                 part = (entry.offset, entry.duration, 0.0 if claim is None else _ROUNDED)
                 opened = OpenRecording(self.sources, path, targets, self.request, *part)
-            except Exception as error:
-                self.say(Outcome.failure(entry, claim, error))
-                return None
-            return Job(entry, claim, stack.pop_all(), opened)
+                return Job(entry, claim, stack.pop_all(), opened)
+        except Exception as error:
+            self.say(Outcome.failure(entry, claim, error))
+            return None
 
     def _tidy(self, targets: Mapping[str, Path]) -> None:
         """Remove what a killed process left where the stems go."""

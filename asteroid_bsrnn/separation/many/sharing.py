@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..addresses import is_address, local_or_address, name_of
 from ..ensemble import Separator
 from ..request import Request
 from .claims import STALE_SECONDS, Claim, Claims
@@ -23,8 +24,9 @@ _HOW = ("batch", "tolerant")  # of a request: they change no stem
 
 
 def work_folder(out: str | Path) -> Path:
-    """The folder beside the one for the stems, with plan, claims and records."""
-    path = Path(os.path.abspath(out))
+    """The folder beside the one for the stems, with plan, claims and records; of an address, one in the present folder."""
+    place = local_or_address(out)
+    path = Path(os.path.abspath(name_of(str(place)) if is_address(place) else place))
     return path.with_name(f"{path.name}.work") if path.name else path / ".work"
 
 
@@ -48,7 +50,7 @@ class Sharing:
         overwrite: bool = False,
         stale: float = STALE_SECONDS,
     ) -> None:
-        self.overwrite, self.lock = overwrite, threading.Lock()
+        self.overwrite, self.lock, self.begun = overwrite, threading.Lock(), False
         self.claims, self.records = Claims(Path(folder) / "claims", stale), Records(folder, n_entries)
         self.model, self.device = model_hash(separator.models), str(separator.device)
         asked = {name: value for name, value in dataclasses.asdict(request).items() if name not in _HOW}
@@ -63,7 +65,10 @@ class Sharing:
         self.claims.__exit__(*error)
 
     def begin(self, entries: Iterable[Entry]) -> None:
-        """Read what is known of these entries. What failed before is tried again."""
+        """Read what is known of these entries, the first time. What failed before is tried again."""
+        if self.begun:
+            return
+        self.begun = True
         self.records.read({entry.key(self.job) for entry in entries})
         kept = {} if self.overwrite else self.records.status
         self.records.status = {key: status for key, status in kept.items() if status == "done"}
@@ -91,14 +96,19 @@ class Sharing:
         """Write down what became of an entry and let go of it; whether it was still this process's."""
         mine = claim.mine()
         if mine:
-            with self.lock:
-                self.records.append(self._record(entry, result))
+            self.note(entry, result)
         self.claims.release(entry.id)
         return mine
 
+    def note(self, entry: Entry, result: dict[str, Any]) -> None:
+        """Write down what became of an entry, here or where the result's ``device`` and ``host`` say."""
+        with self.lock:
+            self.records.append(self._record(entry, result))
+
     def _record(self, entry: Entry, result: dict[str, Any]) -> dict[str, Any]:
         told = {name: result.get(name) for name in ("status", "duration", "seconds", "gain", "remarks", "error")}
-        where = {"device": self.device, "model": self.model, "host": platform.node()}
+        where = {"device": result.get("device", self.device), "model": self.model}
+        where["host"] = result.get("host", platform.node())
         part = {"file": entry.path, "offset": entry.offset, "part": entry.duration}
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return {"id": entry.id, **part, **told, **where, "time": when, "job": self.job, "key": entry.key(self.job)}
