@@ -14,7 +14,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Acceptance and speed on a card.")
     parser.add_argument("--minutes", type=float, default=8.0, help="what must not be exceeded by much (default: 8)")
     parser.add_argument("--dry", action="store_true", help="tiny, on the processor: does everything run? Needs --out")
-    parser.add_argument("--out", type=Path, default=plan.ROOT / "benchmarks", help="folder of RESULTS.md and gpu/*.json")
+    parser.add_argument(
+        "--out", type=Path, default=plan.ROOT / "benchmarks", help="folder of RESULTS.md and gpu/*.json"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), help=argparse.SUPPRESS)
     parser.add_argument("--group", choices=plan.GROUPS, help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, help=argparse.SUPPRESS)
@@ -25,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--dry measures nothing worth keeping: say with --out where its results may go")
     device = "cpu" if args.dry else "cuda"
     if not args.dry and not report.facts()["card"]:
-        parser.error("no CUDA device can be seen here; --dry --out FOLDER runs everything in tiny form on the processor")
+        parser.error(
+            "no CUDA device can be seen here; --dry --out FOLDER runs everything in tiny form on the processor"
+        )
     found = plan.run_groups(args.minutes, device, args.dry, lambda results: _keep(results, args.out))
     report.write(found, args.out, section=True)
     failed = [entry for entry in found if entry.get("ok") is False]

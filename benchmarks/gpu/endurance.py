@@ -47,10 +47,14 @@ def killed(folder: Path, setting: Setting) -> Result:
     """Train, be killed by SIGKILL in the second epoch, go on: the same weights, to the bit where cuDNN has the kernels."""
     done = [_process(folder / "killed", setting, KILL="1"), _process(folder / "killed", setting)]
     if [process.returncode for process in done] != [-signal.SIGKILL, 0]:
-        return result("kill and resume", False, text=f"ended with {done[0].returncode} and {done[1].returncode}: {_last(done[1])}")
+        return result(
+            "kill and resume", False, text=f"ended with {done[0].returncode} and {done[1].returncode}: {_last(done[1])}"
+        )
     distance = _distance(folder / "killed", folder / "whole")
     note = "to the bit" if distance == 0 else "not to the bit: cuDNN has no deterministic kernel for a layer"
-    return result("kill and resume", distance == 0 or (setting.device == "cuda" and distance < TWO_CARDS), distance, None, note)
+    return result(
+        "kill and resume", distance == 0 or (setting.device == "cuda" and distance < TWO_CARDS), distance, None, note
+    )
 
 
 def two(folder: Path, setting: Setting) -> Result:
@@ -60,12 +64,21 @@ def two(folder: Path, setting: Setting) -> Result:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    both = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+        "TORCHELASTIC_RUN_ID": "x",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     started = [_start(folder / "two", setting, **both, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     ended = [process.wait(120) for process in started]
     if any(ended):
         return result("two cards", False, text=f"the processes ended with {ended}")
-    return within("two cards", _distance(folder / "two", folder / "whole"), TWO_CARDS, "weights against those of one card")
+    return within(
+        "two cards", _distance(folder / "two", folder / "whole"), TWO_CARDS, "weights against those of one card"
+    )
 
 
 def _distance(folder: Path, other: Path) -> float:
@@ -78,7 +91,11 @@ def _distance(folder: Path, other: Path) -> float:
 def _start(folder: Path, setting: Setting, **extra: str) -> subprocess.Popen:
     environment = {**os.environ, **extra, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     command = [sys.executable, "-m", "benchmarks.gpu.endurance", str(folder), setting.device]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if not extra.get("RANK") else {"stdout": subprocess.DEVNULL}
+    pipes = (
+        {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        if not extra.get("RANK")
+        else {"stdout": subprocess.DEVNULL}
+    )
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 

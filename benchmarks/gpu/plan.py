@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = {"acceptance": 0.34, "speed": 0.34, "endurance": 0.18, "lstm": 0.14}  # shares of the time, in order of importance
+GROUPS = {
+    "acceptance": 0.34,
+    "speed": 0.34,
+    "endurance": 0.18,
+    "lstm": 0.14,
+}  # shares of the time, in order of importance
 GRACE = 20.0  # s that a group may go on after its last part should have begun
 Result = dict[str, Any]  # part, name; ok (None: no verdict), value, limit, text; skipped: why there is none
 
@@ -52,10 +57,14 @@ def each(setting: Setting, parts: dict[str, Callable[[], Result]]) -> Iterator[R
         except ImportError as error:
             yield {"name": name, "skipped": f"{error} (a package is missing here)"}
         except Exception as error:
-            yield result(name, False, text=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            yield result(
+                name, False, text=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
 
 
-def run_groups(minutes: float, device: str, dry: bool, keep: Callable[[list[Result]], None], command: Any = None) -> list[Result]:
+def run_groups(
+    minutes: float, device: str, dry: bool, keep: Callable[[list[Result]], None], command: Any = None
+) -> list[Result]:
     """Run every group; ``keep`` is given all results so far whenever there is one more.
 
     Args:
@@ -83,7 +92,12 @@ def _run(command: Any, group: str, deadline: float, device: str, dry: bool) -> I
     """What a process says, line by line, until it ends or must."""
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(
-        command(group, deadline, device, dry), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(group, deadline, device, dry),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     lines: queue.Queue[str | None] = queue.Queue()
     errors: list[str] = []

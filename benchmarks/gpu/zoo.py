@@ -39,7 +39,15 @@ SPEECH = {
     "UPITBLSTM": {"hid_size": 12, "n_layers": 2},
     "DPCL": {"hid_size": 12, "n_layers": 2, "embedding_dim": 6},
     "Chimera": {"hid_size": 12, "n_layers": 2, "embedding_dim": 6},
-    "ConvTasNet": {"n_src": 2, "n_filters": 8, "n_repeats": 1, "n_blocks": 2, "bn_chan": 4, "hid_chan": 4, "skip_chan": 4},
+    "ConvTasNet": {
+        "n_src": 2,
+        "n_filters": 8,
+        "n_repeats": 1,
+        "n_blocks": 2,
+        "bn_chan": 4,
+        "hid_chan": 4,
+        "skip_chan": 4,
+    },
     "DPRNNTasNet": {"n_src": 2, "n_filters": 8, "bn_chan": 8, "hid_size": 8, "chunk_size": 20, "n_repeats": 1},
     "SuDORMRFNet": {"n_src": 2, "bn_chan": 8, "num_blocks": 1, "upsampling_depth": 2, "n_filters": 8},
 }
@@ -120,6 +128,9 @@ def gradient_deviation(found: dict[str, torch.Tensor], reference: dict[str, torc
     """Norm of the difference of all gradients over the norm of the reference."""
     if found.keys() != reference.keys():
         return float("inf")
-    squares = [((found[name] - value).double().square().sum(), value.double().square().sum()) for name, value in reference.items()]
+    squares = [
+        ((found[name] - value).double().square().sum(), value.double().square().sum())
+        for name, value in reference.items()
+    ]
     different, size = (sum(column) for column in zip(*squares))
     return float((different / size).sqrt())
