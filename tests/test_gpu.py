@@ -146,7 +146,7 @@ def test_two_directions_in_slices_are_the_same_layer(n_rows):
 
 @pytest.mark.slow
 def test_dry_form_runs_everything(tmp_path):
-    assert main(["--dry", "--minutes", "6", "--out", str(tmp_path)]) == 0
+    assert main(["--dry", "--minutes", "60", "--out", str(tmp_path)]) == 0
     kept = json.loads(next((tmp_path / "gpu_results").iterdir()).read_text())["results"]
     assert {entry["part"] for entry in kept} == set(plan.GROUPS)
     assert not [entry for entry in kept if entry.get("ok") is False]

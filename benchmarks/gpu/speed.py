@@ -9,6 +9,7 @@ import torch
 from asteroid_bsrnn import models
 from asteroid_bsrnn.common.precision import supports, use_tf32
 from asteroid_bsrnn.losses import PITNegSISDR, TimeTFLoss
+from asteroid_bsrnn.models.family import demo_arguments
 from asteroid_bsrnn.training.autocast import Precision
 
 from ..songs import make_song
@@ -105,7 +106,7 @@ def speech_step(name: str, precision: str, device: str, dry: bool) -> Callable[[
     """A function that makes one training step on noise."""
     torch.manual_seed(0)
     class_name, arguments = SPEECH[name]
-    small = {"n_filters": 8, "bn_chan": 8} if dry else {}
+    small = {**demo_arguments(class_name), "n_filters": 8, "bn_chan": 8} if dry else {}
     model = models.get(class_name)(**arguments, **small).to(device).train()
     mode, loss_func = Precision(precision, device), PITNegSISDR(2)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
