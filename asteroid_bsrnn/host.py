@@ -14,6 +14,11 @@ import itertools
 import sys
 import types
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 _HOST_FAILED = "asteroid"
 REPAIRED: list[str] = []
@@ -204,7 +209,7 @@ def _mend_separate(module):
     module.torch_separate = torch_separate
 
 
-def waiting_permutations():
+def waiting_permutations() -> bool:
     """Let ``PITLossWrapper`` find the best permutation without waiting for the GPU.
 
     Fault: with up to three sources it reads the index of the best permutation of every example back to the host, and
@@ -214,14 +219,16 @@ def waiting_permutations():
     return _when_imported("asteroid.losses.pit_wrapper", _mend_permutations)
 
 
-def _mend_permutations(module):
+def _mend_permutations(module: types.ModuleType) -> None:
     if getattr(module.PITLossWrapper, "mended", False):
         return
     module.PITLossWrapper.find_best_perm_factorial = staticmethod(_best_permutation)
     module.PITLossWrapper.mended = True
 
 
-def _best_permutation(pair_wise_losses, perm_reduce=None, **kwargs):
+def _best_permutation(
+    pair_wise_losses: "torch.Tensor", perm_reduce: Callable | None = None, **kwargs: Any
+) -> "tuple[torch.Tensor, torch.Tensor]":
     """Least loss (batch,) and for each target the estimate that belongs to it (batch, n_src), by trying all.
 
     Args:

@@ -5,6 +5,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 
@@ -77,7 +78,7 @@ def make_fabric(devices="auto", accelerator="auto", effective_batch=1):
     return fabric
 
 
-def _data_parallel():
+def _data_parallel() -> Any:
     """DDP whose gradients live in its buckets, and which looks for parameters without a gradient only if it is told to."""
     from lightning_fabric.strategies import DDPStrategy
 
@@ -90,7 +91,7 @@ def _data_parallel():
 
 
 @contextmanager
-def lost_ranks_explained(fabric) -> Iterator[None]:
+def lost_ranks_explained(fabric: Any) -> Iterator[None]:
     """Within this block the failure of an exchange between processes is the user's to understand.
 
     Raises:
