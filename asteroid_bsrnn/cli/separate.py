@@ -53,7 +53,7 @@ def add_parser(subparsers):
     what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
     add("--precision", choices=known, default=None, help=what)
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
-    add("--batch", type=int, default=1, help="segments per pass (default: 1)")
+    add("--batch", type=int, help="segments per pass (default: 8 on a CUDA device, fewer if they do not fit; else 1)")
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
     schemes = ("fader", "fader_reference", "ola", "ola_reference", "whole")
     add("--scheme", choices=schemes, default="fader", help="how segments are joined (default: %(default)s)")
@@ -176,7 +176,7 @@ def run(args):
     inference = {name: getattr(args, name) for name in ("scheme", "segment", "overlap", "hop", "window")}
     make_plan(44100, **inference)
     check_format(args.format, args.bits)
-    if args.batch < 1:
+    if args.batch is not None and args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
     songs = find_songs(args.songs, args.out)
     _check_folder(Path(args.out))

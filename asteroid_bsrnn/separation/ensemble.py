@@ -19,6 +19,7 @@ from .speakers import SpeakerMemory
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
+CARD_BATCH = 8  # segments per pass: a card waits for more than one
 _MOST_SHIFTS = 1000
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
@@ -107,13 +108,13 @@ class Separator:
             raise UserError(f"{type(model).__name__} has the sources {tuple(names)} and returns {n_src}")
         return tuple(names)
 
-    def stream(self, blocks, sample_rate, batch=1, layout=0, **inference):
+    def stream(self, blocks, sample_rate, batch=None, layout=0, **inference):
         """Separate a stream in constant memory.
 
         Args:
             blocks (iterable of Tensor): consecutive parts of the recording, (channels, time).
             sample_rate (int): of the recording, in Hz.
-            batch (int): segments per pass.
+            batch (int, optional): segments per pass; None: 8 on a CUDA device, else 1.
             layout (int): mask of WAVE_FORMAT_EXTENSIBLE, 0 if unknown. A stereo model gets left and right of front, side
                 and back as pairs, and centre, LFE and the like each alone; without a mask, pairs as they come.
             **inference: keywords of :func:`~asteroid_bsrnn.separation.segments.make_plan`.
@@ -125,6 +126,8 @@ class Separator:
         plan = make_plan(self.sample_rate, **inference)
         there = resample_blocks(blocks, sample_rate, self.sample_rate)
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
+        if batch is None:
+            batch = CARD_BATCH if self.device.type == "cuda" else 1
         estimates = stream_segments(functools.partial(self, layout=layout), there, plan, batch, memory)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
 
@@ -170,9 +173,18 @@ class Separator:
         return self._run(model, wav, groups)[:, order]
 
     def _run(self, model, wav, groups=None, **options):
-        """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns."""
-        with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
-            return run_batch(model, wav, groups, **options).float().clone()
+        """(batch, channels, time) -> (batch, n_src, channels, time), whatever the rank that the model returns.
+
+        What does not fit in a card's memory is done in two halves.
+        """
+        try:
+            with torch.inference_mode(), _layers_in(self.dtype, model, self.device.type):
+                return run_batch(model, wav, groups, **options).float().clone()
+        except torch.cuda.OutOfMemoryError:
+            if len(wav) == 1:
+                raise
+        torch.cuda.empty_cache()
+        return torch.cat([self._run(model, half, groups, **options) for half in wav.tensor_split(2)])
 
 
 @contextlib.contextmanager

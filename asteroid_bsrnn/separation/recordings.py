@@ -23,7 +23,7 @@ def separate(
     sample_rate,
     sources=None,
     consistent=False,
-    batch=1,
+    batch=None,
     progress=None,
     device="auto",
     precision=None,
@@ -39,7 +39,7 @@ def separate(
         sample_rate (int): of ``wav``, in Hz; estimates have it too.
         sources (str or list of str, optional): only these, in the order of the model.
         consistent (bool): share out what is missing, so that the estimates of all sources sum to ``wav``.
-        batch (int): segments per pass. The result does not depend on it.
+        batch (int, optional): segments per pass; None: see :meth:`Separator.stream`. The result does not depend on it.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         device, precision, shifts: see :class:`Separator` (which has its own when it is given as ``model``).
         layout (int): see :meth:`Separator.stream`.
@@ -69,7 +69,7 @@ def separate(
     return stems.to(wav) if isinstance(wav, torch.Tensor) else stems.numpy().astype(wav.dtype)
 
 
-def separated_parts(separator, blocks, sample_rate, batch=1, progress=None, total=0, layout=0, **inference):
+def separated_parts(separator, blocks, sample_rate, batch=None, progress=None, total=0, layout=0, **inference):
     """Separate a stream, beside the mixture.
 
     Yields:
@@ -124,7 +124,7 @@ def separate_file(
     bits=None,
     offset=0.0,
     duration=None,
-    batch=1,
+    batch=None,
     progress=None,
     tolerant=False,
     **inference,
