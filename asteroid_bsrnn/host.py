@@ -12,12 +12,14 @@ import importlib.metadata
 import importlib.util
 import itertools
 import sys
-import types
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import torch
 
 _HOST_FAILED = "asteroid"
 REPAIRED: list[str] = []
@@ -78,7 +80,7 @@ def _stub_extension(reason: str) -> ModuleType:
 
         return unavailable
 
-    stub = types.ModuleType("torchaudio._extension")
+    stub = ModuleType("torchaudio._extension")
     vars(stub).update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, fail_if_no_align=fail_if_no_align)
     return stub
 
@@ -93,7 +95,7 @@ def pkg_resources_for_torchmetrics() -> bool:
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
     if "torchmetrics" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         return False
-    stub = types.ModuleType("pkg_resources")
+    stub = ModuleType("pkg_resources")
     known = {"DistributionNotFound": importlib.metadata.PackageNotFoundError}
     vars(stub).update(known, get_distribution=importlib.metadata.distribution)
     sys.modules["pkg_resources"] = stub
@@ -218,7 +220,7 @@ def _mend_separate(module: ModuleType) -> None:
     vars(module)["torch_separate"] = torch_separate
 
 
-def waiting_permutations():
+def waiting_permutations() -> bool:
     """Let ``PITLossWrapper`` find the best permutation without waiting for the GPU.
 
     Fault: with up to three sources it reads the index of the best permutation of every example back to the host, and
@@ -228,14 +230,16 @@ def waiting_permutations():
     return _when_imported("asteroid.losses.pit_wrapper", _mend_permutations)
 
 
-def _mend_permutations(module):
+def _mend_permutations(module: ModuleType) -> None:
     if getattr(module.PITLossWrapper, "mended", False):
         return
     module.PITLossWrapper.find_best_perm_factorial = staticmethod(_best_permutation)
     module.PITLossWrapper.mended = True
 
 
-def _best_permutation(pair_wise_losses, perm_reduce=None, **kwargs):
+def _best_permutation(
+    pair_wise_losses: "torch.Tensor", perm_reduce: Callable | None = None, **kwargs: Any
+) -> "tuple[torch.Tensor, torch.Tensor]":
     """Least loss (batch,) and for each target the estimate that belongs to it (batch, n_src), by trying all.
 
     Args:

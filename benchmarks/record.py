@@ -82,7 +82,11 @@ def save(blocks, folder=HERE):
     known.update({key: block.as_dict() for key, block in blocks.items()})
     write_json(path, {"name": name, "facts": facts, "blocks": known})
     machines = [read_json(file) for file in sorted(path.parent.glob("*.json"))]
-    write_text(Path(folder) / "RESULTS.md", render(machines))
+    file = Path(folder) / "RESULTS.md"
+    cards = re.findall(
+        r"^## A card: .*?(?=^## |\Z)", file.read_text("utf-8") if file.exists() else "", flags=re.M | re.S
+    )
+    write_text(file, "\n".join([render(machines), *(text.rstrip() + "\n" for text in cards)]))
 
 
 def render(machines):

@@ -2,7 +2,6 @@
 
 import fake_cuda  # isort: skip  # before torch
 
-import importlib.util
 import json
 import os
 import sys
@@ -15,55 +14,19 @@ import torch
 
 import asteroid_bsrnn  # noqa: F401  # isort: skip
 
-from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
-from speech_helpers import SMALL as SPEECH
 from speech_helpers import small_model
 
-from asteroid_bsrnn import losses, metrics, models
+from asteroid_bsrnn import losses, metrics
 from asteroid_bsrnn.data.music.augment import remix_batch
-from asteroid_bsrnn.models.family import demo_arguments
 from asteroid_bsrnn.training.loop import Loop
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.options import TrainingOptions
 from asteroid_bsrnn.training.state.state import RunState
 from asteroid_bsrnn.training.systems import MusicSystem, SpeechSystem
+from benchmarks.gpu import zoo
 
 PRECISIONS = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-TINY = {"feature_dim": 8, "n_repeats": 1}
-VARIANTS = {
-    "tac, attention": {"stereo": "tac", "n_attn_heads": 2, "attn_dim": 4},
-    "naive stereo": {"stereo": "naive"},
-    "gru": {"time_layer": "gru", "band_layer": "gru"},
-    "conv": {"time_layer": "conv", "band_layer": "conv"},
-    "dilated": {"time_layer": "dilated", "band_layer": "dilated"},
-    "several sources": {"sources": ["vocals", "bass", "drums", "other"]},
-}
-MUSIC = (
-    "BSRNN",
-    "BSRoFormer",
-    "MelBandRoFormer",
-    "TFCTDFv3",
-    "ConvTDFNet",
-    "DTTNet",
-    "Demucs",
-    "HDemucs",
-    "HTDemucs",
-    "PResUNet",
-    "SCNet",
-)
-HOST = {
-    "ConvTasNet": {
-        "n_src": 2,
-        "n_filters": 8,
-        "n_repeats": 1,
-        "n_blocks": 2,
-        "bn_chan": 4,
-        "hid_chan": 4,
-        "skip_chan": 4,
-    },
-    "DPRNNTasNet": {"n_src": 2, "n_filters": 8, "bn_chan": 8, "hid_size": 8, "chunk_size": 20, "n_repeats": 1},
-    "SuDORMRFNet": {"n_src": 2, "bn_chan": 8, "num_blocks": 1, "upsampling_depth": 2, "n_filters": 8},
-}
+VARIANTS = ("afrcnn_sum", "a_dprnn_literal", "sandglasset_dwconv", "upit_blstm_st", "chimera_clustering")
 LOSSES = {  # what a loss is built with and takes: music (stems with channels), or speech
     "TimeTFLoss": ({}, "music"),
     "MultiResolutionSTFTLoss": ({}, "music"),
@@ -80,21 +43,11 @@ def on_card(*shape: int, **options: Any) -> torch.Tensor:
     return torch.empty(*shape, device="cuda", **options)
 
 
-def music_step(name: str, arguments: dict, seconds: float = 0.5) -> Any:
-    """Forward pass, loss and backward pass of a music model in training."""
-    model = models.get(name)(**arguments)
-    model = fake_cuda.to_card(model.train())
-    loss = losses.TimeTFLoss() if name == "BSRNN" else losses.MultiResolutionSTFTLoss()
-    system = MusicSystem(model, None, loss, None, config={"training": {"remix_batch": True}})
-    length = round(seconds * model.sample_rate)
-    batch = on_card(2, 2, length), on_card(2, model.n_src, 2, length)
-    return lambda: system.common_step(batch, 0), model
-
-
-def speech_step(model: torch.nn.Module, loss: Any) -> Any:
-    model = fake_cuda.to_card(model.train())
-    system = SpeechSystem(model, None, loss, None)
-    batch = on_card(2, 2000), on_card(2, 2, 2000)
+def model_step(name: str, model: torch.nn.Module) -> Any:
+    """Forward pass and loss of a model in training; music is mixed anew on the card."""
+    batch = [fake_cuda.fake(part) for part in zoo.batch(name, model)]
+    system = zoo.system(name, fake_cuda.to_card(model.train()))
+    system.config = {"training": {"remix_batch": True}}
     return lambda: system.step_totals(batch, 0)[0], model
 
 
@@ -115,19 +68,11 @@ def loss_step(name: str) -> Any:
 def cases() -> dict[str, Any]:
     """name -> function that makes (forward pass and loss, module)."""
     found: dict[str, Any] = {}
-    for name in MUSIC:
-        if "Demucs" in name and importlib.util.find_spec("demucs") is None:
-            continue
-        arguments = {**demo_arguments(name), **(TINY if name == "BSRNN" else {})}
-        found[f"music/{name}"] = lambda name=name, arguments=arguments: music_step(name, arguments)
-    for what, arguments in VARIANTS.items():
-        found[f"music/BSRNN, {what}"] = lambda arguments=arguments: music_step("BSRNN", {**TINY, **arguments})
-    for kind in SPEECH:
-        loss = losses.MultiStageLoss() if kind == "sepreformer" else losses.PITNegSISDR()
-        found[f"speech/{kind}"] = lambda kind=kind, loss=loss: speech_step(small_model(kind), loss)
-    for name, arguments in HOST.items():
-        loss = PITLossWrapper(pairwise_neg_sisdr)
-        found[f"speech/{name}"] = lambda n=name, a=arguments, loss=loss: speech_step(models.get(n)(**a), loss)
+    for name in zoo.names():
+        kind = "speech" if name in zoo.SPEECH else "music"
+        found[f"{kind}/{name}"] = lambda name=name: model_step(name, zoo.build(name, dropout=True))
+    for name in VARIANTS:
+        found[f"speech/{name}"] = lambda name=name: model_step("AFRCNN", small_model(name))
     found.update({f"loss/{name}": lambda name=name: loss_step(name) for name in LOSSES})
     return found
 
@@ -168,7 +113,7 @@ class Card:
 def optimizer_step(kind: str, precision: str, waits: Any) -> None:
     """One step of the training loop on two micro-batches, with clipping, averages and Adam."""
     music = kind == "music"
-    model = models.get("BSRNN")(**TINY) if music else small_model("afrcnn")
+    model = zoo.build("BSRNN") if music else small_model("afrcnn")
     model = fake_cuda.to_card(model.train())
     options = TrainingOptions(precision=precision, ema=0.99, batch=2, effective_batch=4)
     optimizer, scheduler = make_optim(model.named_parameters(), 4)
@@ -178,6 +123,7 @@ def optimizer_step(kind: str, precision: str, waits: Any) -> None:
         state = RunState(
             Card(), model, optimizer, scheduler, options, SimpleNamespace(folder=SimpleNamespace(parent="."))
         )
+    assert optimizer.param_groups[0]["fused"], "one kernel for all weights"
     loader = SimpleNamespace(batch_sampler=SimpleNamespace(split=None), dataset=range(8))
     loop = Loop(system, state, loader, [])
     shapes = ((2, 2, 9000), (2, 1, 2, 9000)) if music else ((2, 2000), (2, 2, 2000))
@@ -199,6 +145,13 @@ def scores(waits: Any) -> None:
     remix_batch(on_card(2, 3, 2, 100))
 
 
+def precisions(name: str) -> list[str]:
+    """All for what is small; bf16 takes the way of fp16."""
+    if name == "scores":
+        return ["fp32"]
+    return list(PRECISIONS) if name.startswith(("loss/", "step/", "music/BSRNN")) else ["fp32", "fp16"]
+
+
 def main() -> None:
     """Run the cases whose names start with one of the arguments."""
     warnings.simplefilter("ignore")
@@ -207,7 +160,7 @@ def main() -> None:
     whole.update({f"step/{kind}": lambda p, w, kind=kind: optimizer_step(kind, p, w) for kind in ("music", "speech")})
     names = [name for name in (*cases(), *whole) if name.startswith(prefixes)]
     for name in names:
-        for precision in PRECISIONS if name != "scores" else ("fp32",):
+        for precision in precisions(name):
             with fake_cuda.fake_cuda() as waits:
                 try:
                     whole[name](precision, waits) if name in whole else run(name, precision, waits)

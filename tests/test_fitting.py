@@ -1,16 +1,20 @@
 """The micro-batch that fits: measured on whole steps by a stand-in for a card's memory, with nothing left behind."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
-from engine_toys import Draws, Toy, conf, same_weights, toy
+from engine_toys import Draws, Toy, conf, same_weights, toy, train
 from torch import nn
 
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.engine import MusicSystem
+from asteroid_bsrnn.experiment.run import compare
 from asteroid_bsrnn.losses import TimeTFLoss
+from asteroid_bsrnn.training.autocast import Precision
 from asteroid_bsrnn.training.devices import make_fabric
+from asteroid_bsrnn.training.feed.ahead import read_ahead
 from asteroid_bsrnn.training.feed.batching import split_batch
 from asteroid_bsrnn.training.feed.sampling import TolerantDataset
 from asteroid_bsrnn.training.fitting import fit_to_device
@@ -118,3 +122,51 @@ def test_the_device_chooses_the_kernels_of_a_restored_optimizer():
     saved["param_groups"][0]["fused"] = True  # as a card saved it
     load_optimizer(optimizer, saved)
     assert not optimizer.param_groups[0]["fused"]
+
+
+def test_what_was_used_is_recorded(tmp_path):
+    train(tmp_path, conf(epochs=1, batch="auto", activation_checkpointing="auto"))
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert (run["batch"], run["tf32"], run["activation_checkpointing"]) == (2, False, False)
+
+
+def test_a_run_from_before_there_was_tf32_goes_on_without_it():
+    old, new = conf(), conf(tf32=False, activation_checkpointing="auto")
+    assert "training.tf32" not in compare(old, new)
+    with pytest.raises(UserError, match="training.tf32"):
+        compare(old, conf(tf32=True))
+
+
+def test_gradients_can_be_unscaled_again_after_they_were_given_up():
+    model = toy(conf())
+    optimizer, _ = make_optim(model.parameters(), 4)
+    precision = Precision("fp32", "cpu")
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    norms = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.manual_seed(0)
+        precision.scale(model(torch.ones(1, 2, 160)).square().sum()).backward()
+        precision.unscale(optimizer)
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9))
+        precision.abandon()
+    assert norms[0] == norms[1] and precision.scaler.get_scale() == 8.0
+
+
+def test_the_next_recording_is_read_while_one_is_scored():
+    started = []
+
+    class Songs:
+        def __getitem__(self, index):
+            started.append(index)
+            if index == 4:
+                raise OSError("no such song")
+            return torch.full((2,), index), torch.zeros(1, 2)
+
+    songs, found = read_ahead(Songs(), range(0, 6, 2), pin=False), []
+    with pytest.raises(OSError, match="no such song"):
+        for index, (mixture, _) in songs:
+            found.append((index, int(mixture[0])))
+            assert len(started) <= len(found) + 1
+    assert found == [(0, 0), (2, 2)] and started == [0, 2, 4]
+    assert list(read_ahead(Songs(), (), pin=False)) == []

@@ -188,3 +188,42 @@ def test_values_that_are_not_finite_are_refused():
     model.factor.data[0] = float("nan")
     with pytest.raises(UserError, match="values that are not finite"):
         separate(separator, noise(), 44100)
+
+
+class Small(torch.nn.Module):
+    """A card that holds two segments at a time."""
+
+    sample_rate, sources = 44100, ("vocals", "drums")
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.sizes = KnownGains(), []
+
+    def forward(self, wav):
+        self.sizes.append(len(wav))
+        if len(wav) > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return self.inner(wav)
+
+
+def test_segments_that_do_not_fit_together_are_taken_in_halves():
+    wav, model = noise(60000), Small()
+    out = separate(model, wav, 44100, segment=0.2, batch=5)
+    np.testing.assert_allclose(out[1], 0.75 * wav, atol=1e-6)
+    assert {3, 2}.issubset(model.sizes) and max(model.sizes) == 5
+
+
+@pytest.mark.parametrize("device, wanted", [("cpu", "fp32"), ("cuda", "auto")])
+def test_a_card_computes_in_16_bits_unless_it_is_told_otherwise(monkeypatch, device, wanted):
+    asked = []
+
+    def chosen(precision, where):
+        asked.append((precision, str(where)))
+        raise UserError("seen")
+
+    monkeypatch.setattr("asteroid_bsrnn.separation.ensemble.choose_device", torch.device)
+    monkeypatch.setattr("asteroid_bsrnn.separation.ensemble.choose_precision", chosen)
+    for given in (None, "fp16"):
+        with pytest.raises(UserError, match="seen"):
+            Separator(KnownGains(), device=device, precision=given)
+    assert asked == [(wanted, device), ("fp16", device)]

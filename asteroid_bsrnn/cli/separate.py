@@ -91,7 +91,11 @@ def add_parser(subparsers: Any) -> None:
     what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
     add("--precision", choices=known, default=None, help=what)
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
-    add("--batch", type=int, default=1, help="segments per pass, of one recording or several (default: 1)")
+    add(
+        "--batch",
+        type=int,
+        help="segments per pass, of one recording or several (default: 8 on a CUDA device, fewer if they do not fit; else 1)",
+    )
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
     schemes = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
     add(
@@ -176,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
     make_plan(44100, **inference)
     inference["standardise"] = args.standardise
     check_format(args.format, args.bits)
-    if args.batch < 1:
+    if args.batch is not None and args.batch < 1:
         raise UserError(f"--batch must be at least 1, not {args.batch}")
     find = _recordings(args)
     places = places_at(args.out, args.format, check_pattern(args.out_pattern or DEFAULT_PATTERN))
@@ -186,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
     elsewhere = args.devices is not None or args.ray
     separator = build(args, "cpu" if elsewhere else args.device, precision="fp32" if elsewhere else None)
     wanted = check_stems(separator, args.sources, args.complement, args.consistent, args.format)
-    how = (args.complement, args.consistent, args.format, args.bits, args.batch, args.tolerant)
+    how = (args.complement, args.consistent, args.format, args.bits, args.batch or separator.usual_batch, args.tolerant)
     standardise, plan = separator.how(**inference)
     request = Request(tuple(wanted), *how, plan, standardise)
     return _separate(args, separator, find(separator, places), places, request)

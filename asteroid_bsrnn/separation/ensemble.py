@@ -23,6 +23,7 @@ from .speakers import SpeakerMemory
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
+CARD_BATCH = 8  # segments per pass: a card waits for more than one
 _MOST_SHIFTS = 1000
 Forward = Callable[..., torch.Tensor]  # segments, layout -> estimates, as Separator.__call__
 _HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
@@ -109,6 +110,11 @@ class Separator:
                 raise UserError(f"models of one ensemble need the same rate, not {rates}")
         self.orders = [[found.index(name) for name in self.sources] for found in names]
         self.limits: MemoryLimits = MemoryLimits(self.models, self.sample_rate, self.ordered)
+
+    @property
+    def usual_batch(self) -> int:
+        """Segments per pass where nothing else is asked for; fewer are taken where they do not fit."""
+        return CARD_BATCH if self.device.type == "cuda" else 1
 
     @staticmethod
     def _wanted(sources: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def separate(
     sample_rate: float,
     sources: str | Sequence[str] | None = None,
     consistent: bool = False,
-    batch: int = 1,
+    batch: int | None = None,
     progress: Progress | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -43,7 +43,7 @@ def separate(
         sample_rate (int): of ``wav``, in Hz; estimates have it too.
         sources (str or list of str, optional): only these, in the order of the model.
         consistent (bool): share out what is missing, so that the estimates of all sources sum to ``wav``.
-        batch (int): segments per pass. The result does not depend on it.
+        batch (int, optional): segments per pass; None: the usual number of the device. The result does not depend on it.
         progress (callable, optional): called as ``progress(done, total)``, in samples.
         device, precision, shifts: see :class:`Separator` (which has its own when it is given as ``model``).
         layout (int): see :meth:`Separator.stream`.
@@ -65,7 +65,7 @@ def separate(
     parts, total = [], mixture.shape[-1]
     standardise, plan = separator.how(**inference)
     level = mono_mix_level_of([mixture]) if standardise else None
-    how = (sample_rate, batch, progress, total, layout, None, level)
+    how = (sample_rate, separator.usual_batch if batch is None else batch, progress, total, layout, None, level)
     for _, part in separated_parts(separator, [mixture], *how, **plan):
         parts.append(part)
     stems = torch.cat(parts, dim=-1)
@@ -152,7 +152,7 @@ def separate_file(
     bits: int | None = None,
     offset: float = 0.0,
     duration: float | None = None,
-    batch: int = 1,
+    batch: int | None = None,
     progress: Progress | None = None,
     tolerant: bool = False,
     **inference: Any,
@@ -189,6 +189,7 @@ def separate_file(
         separator = Separator(separator, sources=None if consistent else sources)
     wanted = check_stems(separator, sources, complement, consistent, fmt)
     standardise, plan = separator.how(**inference)
+    batch = separator.usual_batch if batch is None else batch
     request = Request(tuple(wanted), complement, consistent, fmt, bits, batch, tolerant, plan, standardise)
     targets = stem_paths(path, out_dir, wanted, complement, fmt)
     opened = OpenRecording(separator.sources, path, targets, request, offset, duration)

@@ -55,7 +55,7 @@ class Precision:
         self.scaler.update(before / 2)
         return before > 1.0
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Forget that the gradients of a step were unscaled, before they are computed anew."""
         if self.scaler:
             self.scaler.update(self.scaler.get_scale())

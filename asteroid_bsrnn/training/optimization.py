@@ -118,12 +118,12 @@ def make_optim(
     return optim, None
 
 
-def _on_card(parameter):
+def _on_card(parameter: Any) -> bool:
     """Of a parameter, or of a pair of a name and one."""
     return (parameter[1] if isinstance(parameter, tuple) else parameter).device.type == "cuda"
 
 
-def load_optimizer(optimizer, state):
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Take up a saved state; which kernels compute the step is this device's choice, not the saved one's."""
     groups = zip(state["param_groups"], optimizer.param_groups)
     own = [{**saved, "fused": group["fused"]} if "fused" in group else saved for saved, group in groups]

@@ -3,11 +3,13 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,14 +93,9 @@ def _command(group: str, deadline: float, device: str, dry: bool) -> list[str]:
 def _run(command: Any, group: str, deadline: float, device: str, dry: bool) -> Iterator[Result]:
     """What a process says, line by line, until it ends or must."""
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(
-        command(group, deadline, device, dry),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    words = command(group, deadline, device, dry)
+    process = subprocess.Popen(words, cwd=ROOT, env=environment, start_new_session=True, **pipes)
     lines: queue.Queue[str | None] = queue.Queue()
     errors: list[str] = []
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
@@ -110,12 +107,15 @@ def _run(command: Any, group: str, deadline: float, device: str, dry: bool) -> I
                 break
             if line.startswith("{"):
                 yield json.loads(line)
-    except queue.Empty:
-        process.kill()
+        if process.wait(GRACE):
+            last = errors[-1].strip() if errors else "nothing was said"
+            yield result(group, False, text=f"its process ended with {process.returncode}: {last}")
+    except (queue.Empty, subprocess.TimeoutExpired):
         yield {"name": group, "skipped": "the rest: its time was over"}
-    if process.wait() not in (0, -9):
-        last = errors[-1].strip() if errors else "nothing was said"
-        yield result(group, False, text=f"its process ended with {process.returncode}: {last}")
+    finally:
+        with suppress(ProcessLookupError):  # with what it has started itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _read(stream: Any, lines: "queue.Queue[str | None]") -> None:

@@ -59,14 +59,14 @@ def names() -> list[str]:
     return [*BSRNNS, *MUSIC, *there, *SPEECH]
 
 
-def build(name: str) -> nn.Module:
-    """Model ``name`` in training mode, the same weights every time, dropout off."""
+def build(name: str, dropout: bool = False) -> nn.Module:
+    """Model ``name`` in training mode, the same weights every time, dropout off unless asked for."""
     torch.manual_seed(0)
     if name in BSRNNS:
         model = models.get("BSRNN")(**TINY, **BSRNNS[name])
     else:
         model = models.get(name)(**(SPEECH[name] if name in SPEECH else demo_arguments(name)))
-    for module in model.modules():
+    for module in () if dropout else model.modules():
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = 0.0
         if isinstance(module, nn.Dropout):

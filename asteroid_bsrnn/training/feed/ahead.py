@@ -20,8 +20,8 @@ def read_ahead(dataset: Any, indices: Sequence[int], pin: bool) -> Iterator[tupl
         return [part.pin_memory() for part in parts] if pin else parts
 
     with ThreadPoolExecutor(1, thread_name_prefix="validation") as reader:
-        coming = reader.submit(read, indices[0]) if indices else None
+        coming = [reader.submit(read, index) for index in indices[:1]]
         for place, index in enumerate(indices):
-            parts = coming.result()
-            coming = reader.submit(read, indices[place + 1]) if place + 1 < len(indices) else None
+            parts = coming.pop().result()
+            coming += [reader.submit(read, following) for following in indices[place + 1 : place + 2]]
             yield index, parts
