@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,32 @@ def test_an_error_in_a_thread_of_the_run_ends_it(tmp_path, gains):
         with pytest.raises(TypeError):
             separate_many(separator, entries, LocalPlaces(tmp_path / "out"), request, sharing)
     assert os.listdir(tmp_path / "work/claims") == []
+
+
+def test_places_that_are_not_on_this_machine_get_whole_recordings_or_none(tmp_path):
+    """As an object store would: what ended without an error is put there, an interrupted run leaves the rest alone."""
+    put = []
+
+    class Elsewhere(LocalPlaces):
+        @contextmanager
+        def kept(self, entry, names):
+            yield {name: tmp_path / "temporary" / entry.id / f"{name}.wav" for name in names}
+            put.append(entry.id)
+
+    class Interrupting(KnownGains):
+        def forward(self, wav):
+            if calls.pop() == 0:
+                raise KeyboardInterrupt
+            return super().forward(wav)
+
+    calls = list(range(1000))
+    paths = songs_in(tmp_path / "in", 12)
+    separator, entries = Separator(Interrupting()), [Entry(Path(path).stem, path) for path in paths]
+    calls[:] = range(7)
+    with pytest.raises(KeyboardInterrupt):
+        separate_many(separator, entries, Elsewhere("nowhere"), Request(separator.sources))
+    assert len(put) <= 6 and sorted(put) == sorted(os.listdir(tmp_path / "temporary"))
+    assert all(len(os.listdir(tmp_path / "temporary" / name)) == 2 for name in put)
 
 
 @pytest.mark.slow
