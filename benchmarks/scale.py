@@ -23,7 +23,7 @@ from asteroid_bsrnn.audio.read import AudioReader
 from asteroid_bsrnn.audio.write import AudioWriter
 from asteroid_bsrnn.separation.many.entries import Entry, read_list
 from asteroid_bsrnn.separation.many.identities import named
-from asteroid_bsrnn.separation.many.records import Records, merge
+from asteroid_bsrnn.separation.many.journal import Records, merge
 from asteroid_bsrnn.separation.many.work_plan import durations, shard
 
 from .record import Block

@@ -16,8 +16,8 @@ from asteroid_bsrnn.separation import Separator, processor_split, separate_file
 from asteroid_bsrnn.separation.device_pool import Device, Work, _Results, parse_devices, separate_on_devices
 from asteroid_bsrnn.separation.many.entries import Entry
 from asteroid_bsrnn.separation.many.intake import ELSEWHERE
+from asteroid_bsrnn.separation.many.journal import all_records
 from asteroid_bsrnn.separation.many.places import LocalPlaces
-from asteroid_bsrnn.separation.many.records import all_records
 from asteroid_bsrnn.separation.processor_split import auto_devices, best_split
 from asteroid_bsrnn.separation.request import Request
 

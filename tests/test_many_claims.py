@@ -13,7 +13,7 @@ from separation_models import KnownGains
 from asteroid_bsrnn.separation.many import claims as claims_module
 from asteroid_bsrnn.separation.many.claims import Claims
 from asteroid_bsrnn.separation.many.entries import Entry
-from asteroid_bsrnn.separation.many.records import Records, Summary, all_records, merge
+from asteroid_bsrnn.separation.many.journal import Records, Summary, all_records, merge
 from asteroid_bsrnn.separation.many.sharing import Sharing
 from asteroid_bsrnn.separation.recordings import Separator
 from asteroid_bsrnn.separation.request import Request

@@ -19,9 +19,9 @@ from separation_models import KnownGains, KnownSpeech, files_in, noise, read, sa
 
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.separation.many.entries import Entry
+from asteroid_bsrnn.separation.many.journal import all_records
 from asteroid_bsrnn.separation.many.pipeline import separate_many
 from asteroid_bsrnn.separation.many.places import LocalPlaces
-from asteroid_bsrnn.separation.many.records import all_records
 from asteroid_bsrnn.separation.many.sharing import Sharing
 from asteroid_bsrnn.separation.recordings import Separator, separate_file
 from asteroid_bsrnn.separation.request import Request

@@ -18,8 +18,8 @@ from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.separation import Separator, separate, separate_file
 from asteroid_bsrnn.separation.device_pool import Work
 from asteroid_bsrnn.separation.many.entries import Entry
+from asteroid_bsrnn.separation.many.journal import all_records
 from asteroid_bsrnn.separation.many.places import LocalPlaces
-from asteroid_bsrnn.separation.many.records import all_records
 from asteroid_bsrnn.separation.on_ray import RayWorker, run_on_ray, separate_on_ray
 from asteroid_bsrnn.separation.request import Request
 

@@ -21,8 +21,8 @@ from .slurm_options import add_slurm_options, queue_shards
 if TYPE_CHECKING:
     from ..separation.device_pool import Tell, Work
     from ..separation.many.entries import Entry
+    from ..separation.many.journal import Summary
     from ..separation.many.places import LocalPlaces
-    from ..separation.many.records import Summary
     from ..separation.recordings import Separator
 
 _MOST_THREADS = 1024  # more of them than the system grants end the process without a word

@@ -15,9 +15,9 @@ from ..common.surroundings import usable_cores
 from .ensemble import Separator
 from .many.entries import Entry
 from .many.intake import ELSEWHERE
+from .many.journal import Summary
 from .many.pipeline import separate_many
 from .many.places import LocalPlaces
-from .many.records import Summary
 from .many.sharing import Sharing
 from .request import Request
 

@@ -17,8 +17,8 @@ from ..common.errors import UserError
 from .device_pool import Tell, Work
 from .ensemble import Separator
 from .many.entries import Entry
+from .many.journal import Summary
 from .many.pipeline import separate_many
-from .many.records import Summary
 from .many.sharing import Sharing
 from .recordings import stem_names
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .many.records import merge
+from .many.journal import merge
 
 MERGED = "records.jsonl"
 

@@ -28,8 +28,8 @@ from .desk import Desk, Stopped
 from .entries import Entry
 from .intake import Intake
 from .jobs import Job, Outcome
+from .journal import Summary
 from .places import LocalPlaces
-from .records import Summary
 from .sharing import Sharing
 
 _READERS, _WRITERS = 2, 2

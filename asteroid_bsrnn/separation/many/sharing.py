@@ -18,7 +18,7 @@ from ..ensemble import Separator
 from ..request import Request
 from .claims import STALE_SECONDS, Claim, Claims
 from .entries import Entry
-from .records import Records
+from .journal import Records
 
 _HOW = ("batch", "tolerant")  # of a request: they change no stem
 
