@@ -1,7 +1,7 @@
 """Audio files in: any format, block by block, all of it, with every fault named. (Files out: :mod:`.write`.)"""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class AudioReader:
         rate = self.info.sample_rate
         return f"ends at {length / rate:g} s, before the start that was asked for, {self.start / rate:g} s"
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def __iter__(self) -> Generator[torch.Tensor, None, None]:
         """Yield float32 tensors (channels, time).
 
         Raises:

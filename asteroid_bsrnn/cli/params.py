@@ -43,7 +43,7 @@ def _print_one(args: argparse.Namespace) -> None:
         print(json.dumps({**params, "gmac_per_second": gmac} if args.cost else params))
         return
     for name, count in params.items():
-        rate = f"{gmac[name]:10.2f} GMAC per second of audio" if args.cost else ""
+        rate = f"{gmac[name]:10.2f} GMAC per second of audio" if gmac else ""
         print(f"{name:<10} {count:>13,}{rate}")
 
 
@@ -65,4 +65,4 @@ def _print_all(args: argparse.Namespace) -> None:
         return
     print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))
     for name, (params, gmac) in rows.items():
-        print(f"{name:<28} {params['total']:>13,}" + (f"  {gmac['total']:24.2f}" if args.cost else ""))
+        print(f"{name:<28} {params['total']:>13,}" + (f"  {gmac['total']:24.2f}" if gmac else ""))

@@ -159,7 +159,7 @@ class ExperimentRecord:
         named = [name for name in names if name]
         for name in named:
             refuse_damaged(exp_dir / name, conf, allow_changes, trained=joined or name in models)
-        if changes or any(Run.of(models.get(name, {})).status != "finished" for name in names):
+        if changes or any(Run.of(models.get(name, {})).status != "finished" for name in named):
             self.record = record
             record.begin(seed=conf["training"]["seed"], **info)
 

@@ -54,7 +54,7 @@ def _attention_flop(query: Sequence[int], key: Sequence[int], value: Sequence[in
 
 
 def recipe_cost(
-    conf: Mapping[str, Any], with_macs: bool = False, channels: int = 2
+    conf: dict[str, Any], with_macs: bool = False, channels: int = 2
 ) -> tuple[dict[str, int], dict[str, float] | None]:
     """Parameters, and operations per second of audio, of all models of a configuration.
 

@@ -56,7 +56,7 @@ def train(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     repeated = info.pop("source", None)
     chosen = chosen_experiments(conf, repeated if repeated and args.source == "all" else args.source)
     allow_changes = bool(args.resume_with)
-    cost = recipe_cost(conf, True)[1]
+    cost = recipe_cost(conf, True)[1] or {}
     whole = {**info, "corpus": conf["data"]["corpus"], "gmac_per_second": cost}
     with ExperimentRecord(args.exp_dir, conf, whole, [name for name, _ in chosen], allow_changes) as record:
         for name, sources in chosen:

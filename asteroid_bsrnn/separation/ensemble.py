@@ -70,6 +70,7 @@ class Separator:
     ordered: bool
     sources: tuple[str, ...]
     orders: list[list[int]]
+    inference: dict[str, Any]
 
     def __init__(
         self,

@@ -138,7 +138,7 @@ def fit_to_device(
     if memory is None and fabric.device.type == "cuda":
         memory = CardMemory(fabric.device)
     wanted, world = options.effective_batch, fabric.world_size
-    most = options.batch if options.batch != "auto" else CPU_BATCH if memory is None else wanted
+    most = options.batch if isinstance(options.batch, int) else CPU_BATCH if memory is None else wanted
     if memory is None and world == 1:
         return split_batch(wanted, most, world)
     trial, model = Trial(system, state, data, memory), as_model(system.model)
@@ -159,7 +159,8 @@ def fit_to_device(
             "auto, training.precision bf16, or shorter segments"
         )
     if world > 1:
-        fabric.strategy.expect_unused(any(gather(fabric, trial.unused)))
+        strategy: Any = fabric.strategy
+        strategy.expect_unused(any(gather(fabric, trial.unused)))
     return split_batch(wanted, min(sizes), world)
 
 

@@ -193,7 +193,8 @@ class Loop:
         loss, counted = totals.mean(), torch.ones_like(totals[0])
         self.state.precision.unscale(self.optimizer)
         if self.system.counts_examples:
-            counted = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
+            reduced: Any = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
+            counted = reduced
             factor = len(parts) * self.fabric.world_size / counted.clamp(min=1)
             loss = loss * factor
             for parameter in self.parameters:

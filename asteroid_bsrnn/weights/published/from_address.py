@@ -46,7 +46,13 @@ def _converted(entry: Entry, path: Path, parts: tuple[str, ...], progress: bool)
     sources = conf["model_args"].get("sources") or entry.sources
     key = digest_of([digest, document, settings])
     url = parts[0] if parts else f"https://huggingface.co/{entry.hub}"
-    card = {"name": entry.name, "licence": entry.licence, "data": entry.data, "converted_from": digest, "url": url}
+    card: dict[str, Any] = {
+        "name": entry.name,
+        "licence": entry.licence,
+        "data": entry.data,
+        "converted_from": digest,
+        "url": url,
+    }
     if sources is not None:
         sources = list(sources)
         card["sources"] = sources
