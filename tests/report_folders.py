@@ -132,7 +132,7 @@ def speech(exp, variant="a_dprnn", corpus="libri2mix", seed=1, si_sdr_imp=14.5, 
             "n_tracks": n,
             "sample_rate": 8000,
             "missing": [],
-            "metric_definition": "as ever",
+            "metric_definition": {"si_sdr": "as ever"},
         },
     )
     write_json(

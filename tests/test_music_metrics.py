@@ -73,6 +73,8 @@ def test_metrics_are_found_by_name_and_checked():
     assert metrics.get("usdr").label == "uSDR" and metrics.get("usdr").collect is FrameEnergies
     with pytest.raises(ValueError, match="unknown metric 'usdrr': did you mean 'usdr'"):
         metrics.get("usdrr")
+    units = {"usdr_bass": "dB", "input_log_wmse_bass": "", "si_sdr_imp": "dB", "pesq_imp": "", "weather": ""}
+    assert {name: metrics.unit_of(name) for name in units} == units
     parts = dict(name="x", label="X", unit="dB", task="music", per_track=abs, aggregate="mean", better="higher", definition="")  # fmt: skip
     for key, value in (("task", "noise"), ("aggregate", "sum"), ("better", "larger")):
         with pytest.raises(ValueError, match=f"{key} of a metric is one of"):

@@ -79,7 +79,7 @@ def test_tracks_that_only_one_has_are_left_out_and_said(tmp_path):
         {"subset": "validation"},
         {"median_rule": "lower"},
         {"sample_rate": 22050},
-        {"metric_definition": "otherwise"},
+        {"metric_definition": {"usdr": "otherwise"}},
     ],
 )
 def test_what_was_scored_otherwise_is_never_compared(tmp_path, change):

@@ -49,7 +49,7 @@ class Evaluation(Stored):
     n_tracks: int | None = None
     sources: list[str] = field(default_factory=list)
     median_rule: str | None = None
-    metric_definition: dict[str, str] | str | None = None
+    metric_definition: dict[str, str] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -59,11 +59,6 @@ class Evaluation(Stored):
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     final: dict[str, float] = field(default_factory=dict)
-
-    def definitions(self) -> dict[str, str]:
-        """Definition of each score; one text for all where that is how it was stored."""
-        told = self.metric_definition
-        return told if isinstance(told, dict) else {} if told is None else {"": told}
 
     def write(self, folder: str | Path, rows: pd.DataFrame) -> "Evaluation":
         """Write the files of an evaluation, and give it back.

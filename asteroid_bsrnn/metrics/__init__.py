@@ -1,6 +1,6 @@
 """Scores, always ``(est_targets, targets)`` in float64, and the registry of them: ``get(name)``, ``register_metric(metric)``."""
 
-from .metric import Metric, against_mixture, all_of, get, of_task, register_metric
+from .metric import Metric, against_mixture, all_of, get, of_task, register_metric, unit_of
 from .medians import MEDIAN_RULES, frame_median, nan_median
 from .track_sdr import csdr, csdr_frames, usdr, usdr_from_energies
 from .l1_snr import l1_snr
@@ -34,6 +34,7 @@ __all__ = [
     "si_sdr",
     "si_sdr_imp",
     "stoi",
+    "unit_of",
     "usdr",
     "usdr_from_energies",
     "utterance_scores",

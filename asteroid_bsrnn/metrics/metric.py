@@ -109,6 +109,12 @@ def all_of(task: str) -> list[Metric]:
     return of_task(task) + of_task(task, optional=True)
 
 
+def unit_of(column: str) -> str:
+    """Unit of a column or of a final score such as ``input_<name>_<source>``; empty for none and for unknown scores."""
+    found = [metric for metric in _REGISTRY.values() if metric.name in column]
+    return max(found, key=lambda metric: len(metric.name)).unit if found else ""
+
+
 def against_mixture(score: Callable[..., Any]) -> Callable[..., tuple[float, float]]:
     """``per_track`` of speech from ``score(est_targets, targets, sample_rate)``, (n_src, time) twice -> (n_src,)."""
 

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..experiment.energy import LEDGER_FILE, Ledger
 from ..experiment.evaluation import Evaluation, read_evaluation, read_final
 from ..experiment.run_file import Run, read_run
+from ..metrics import unit_of
 from ..weights.safetensors import plain
 
 NOT_STATED = "not stated"
@@ -147,10 +148,10 @@ def _results(card: Card) -> str:
     if not card.scores:
         return "Not stated."
     where = ", ".join(f"{key} {value}" for key, value in card.evaluation.items() if key != "inference")
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in card.scores.items())
+    rows = "\n".join(f"| {name} | {value:.3f} | {unit_of(name)} |" for name, value in card.scores.items())
     return (
         (f"Measured on: {where}.\n\n" if where else "")
-        + "| metric | mean (dB unless named otherwise) |\n|---|---|\n"
+        + "| score over all recordings | value | unit |\n|---|---|---|\n"
         + rows
     )
 

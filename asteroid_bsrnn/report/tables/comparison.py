@@ -30,17 +30,14 @@ def definition(exp: Experiment, shared: set[str]) -> tuple:
         told.sample_rate,
         str(told.median_rule),
         ", ".join(told.sources),
-        repr({name: text for name, text in told.definitions().items() if name in shared}),
+        repr({name: text for name, text in told.metric_definition.items() if name in shared}),
     )
 
 
 def shared_metrics(experiments: Sequence[Experiment]) -> set[str]:
     """Metrics that every one of some experiments has a definition of; others were added later or by a plug-in."""
-    known = {metric.name for metric in metrics_of(experiments)} | {""}
-    told = [set(exp.evaluation.definitions()) for exp in experiments if exp.evaluation.definitions()]
-    if any("" in names for names in told):  # one text for all scores
-        return known
-    return known.intersection(*told)
+    told = [set(exp.evaluation.metric_definition) for exp in experiments if exp.evaluation.metric_definition]
+    return {metric.name for metric in metrics_of(experiments)}.intersection(*told)
 
 
 def comparable_groups(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
