@@ -1,7 +1,7 @@
 """What goes through the threads of a run: a recording on its way, and what became of one."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,11 @@ class Job:
         if not self.parts.ended:
             self.parts.end(Stopped())
             self.parts.give_up()
+
+    def undo(self) -> None:
+        """Leave the places of a recording that nobody writes: nothing of it is to be kept."""
+        with suppress(Stopped), self.places:
+            raise Stopped
 
 
 @dataclass(frozen=True)

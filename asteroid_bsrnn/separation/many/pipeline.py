@@ -124,7 +124,7 @@ class _Run:
                 if thread.ident is not None:  # it was started
                     thread.join()
             for job in self.jobs:
-                job.places.close()
+                job.undo()
         self.summary.seconds = time.perf_counter() - begun
         return self.summary
 
