@@ -1,7 +1,6 @@
 """A million recordings without one: planning, sharding and resuming of a list with given durations; files in and out.
 
-What else docs/scale.md computes with is measured elsewhere: seconds of a processor per second of audio by ``table1``
-and ``songs``.
+And the arithmetic of docs/scale.md: what an archive costs in processors, GPUs, energy and bytes.
 """
 
 import json
@@ -14,24 +13,92 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
 
 from asteroid_bsrnn.audio.read import AudioReader
 from asteroid_bsrnn.audio.write import AudioWriter
+from asteroid_bsrnn.separation import Separator
+from asteroid_bsrnn.separation.many.claims import Claim
 from asteroid_bsrnn.separation.many.entries import Entry, read_list
 from asteroid_bsrnn.separation.many.identities import named
 from asteroid_bsrnn.separation.many.journal import Records, merge
+from asteroid_bsrnn.separation.many.sharing import Sharing
 from asteroid_bsrnn.separation.many.work_plan import durations, shard
+from asteroid_bsrnn.separation.request import Request
 
+from .pipeline import Identity
 from .record import Block
+
+#: model -> (GMAC per second of stereo, all sources; seconds of one thread of an AMD EPYC per second), docs/music_models.md and,
+#: for the base model's four networks, four times what ``songs`` gives for one of them (0.64 on two threads)
+MODELS = {
+    "hdemucs": (10.4, 0.27),
+    "scnet": (18.5, 0.29),
+    "htdemucs": (21.5, 0.39),
+    "presunet": (68.7, 0.91),
+    "tfc_tdf_v3": (55.4, 0.94),
+    "scnet_large": (106.9, 1.36),
+    "dttnet": (141.4, 2.07),
+    "BSRNN base": (4 * 24.9, 4 * 2 * 0.64),
+    "bs_roformer": (646.3, 13.8),
+}
+ARCHIVE_HOURS, DAYS = 100_000, 30
+CORE_WATTS, H100_WATTS = 6.0, 1000.0  # assumed: a core's share of a server; a GPU (700 W) and its share of one
+H100_TFLOPS = 989.0  # bf16, dense, data sheet
+SHARES = (0.03, 0.10)  # of it, assumed: small kernels and recurrent layers; large products
 
 N_ENTRIES, N_SHARDS, DONE = 1_000_000, 200, 0.7
 _MEDIAN_SECONDS, _SPREAD = 210.0, 0.5  # of the durations, log-normal: songs
 _RATE = 44100
 _FORMATS = (("wav", 32), ("wav", 16), ("flac", 24), ("flac", 16), ("mp3", None))
+
+
+class Cost(NamedTuple):
+    """What a model costs; the figures of the H100 are (for the larger share of its peak, for the smaller one).
+
+    Attributes:
+        core_hours: of one core per hour of audio.
+        kwh: of the processor per hour of audio.
+        cores: that do the archive in the time that is given.
+        h100_speed: seconds of audio per second.
+        h100_kwh: per hour of audio.
+        h100s: that do the archive in the time that is given.
+    """
+
+    core_hours: float
+    kwh: float
+    cores: float
+    h100_speed: tuple[float, float]
+    h100_kwh: tuple[float, float]
+    h100s: tuple[float, float]
+
+
+def cost(gmac: float, core_seconds: float) -> Cost:
+    """Cost of a model.
+
+    Args:
+        gmac: multiply-adds per second of audio, in thousand millions.
+        core_seconds: of one core per second of audio.
+    """
+    at_once = ARCHIVE_HOURS / (24 * DAYS)
+    speeds = tuple(1e3 * H100_TFLOPS * share / (2 * gmac) for share in reversed(SHARES))
+    energy, count = tuple(H100_WATTS / 1e3 / speed for speed in speeds), tuple(at_once / speed for speed in speeds)
+    return Cost(core_seconds, CORE_WATTS / 1e3 * core_seconds, at_once * core_seconds, speeds, energy, count)
+
+
+def cost_rows() -> list[tuple[str, ...]]:
+    """The table of costs, a row per model."""
+    rows = []
+    for name, (gmac, seconds) in MODELS.items():
+        c = cost(gmac, seconds)
+        own = (f"{gmac:.1f}", f"{c.core_hours:.2f}", f"{1e3 * c.kwh:.1f}", f"{c.cores:,.0f}")
+        pairs = ((c.h100_speed, "{:,.0f}", 1), (c.h100_kwh, "{:.2g}", 1e3), (c.h100s, "{:.2g}", 1))
+        h100 = (" - ".join(form.format(factor * value) for value in pair) for pair, form, factor in pairs)
+        rows.append((name, *own, *h100))
+    return rows
 
 
 def write_list(path: Path, n_entries: int) -> None:
@@ -113,6 +180,22 @@ def simulate_apart(n_entries: int) -> dict[str, float]:
     return found
 
 
+def sharing_cost(n_entries: int) -> float:
+    """Seconds of processor time per recording for what keeps processes out of each other's way."""
+    model = Identity()
+    separator = Separator(model, device="cpu")
+    entries = [Entry(f"{number:07d}", f"/archive/{number}.flac") for number in range(n_entries)]
+    with tempfile.TemporaryDirectory() as folder:
+        with Sharing(Path(folder), separator, Request(separator.sources), n_entries) as sharing:
+            sharing.begin(entries)
+            begun = _used()
+            for entry in entries:
+                claim = sharing.take(entry, lambda: False)
+                assert isinstance(claim, Claim)
+                sharing.settle(entry, claim, {"status": "done"})
+            return (_used() - begun) / n_entries
+
+
 def file_costs(folder: Path, seconds: float) -> list[tuple[str, float, float, float]]:
     """(format, GB per hour, processor seconds per hour of writing, of reading) of one stereo stem at 44.1 kHz.
 
@@ -173,10 +256,28 @@ def run(settings) -> Block:
     )
     with tempfile.TemporaryDirectory() as folder:
         rows = file_costs(Path(folder), 5.0 if settings.quick else 120.0)
+    shared = 1e3 * sharing_cost(200 if settings.quick else 2000)
+    block.text(f"Claim, record and release of one recording, on a local disk: {shared:.2f} ms of processor time.")
     block.text(
         "Files of one stereo stem at 44.1 kHz: size, and processor time of writing and reading, per hour of audio."
     )
     block.table(
         ("format", "GB", "s to write", "s to read"), [(n, f"{g:.3f}", f"{w:.1f}", f"{r:.1f}") for n, g, w, r in rows]
     )
+    block.text(
+        f"Cost per hour of stereo audio, all sources, and for {ARCHIVE_HOURS:,} hours in {DAYS} days. Processor: measured, one thread of an AMD "
+        f"EPYC; {CORE_WATTS:g} W for a core are assumed. H100: estimated, nothing was measured on one: {SHARES[1]:.0%} - {SHARES[0]:.0%} of "
+        f"its {H100_TFLOPS:g} TFLOP/s in bf16, {H100_WATTS:g} W with its share of the server."
+    )
+    head = (
+        "model",
+        "GMAC/s",
+        "core hours",
+        "Wh, processor",
+        f"cores for {DAYS} days",
+        "H100, times real time",
+        "H100, Wh",
+        "H100s",
+    )
+    block.table(head, cost_rows())
     return block
