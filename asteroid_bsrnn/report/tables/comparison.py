@@ -5,7 +5,16 @@ import json
 from ..experiments import corpus_key
 
 FREE_SECTIONS = ("loader", "energy", "inference")  # where, how fast, and how it was evaluated
-FREE_KEYS = ("seed", "root", "batch", "devices", "accelerator", "checkpoint_every", "keep_best")
+FREE_KEYS = (
+    "seed",
+    "root",
+    "batch",
+    "devices",
+    "accelerator",
+    "checkpoint_every",
+    "keep_best",
+    "activation_checkpointing",
+)
 FIELDS = ("corpus", "subset", "mixtures", "sample rate", "median rule", "sources", "definition of the metric")
 
 
