@@ -11,6 +11,7 @@ from asteroid.models import BaseModel
 
 from ..common.errors import UserError
 from ..common.files import read_json, write_json
+from ..common.precision import use_tf32
 from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import LEDGER_FILE
@@ -156,6 +157,7 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     sources, data = tuple(conf["task"]["sources"]), music_data(conf, recipe_dir)
     model, path = _trained_model(args.exp_dir, conf)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    use_tf32(conf["training"].get("tf32", False))  # scores in the precision of the training, not PyTorch's own choice
     rate = int(model.sample_rate)
     separate: Callable[[torch.Tensor], torch.Tensor] = partial(
         apply_segments, model.to(device), sample_rate=rate, **conf["inference"]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..common.errors import UserError
+from ..common.precision import use_tf32
 from ..data import speech_data
 from ..evaluation import evaluate_speech, file_digest
 from ..experiment.evaluation import read_evaluation
@@ -94,6 +95,7 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[
         )
     data = speech_data(merge(conf, changes, origin="--set"), recipe_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    use_tf32(conf["training"].get("tf32", False))  # scores in the precision of the training, not PyTorch's own choice
     with measured(args.exp_dir, "test", conf["energy"]):
         scores = evaluate_speech(
             load_model(str(source)),

@@ -87,7 +87,7 @@ class Trial:
         """Forward and backward pass, clipping, optimizer."""
         fabric, optimizer = self.state.fabric, self.state.optimizer
         precision = Precision(self.state.options.precision, fabric.device.type)
-        batch, _ = collate([self.data[(0, index)] for index in range(size)])
+        batch, _ = collate([self.data[(0, index % len(self.data))] for index in range(size)])
         buckets = [torch.empty_like(p) for p in self.trained] if fabric.world_size > 1 else []
         with precision.autocast():
             total, count = self.system.step_totals(fabric.to_device(batch), 0, keep_all=True)

@@ -124,7 +124,7 @@ def fits(device: str) -> Result:
     total = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else 0
     if total:
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + 2**30) / total))
+        torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + 2**28) / total))
     try:
         data, trained = TolerantDataset(_Noise(model)), zoo.system("BSRNN", model)
         split = fit_to_device(trained, state, data)
@@ -135,7 +135,7 @@ def fits(device: str) -> Result:
     finally:
         if total:
             torch.cuda.set_per_process_memory_fraction(1.0)
-    note = f"{split.batch} of 64 items at a time" + (" in 1 GiB" if total else "; nothing is tried on a processor")
+    note = f"{split.batch} of 64 items at a time" + (" in 256 MiB" if total else "; nothing is tried on a processor")
     return result("batch auto", split.effective_batch == 64, split.batch, None, note)
 
 

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from ..experiments import Experiment, corpus_key, metrics_of
 
 FREE_SECTIONS = ("loader", "energy", "inference")  # where, how fast, and how it was evaluated
-FREE_KEYS = ("seed", "root", "batch", "devices", "accelerator", "checkpoint_every", "keep_best")
+FREE_KEYS = (
+    "seed",
+    "root",
+    "batch",
+    "devices",
+    "accelerator",
+    "checkpoint_every",
+    "keep_best",
+    "activation_checkpointing",
+)
 FIELDS = ("corpus", "subset", "mixtures", "sample rate", "median rule", "sources", "definition of the metric")
 
 
