@@ -18,7 +18,7 @@ from asteroid_bsrnn.separation.many.entries import Entry
 from asteroid_bsrnn.separation.many.intake import ELSEWHERE
 from asteroid_bsrnn.separation.many.journal import all_records
 from asteroid_bsrnn.separation.many.places import LocalPlaces
-from asteroid_bsrnn.separation.processor_split import auto_devices, best_split
+from asteroid_bsrnn.separation.processor_split import auto_devices, best_split, measure
 from asteroid_bsrnn.separation.request import Request
 
 
@@ -139,3 +139,19 @@ def test_options_that_contradict_each_other(tmp_path, capsys):
     ):
         assert main(["separate", song, "-o", str(tmp_path / "out"), "--model", model, *extra]) == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_processor_is_measured_by_processes_of_their_own():
+    build = functools.partial(Separator, KnownGains())
+    assert measure(functools.partial(known_gains, build), 2, 1) > 0
+    with pytest.raises(UserError, match="could not be measured with 1 processes"):
+        measure(broken, 1, 1)
+
+
+def known_gains(build, device, threads):
+    return build(device=device)
+
+
+def broken(device, threads):
+    raise SystemExit(3)
