@@ -7,19 +7,19 @@ fault, does nothing on a healthy installation, is harmless when applied twice, a
 
 import functools
 import importlib
-import importlib.abc
 import importlib.metadata
 import importlib.util
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import torch
+
+from .common.on_import import when_imported
 
 _HOST_FAILED = "asteroid"
 REPAIRED: list[str] = []
@@ -34,6 +34,7 @@ def repair() -> list[str]:
     """
     repairs = [torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals]
     repairs += [system_configuration, infer_window, silent_separate, waiting_permutations]
+    repairs += [slow_norm, slow_masks]
     made = [step.__name__ for step in repairs if step()]
     REPAIRED.extend(name for name in made if name not in REPAIRED)
     return made
@@ -138,7 +139,7 @@ def system_configuration() -> bool:
     string; without a logger nothing is logged. Can go when the host does so. Applied when the host's engine is
     imported, because importing it takes two seconds that separation does not need.
     """
-    return _when_imported("asteroid.engine.system", _mend_system)
+    return when_imported("asteroid.engine.system", _mend_system)
 
 
 def _mend_system(module: ModuleType) -> None:
@@ -173,7 +174,7 @@ def infer_window() -> bool:
     Fault: the default window of the host's command line is "hanning", a name that scipy dropped. It is translated
     where ``LambdaOverlapAdd`` receives it. Can go when the host's default is "hann".
     """
-    return _when_imported("asteroid.dsp.overlap_add", _mend_window)
+    return when_imported("asteroid.dsp.overlap_add", _mend_window)
 
 
 def _mend_window(module: ModuleType) -> None:
@@ -203,7 +204,7 @@ def silent_separate() -> bool:
     Fault: it scales the estimates by the level of the mixture over theirs, which is 0/0 = NaN for silence. Can go
     when the host guards that division.
     """
-    return _when_imported("asteroid.separate", _mend_separate)
+    return when_imported("asteroid.separate", _mend_separate)
 
 
 def _mend_separate(module: ModuleType) -> None:
@@ -227,7 +228,7 @@ def waiting_permutations() -> bool:
     copies the table of permutations to the device at every call. The same values and the same orders come out of
     operations on the device. Can go when the host indexes the table by the whole tensor and keeps it on the device.
     """
-    return _when_imported("asteroid.losses.pit_wrapper", _mend_permutations)
+    return when_imported("asteroid.losses.pit_wrapper", _mend_permutations)
 
 
 def _mend_permutations(module: ModuleType) -> None:
@@ -258,36 +259,33 @@ def _best_permutation(
     return least, torch.stack(chosen, dim=1)
 
 
-class _PatchOnImport(importlib.abc.MetaPathFinder):
-    """Runs ``patch(module)`` right after the module ``name`` is imported for the first time."""
+def slow_norm() -> bool:
+    """Let ``GlobLN`` normalise in one operation.
 
-    def __init__(self, name: str, patch: Callable[[ModuleType], None]) -> None:
-        self.name, self.patch = name, patch
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name != self.name:
-            return None
-        sys.meta_path.remove(self)  # so that the search below finds the real one, and we are asked only once
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            return None
-        loader: Any = spec.loader
-        execute = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            self.patch(module)
-
-        loader.exec_module = exec_module
-        return spec
+    Fault: eight passes over the features where PyTorch's group norm, of one group the same function, needs two: four to
+    seven times the time of the layer, a third of a training step of Conv-TasNet. Names and weights stay. Can go when
+    the host calls ``group_norm``.
+    """
+    return when_imported("asteroid.masknn.norms", _mend_norm)
 
 
-def _when_imported(name: str, patch: Callable[[ModuleType], None]) -> bool:
-    """Patch the module ``name`` now if it is there, else when it is imported."""
-    if name in sys.modules:
-        patch(sys.modules[name])
-    elif not any(isinstance(finder, _PatchOnImport) and finder.name == name for finder in sys.meta_path):
-        sys.meta_path.insert(0, _PatchOnImport(name, patch))
-    return True
+def _mend_norm(module: ModuleType) -> None:
+    module.GlobLN.forward = _layers().global_norm
+
+
+def slow_masks() -> bool:
+    """Let the masks of ``SuDORMRF`` be matrix products.
+
+    Fault: they come from a convolution of one channel with filters as high as the features, for which processors have
+    no quick way: four fifths of a training step. Names and weights stay. Can go when the host writes it as a product.
+    """
+    return when_imported("asteroid.masknn.convolutional", _mend_masks)
+
+
+def _mend_masks(module: ModuleType) -> None:
+    module.SuDORMRF.forward = _layers().masks_of_sudormrf
+
+
+def _layers() -> ModuleType:
+    """What takes the place of slow layers; imported with torch, not before."""
+    return importlib.import_module(".common.asteroid_layers", __package__)

@@ -10,6 +10,7 @@ import torch
 
 import asteroid_bsrnn
 from asteroid_bsrnn import host
+from asteroid_bsrnn.common.on_import import when_imported
 
 
 def run(code):
@@ -138,7 +139,7 @@ def test_silence_through_the_hosts_separate():
 
 
 def test_a_module_that_the_host_lacks_is_reported_as_missing():
-    host._when_imported("asteroid_bsrnn.no_such_module", lambda module: None)
+    when_imported("asteroid_bsrnn.no_such_module", lambda module: None)
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         importlib.import_module("asteroid_bsrnn.no_such_module")
     assert not any(getattr(finder, "name", "") == "asteroid_bsrnn.no_such_module" for finder in sys.meta_path)
@@ -150,6 +151,8 @@ def test_repairs_report_what_they_did():
         "infer_window",
         "silent_separate",
         "waiting_permutations",
+        "slow_norm",
+        "slow_masks",
     ]
     assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()
 
@@ -166,3 +169,59 @@ def test_best_permutation_is_the_least_of_all(n_src):
     torch.testing.assert_close(chosen, least)
     worst, _ = PITLossWrapper.find_best_perm(losses, perm_reduce=lambda pairs: pairs.amax(-1))
     assert (worst >= least - 1e-6).all()
+
+
+def outputs_and_gradients(function, inputs, parameters):
+    """Output, and gradients of inputs and parameters."""
+    out = function(*inputs)
+    weighted = (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum()
+    return [out, *torch.autograd.grad(weighted, [*inputs, *parameters])]
+
+
+def assert_same(ours, theirs):
+    """To 1e-6 of the largest."""
+    for got, expected in zip(ours, theirs, strict=True):
+        assert (got - expected).abs().max() <= 1e-6 * expected.abs().max().clamp_min(1)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 40), (1, 5, 3, 7)])
+def test_the_norm_is_still_the_hosts(shape):
+    from asteroid.masknn.norms import GlobLN, z_norm
+
+    torch.manual_seed(0)
+    layer, x = GlobLN(shape[1]), torch.randn(shape, requires_grad=True)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+
+    def theirs(x):
+        return layer.apply_gain_and_bias(z_norm(x, list(range(1, x.ndim))))
+
+    assert GlobLN.forward.__module__ == "asteroid_bsrnn.common.asteroid_layers"
+    parameters = list(layer.parameters())
+    assert_same(outputs_and_gradients(layer, [x], parameters), outputs_and_gradients(theirs, [x], parameters))
+
+
+@pytest.mark.parametrize("in_chan", [6, 7, 16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_masks_of_sudormrf_are_still_the_hosts(in_chan, bias):
+    from asteroid.masknn.convolutional import SuDORMRF
+
+    torch.manual_seed(0)
+    net = SuDORMRF(in_chan, n_src=2, bn_chan=4, num_blocks=1, upsampling_depth=2)
+    if not bias:
+        net.m.bias = None
+
+    def theirs(x):
+        return net.output_act(net.m(net.reshape_before_masks(net.sm(net.l1(net.ln(x)))).unsqueeze(1)))
+
+    x, parameters = torch.randn(2, in_chan, 8, requires_grad=True), list(net.parameters())
+    assert_same(outputs_and_gradients(net, [x], parameters), outputs_and_gradients(theirs, [x], parameters))
+
+
+def test_slow_layers_are_mended_by_import_alone_and_names_stay():
+    done = run(
+        "import asteroid_bsrnn\nfrom asteroid.models import SuDORMRFNet\nnet = SuDORMRFNet(2, num_blocks=1)\n"
+        "assert net.masker.m.weight.shape == (2, 1, 513, 1) and 'masker.m.weight' in net.state_dict()\n"
+        "assert type(net.masker).forward.__name__ == 'masks_of_sudormrf'"
+    )
+    assert done.returncode == 0, done.stderr
