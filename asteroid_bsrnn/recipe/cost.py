@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..models.base import MusicModel, count_params, run_batch
 from ..models.bsrnn.band_sequence import dilated_settings
 from ..models.bsrnn.config import BSRNNConfig
+from ..models.bsrnn.network import BSRNN
 from ..models.bsrnn.sequence import neighbour_counts
 from ..models.names import MODELS
 from .configuration import build_model, conf_of, experiments, task_name
@@ -168,7 +169,8 @@ def recipe_cost(conf, with_macs=False, channels=2):
             params[name] = bsrnn_params(**args)["total"]
             macs[name] = bsrnn_macs(3.0, channels, **args)["total"] / 3 if with_macs else 0
             continue
-        alike = repr((section, len(sources)))  # a network costs the same whatever its sources are called
+        named = issubclass(MODELS.get(section["model_name"]), BSRNN)  # has each source's own bands
+        alike = repr((section, sources if named else len(sources)))  # else it costs the same whatever they are called
         if alike not in known:
             known[alike] = _network_cost(conf, name, channels, with_macs)
         params[name], macs[name] = known[alike]

@@ -16,6 +16,7 @@ from ..weights import load_model
 from .channels import explain
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
+from .streams import SeparatorStream
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
@@ -124,6 +125,17 @@ class Separator:
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
         estimates = stream_segments(functools.partial(self, layout=layout), there, plan, batch, memory)
         yield from resample_blocks(estimates, self.sample_rate, sample_rate)
+
+    def open_stream(self, sample_rate: float) -> SeparatorStream:
+        """For a recording that comes in blocks, of models that hear no future; see :class:`.streams.SeparatorStream`."""
+        return SeparatorStream(self, sample_rate)
+
+    def lowered(self) -> contextlib.ExitStack:
+        """In this context the models compute in the separator's precision."""
+        stack = contextlib.ExitStack()
+        for model in self.models:
+            stack.enter_context(_layers_in(self.dtype, model, self.device.type))
+        return stack
 
     def __call__(self, wav, layout=0):
         """Separate segments; silent ones give exact zeros. ``layout`` is that of :meth:`stream`.
