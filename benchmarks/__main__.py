@@ -13,7 +13,7 @@ from asteroid_bsrnn.common.precision import supports
 
 from . import record
 
-NAMES = ("exactness", "training", "songs", "loading", "scores", "speech", "scaling", "table1", "streams")
+NAMES = ("exactness", "training", "songs", "loading", "scores", "speech", "scaling", "table1", "streams", "onnx")
 
 
 class Settings(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
+    "export": "export",
     "finetune": "finetune",
     "info": "about",
     "models": "models",
