@@ -170,8 +170,11 @@ def difference(network: SpectrumNetwork | WaveformNetwork, path: str | os.PathLi
     expected = network.expected(given)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails here is said in our words
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {network.names[0]: given.numpy()})[0])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(None, {network.names[0]: given.numpy()})[0])
+    except Exception as error:  # its errors have no class of their own
+        raise RuntimeError("onnxruntime cannot run the graph") from error
     if found.shape != expected.shape:
         raise RuntimeError(f"the graph gives {tuple(found.shape)} in the place of {tuple(expected.shape)}")
     return float((found - expected).abs().max() / expected.abs().max())
