@@ -17,9 +17,8 @@ sys.path.append(str(ROOT / "tools"))
 import onnx_table
 
 onnx_export = pytest.importorskip("asteroid_bsrnn.publishing.onnx_export")
-TABLE = {
-    line.split(" | ")[0].strip("| "): line for line in onnx_table.PAGE.read_text().splitlines() if line[:2] == "| "
-}
+ROWS = onnx_table.PAGE.read_text(encoding="utf-8").partition(onnx_table.BEGIN)[2].partition(onnx_table.END)[0]
+TABLE = {line.split(" | ")[0].strip("| "): line for line in ROWS.splitlines() if line[:2] == "| "}
 SEPARATORS = [name for name in onnx_table.OURS if name != "Mixer"]
 
 
