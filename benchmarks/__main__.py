@@ -13,7 +13,20 @@ from asteroid_bsrnn.common.precision import supports
 
 from . import record
 
-NAMES = ("exactness", "training", "songs", "pipeline", "loading", "scores", "speech", "scaling", "table1", "scale")
+NAMES = (
+    "exactness",
+    "training",
+    "songs",
+    "pipeline",
+    "loading",
+    "scores",
+    "speech",
+    "scaling",
+    "table1",
+    "scale",
+    "streams",
+    "onnx",
+)
 
 
 class Settings(NamedTuple):

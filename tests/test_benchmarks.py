@@ -154,7 +154,22 @@ def test_quick_run_needs_a_place(capsys):
 @pytest.mark.slow
 def test_every_benchmark_runs(tmp_path):
     pytest.importorskip("museval")
-    main(["--quick", "--only", "training", "songs", "scores", "speech", "scaling", "table1", "--out", str(tmp_path)])
+    main(
+        [
+            "--quick",
+            "--only",
+            "training",
+            "songs",
+            "scores",
+            "speech",
+            "scaling",
+            "table1",
+            "streams",
+            "onnx",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     blocks = json.loads(next((tmp_path / "machines").iterdir()).read_text())["blocks"]
-    assert set(blocks) == {"training", "songs", "scores", "speech", "scaling", "table1"}
+    assert set(blocks) == {"training", "songs", "scores", "speech", "scaling", "table1", "streams", "onnx"}
     assert (tmp_path / "figures" / "scaling_cpu.png").stat().st_size > 10_000

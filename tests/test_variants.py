@@ -30,6 +30,7 @@ simo_subtract simo simo_optimized""".split()
 TABLE_1 = (
     """presunet convtdfnet hdemucs htdemucs tfc_tdf_v3 bs_roformer dttnet scnet scnet_large mel_roformer""".split()
 )
+OURS = ["causal"]
 SMALL = {"model": {"feature_dim": 8, "n_repeats": 1}}
 TOTALS = {
     "base": 32329056, "stft_4096": 37080416, "mask_ratio_2": 20610656, "large": 146655904, "stereo_naive": 37085056,
@@ -37,7 +38,7 @@ TOTALS = {
     "attention_1x8": 33013472, "attention_2x16": 33241664, "multi_head_2": 22033760, "optimized_no_tac": 149920240,
     "optimized": 164119072, "mask_ratio_1": 16803552, "stft_6144": 41831776, "gru": 29150560, "conv": 22777184,
     "multi_head_2_r4": 20293984, "joint_bands": 37369120, "simo_subtract": 20861520, "simo": 26621140,
-    "simo_optimized": 108727540,
+    "simo_optimized": 108727540, "causal": 28888416,
 }  # fmt: skip
 PARTS = {  # parameters of each model
     "presunet": {"vocals": 202581426, "bass+drums+other": 105199090},
@@ -87,7 +88,7 @@ def readers(conf):
 
 
 def test_the_variants_are_those_that_the_paper_and_its_authors_report():
-    assert VARIANTS == sorted(NAMED + TABLE_1)
+    assert VARIANTS == sorted(NAMED + TABLE_1 + OURS)
 
 
 def test_the_base_configuration_is_complete_and_the_base_variant_adds_nothing():
@@ -109,7 +110,7 @@ def test_each_key_is_read_and_each_file_names_its_origin(variant):
         for section, keys in one.items():
             assert set(keys) <= readers(one)[section], section
     text = (RECIPE / "local" / "variants" / f"{variant}.yml").read_text()
-    assert re.match(rf"# {variant}: (Table II|the authors' notes|Table I,)", text) and "# Published: " in text
+    assert re.match(rf"# {variant}: (Table II|the authors' notes|Table I,|ours,)", text) and "# Published: " in text
     base = load_conf(RECIPE)
     for section, keys in read_yaml(RECIPE / "local" / "variants" / f"{variant}.yml").items():
         for key, value in keys.items():
@@ -134,7 +135,7 @@ def test_each_variant_trains_every_parameter_of_its_models(variant):
             assert parameter.grad is not None and parameter.grad.isfinite().all(), f"{name}: {key}"
 
 
-@pytest.mark.parametrize("variant", sorted(NAMED))
+@pytest.mark.parametrize("variant", sorted(NAMED + OURS))
 def test_counts(variant):
     from asteroid_bsrnn.recipe.cost import count_params
 
@@ -161,7 +162,7 @@ def test_operations_of_the_other_systems(variant):
     assert gmac["total"] == pytest.approx(GMAC[variant], rel=0.06)
 
 
-@pytest.mark.parametrize("variant", TABLE_1)
+@pytest.mark.parametrize("variant", TABLE_1 + OURS)
 def test_each_system_takes_a_step_at_demonstration_size(variant):
     """Every parameter of every network gets a gradient from the loss of its own protocol."""
     conf = load_conf(RECIPE, variant, demo=True, overlays=[RECIPE / "local" / "demo.yml"])
@@ -182,7 +183,7 @@ def test_each_system_takes_a_step_at_demonstration_size(variant):
     assert set(whole.sources) == set(SOURCES) and whole.eval()(torch.randn(1, 2, 11025)).shape == (1, 4, 2, 11025)
 
 
-@pytest.mark.parametrize("variant", sorted([*TABLE_1, "base", "optimized", "simo_subtract", "stft_4096"]))
+@pytest.mark.parametrize("variant", sorted([*TABLE_1, *OURS, "base", "optimized", "simo_subtract", "stft_4096"]))
 def test_the_controlled_protocol_leaves_the_model_alone(variant):
     native, controlled = load_conf(RECIPE, variant), load_conf(RECIPE, variant, protocol="controlled")
     assert controlled["model"] == native["model"] and controlled["task"]["sources"] == native["task"]["sources"]

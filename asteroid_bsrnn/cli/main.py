@@ -13,6 +13,7 @@ from typing import Any
 COMMANDS = {  # name of the subcommand -> its module in this package
     "download": "download",
     "evaluate": "evaluate",
+    "export": "export",
     "finetune": "finetune",
     "info": "about",
     "models": "models",

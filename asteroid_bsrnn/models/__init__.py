@@ -15,6 +15,7 @@ from . import (
     tfc_tdf,
 )
 from .afrcnn.network import AFRCNN, SFRCNN
+from .bsrnn.causal import CausalBSRNN
 from .bsrnn.network import BSRNN
 from .demucs import Demucs, HDemucs, HTDemucs
 from .dual_path.dprnn import ADPRNNTasNet, SDPRNNTasNet

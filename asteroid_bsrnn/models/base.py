@@ -5,12 +5,14 @@ A tensor's suffix names its axes: B batch, S sources, C channels, L samples.
 
 import dataclasses
 import inspect
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from asteroid.models import BaseModel
 
+from ..dsp.stft import STFT
 from .layers.channel_groups import in_groups
 
 
@@ -72,6 +74,22 @@ class SeparationModel(BaseModel):
     def separate_analysed(self, analysed: torch.Tensor, length: int) -> torch.Tensor:
         """(batch, n_src, channels, length) of what :meth:`analyse` gave."""
         return run_batch(self, analysed)
+
+    def spectral_core(self) -> tuple[STFT, Callable[[torch.Tensor], torch.Tensor]] | None:
+        """Where the model is an STFT, a network and the inverse: the STFT and the network; None of any other.
+
+        Shape:
+            the network: (batch, channels, bins, frames), complex -> (batch, n_src, channels, bins, frames), complex
+        """
+        return None
+
+    def open_stream(self) -> Any:
+        """The model for one recording that comes in blocks (``push``, ``finish``, ``latency``); None if it needs the whole."""
+        return None
+
+    def recorded(self) -> AbstractContextManager[Any]:
+        """What a graph of the model is recorded in: for a family whose code must be told that it runs without values."""
+        return nullcontext()
 
     def get_model_args(self) -> dict[str, Any]:
         """Every constructor argument with its value, in plain types: enough to build the same model again."""
@@ -156,6 +174,18 @@ class AdoptedModel:
     def shared_key(self) -> None:
         """Nothing is shared."""
         return None
+
+    def spectral_core(self) -> None:
+        """Nothing is known of what is inside."""
+        return None
+
+    def recorded(self) -> AbstractContextManager[Any]:
+        """As it is."""
+        return nullcontext()
+
+    def open_stream(self) -> Any:
+        """The module's own, or None."""
+        return getattr(self.module, "open_stream", lambda: None)()
 
 
 def as_model(module: torch.nn.Module) -> Any:

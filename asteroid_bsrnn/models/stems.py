@@ -9,6 +9,7 @@ from ..common.errors import UserError
 from .base import SeparationModel, as_batch, as_model, as_ranked, run_batch
 from .layers.checks import plain, source_names
 from .names import MODELS, named_arguments
+from .side_by_side import SideBySide
 
 DEFAULT = "BSRNN"  # what a member without a name is: files of version 0.1.0
 
@@ -72,6 +73,15 @@ class StemSeparator(SeparationModel):
         for member in self.networks:
             if hasattr(member, "activation_checkpointing"):
                 member.activation_checkpointing = value
+
+    def open_stream(self) -> SideBySide | None:
+        """All members side by side, where every one of them can stream."""
+        streams = [as_model(member).open_stream() for member in self.networks]
+        return None if None in streams else SideBySide(streams, self._in_order)
+
+    def _in_order(self, estimates: list[torch.Tensor]) -> torch.Tensor:
+        names = [name for member in self.networks for name in as_model(member).sources]
+        return torch.cat(estimates, dim=1)[:, [names.index(name) for name in self.sources]]
 
     @staticmethod
     def _named(view: Any) -> tuple[str, ...]:

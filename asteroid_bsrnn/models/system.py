@@ -132,6 +132,10 @@ class SeparationSystem(StemSeparator):
                     totals[name] = totals.get(name, 0) + weight
         return {name: sums[name] / totals[name] for name in wanted}
 
+    def open_stream(self) -> None:
+        """Members read what others leave, which nobody has lined up for streams."""
+        return None
+
     def _weight(self, index: int, name: str) -> float:
         if name not in self.sources:
             return 0

@@ -20,6 +20,7 @@ from .columns import separate_columns
 from .memory_limits import MemoryLimits
 from .segments import best_order, make_plan, stream_segments
 from .speakers import SpeakerMemory
+from .streams import SeparatorStream
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
@@ -186,6 +187,17 @@ class Separator:
         memory = None if self.ordered else SpeakerMemory(self.sample_rate)
         separate = functools.partial(forward or self.segments, layout=layout)
         yield from resample_blocks(stream_segments(separate, there, plan, batch, memory), self.sample_rate, sample_rate)
+
+    def open_stream(self, sample_rate: float) -> SeparatorStream:
+        """For a recording that comes in blocks, of models that hear no future; see :class:`.streams.SeparatorStream`."""
+        return SeparatorStream(self, sample_rate)
+
+    def lowered(self) -> contextlib.ExitStack:
+        """In this context the models compute in the separator's precision."""
+        stack = contextlib.ExitStack()
+        for model in self.models:
+            stack.enter_context(_layers_in(self.dtype, model, self.device.type))
+        return stack
 
     def __call__(self, wav: Any, layout: int = 0) -> Any:
         """Separate segments, as :meth:`segments` does; or columns (a dict) of recordings of any length and rate.

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from ..family import Family
 from .adapter import ReferenceBSRNN
+from .causal import CausalBSRNN
 from .network import BSRNN
 
 FAMILY = Family(
     "bsrnn",
-    models=(BSRNN,),
+    models=(BSRNN, CausalBSRNN),
     adapters=(ReferenceBSRNN(),),
     published=Path(__file__).with_name("published.yml"),
-    demo={"BSRNN": {"feature_dim": 24, "n_repeats": 2}},
+    demo=dict.fromkeys(("BSRNN", "CausalBSRNN"), {"feature_dim": 24, "n_repeats": 2}),
 )
 
-__all__ = ["BSRNN", "FAMILY"]
+__all__ = ["BSRNN", "CausalBSRNN", "FAMILY"]

@@ -57,6 +57,10 @@ class BandSplit(nn.Module):
         """Features of the bands of one width: (bands, batch * frames, features)."""
         _, count, width, _ = self.groups[index]
         x_GBTI = x_BTCF2.unflatten(3, (count, width)).permute(3, 0, 1, 2, 4, 5).flatten(3)
-        x_GBTI = F.layer_norm(x_GBTI, x_GBTI.shape[2:], eps=self.eps)
+        x_GBTI = self._normed(x_GBTI)
         bias = torch.baddbmm(self.bias[index], self.norm_bias[index], self.weight[index])
         return torch.baddbmm(bias, x_GBTI.flatten(1, 2), self.weight[index] * self.norm_weight[index])
+
+    def _normed(self, x_GBTI: torch.Tensor) -> torch.Tensor:
+        """Each band and item less its mean, over its deviation."""
+        return F.layer_norm(x_GBTI, x_GBTI.shape[2:], eps=self.eps)

@@ -75,12 +75,16 @@ class MaskEstimation(nn.Module):
 
     def _hidden(self, x_KBTN: torch.Tensor) -> torch.Tensor:
         """Both hidden layers of all bands and sources: (bands * sources, batch * frames, hidden)."""
-        x_QLN = F.layer_norm(x_KBTN, x_KBTN.shape[2:], eps=self.eps).flatten(1, 2)
+        x_QLN = self._normed(x_KBTN).flatten(1, 2)
         if self.n_src > 1:
             x_QLN = x_QLN.repeat_interleave(self.n_src, dim=0)
         bias1 = torch.baddbmm(self.bias1, self.norm_bias, self.weight1)
         hid_QLM = torch.baddbmm(bias1, x_QLN, self.weight1 * self.norm_weight).tanh()
         return torch.baddbmm(self.bias2, hid_QLM, self.weight2).tanh()
+
+    def _normed(self, x_KBTN: torch.Tensor) -> torch.Tensor:
+        """Each band and item less its mean, over its deviation."""
+        return F.layer_norm(x_KBTN, x_KBTN.shape[2:], eps=self.eps)
 
     def _group(self, hid_QLM: torch.Tensor, index: int, shape: tuple[int, int]) -> torch.Tensor:
         """Masks of the bands of one width: (sources, batch, frames, channels, bins * 2)."""

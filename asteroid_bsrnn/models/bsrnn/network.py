@@ -1,5 +1,6 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,16 +39,18 @@ class BSRNN(MusicModel):
     Config = BSRNNConfig
     stft: STFT
     activation_checkpointing = False
+    parts = (STFT, BandSplit, build_block, MaskEstimation)  # what it is built of, which a relative may exchange
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        config = BSRNNConfig(*arguments, **keywords)
+        config = self.Config(*arguments, **keywords)
+        make_stft, make_split, make_block, make_masks = self.parts
         super().__init__(config)
         self.keep_arguments()
         self.widths = config.widths
-        self.stft = STFT(config.n_fft, config.n_hop)
-        self.band_split = BandSplit(self.widths, config.feature_dim, config.mask_channels, config.eps)
-        self.blocks = torch.nn.ModuleList(build_block(config, len(self.widths)) for _ in range(config.n_repeats))
-        self.masks = MaskEstimation(
+        self.stft = make_stft(config.n_fft, config.n_hop)
+        self.band_split = make_split(self.widths, config.feature_dim, config.mask_channels, config.eps)
+        self.blocks = torch.nn.ModuleList(make_block(config, len(self.widths)) for _ in range(config.n_repeats))
+        self.masks = make_masks(
             self.widths,
             config.feature_dim,
             config.mask_ratio,
@@ -91,6 +94,10 @@ class BSRNN(MusicModel):
     def separate_analysed(self, spec_BCFT: torch.Tensor, length: int) -> torch.Tensor:
         """Spectrum of the mixture to waveforms, (batch, n_src, channels, length)."""
         return self.stft.inverse(self.separate_spectrum(spec_BCFT), length)
+
+    def spectral_core(self) -> tuple[STFT, Callable[[torch.Tensor], torch.Tensor]]:
+        """The STFT, and :meth:`separate_spectrum`."""
+        return self.stft, self.separate_spectrum
 
     def forward_stft(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Separate, and give the masked spectra too (as estimated, not analysed again from the waveforms).

@@ -74,6 +74,19 @@ class WrappedDemucs(MusicModel):
         with _recomputed(self._stages() if self.activation_checkpointing and torch.is_grad_enabled() else ()):
             return self.net(wav)[..., :length]
 
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """The package asserts in its ``pad1d`` that padding keeps the values, which a graph does not know."""
+        module = importlib.import_module(self.package[0])
+        padded = getattr(module, "pad1d", None)
+        if padded is not None:
+            module.pad1d = F.pad
+        try:
+            yield
+        finally:
+            if padded is not None:
+                module.pad1d = padded
+
     def _stages(self) -> list[nn.Module]:
         """Parts that activation checkpointing recomputes."""
         return [*self.net.encoder, *self.net.decoder]

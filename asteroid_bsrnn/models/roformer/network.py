@@ -3,6 +3,7 @@
 Axes: B batch, S sources, C channels, F bins, T frames, K bands, D features, W values of all bands, L samples.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,23 @@ class RoFormer(MusicModel):
         self.mask_estimators = torch.nn.ModuleList(MaskEstimator(*masks) for _ in self.sources)
 
     def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
-        spec_BCFT = self.stft(wav_BCL)
+        est_BSCFT = self.separate_spectrum(self.stft(wav_BCL))
+        return self.stft.inverse(est_BSCFT, wav_BCL.shape[-1]).to(wav_BCL.dtype)
+
+    def separate_spectrum(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
+        """Spectrum of the mixture to spectra of the sources.
+
+        Shape:
+            (batch, channels, bins, frames), complex -> (batch, n_src, channels, bins, frames), complex
+        """
         est_BSCFT = spec_BCFT.unsqueeze(1) * self.masks(spec_BCFT)
         if self.config.zero_dc:
             est_BSCFT[..., 0, :] = 0
-        return self.stft.inverse(est_BSCFT, wav_BCL.shape[-1]).to(wav_BCL.dtype)
+        return est_BSCFT
+
+    def spectral_core(self) -> tuple[STFT, Callable[[torch.Tensor], torch.Tensor]]:
+        """The STFT, and :meth:`separate_spectrum`."""
+        return self.stft, self.separate_spectrum
 
     def masks(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Complex masks.
