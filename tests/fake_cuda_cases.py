@@ -18,10 +18,12 @@ from speech_helpers import small_model
 
 from asteroid_bsrnn import losses, metrics
 from asteroid_bsrnn.data.music.augment import remix_batch
+from asteroid_bsrnn.training.loggers import Log
 from asteroid_bsrnn.training.loop import Loop
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.options import TrainingOptions
 from asteroid_bsrnn.training.state.state import RunState
+from asteroid_bsrnn.training.stopping import StopRequest
 from asteroid_bsrnn.training.systems import MusicSystem, SpeechSystem
 from benchmarks.gpu import zoo
 
@@ -125,7 +127,7 @@ def optimizer_step(kind: str, precision: str, waits: Any) -> None:
         )
     assert optimizer.param_groups[0]["fused"], "one kernel for all weights"
     loader = SimpleNamespace(batch_sampler=SimpleNamespace(split=None), dataset=range(8))
-    loop = Loop(system, state, loader, [])
+    loop = Loop(system, state, loader, [], Log(False, []), None, StopRequest())
     shapes = ((2, 2, 9000), (2, 1, 2, 9000)) if music else ((2, 2000), (2, 2, 2000))
     parts = [([torch.empty(shape) for shape in shapes], []) for _ in range(2)]
     loop.train_step(parts)  # the optimizer makes its state

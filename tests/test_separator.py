@@ -210,7 +210,7 @@ def test_segments_that_do_not_fit_together_are_taken_in_halves():
     wav, model = noise(60000), Small()
     out = separate(model, wav, 44100, segment=0.2, batch=5)
     np.testing.assert_allclose(out[1], 0.75 * wav, atol=1e-6)
-    assert {3, 2}.issubset(model.sizes) and max(model.sizes) == 5
+    assert 2 in model.sizes and max(model.sizes) == 5  # half of what was tried
 
 
 @pytest.mark.parametrize("device, wanted", [("cpu", "fp32"), ("cuda", "auto")])

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def global_norm(self: nn.Module, x: torch.Tensor, EPS: float = 1e-8) -> torch.Tensor:
+def global_norm(self: Any, x: torch.Tensor, EPS: float = 1e-8) -> torch.Tensor:
     """``GlobLN.forward``: (batch, channels, ...), shape kept."""
     return F.group_norm(x, 1, self.gamma, self.beta, EPS)
 

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..common.errors import UserError
+
 
 class LowDelaySTFT(nn.Module):
     """STFT whose inverse needs the last two hops of a frame only, however long its window is.
@@ -31,9 +33,9 @@ class LowDelaySTFT(nn.Module):
     def __init__(self, n_fft: int = 2048, n_hop: int = 512) -> None:
         super().__init__()
         if n_fft < 4 or n_fft % 2:
-            raise ValueError(f"n_fft must be an even number of at least 4, got {n_fft}")
+            raise UserError(f"n_fft must be an even number of at least 4, got {n_fft}")
         if not 1 <= n_hop <= n_fft // 2:
-            raise ValueError(f"n_hop must lie between 1 and n_fft / 2 = {n_fft // 2}, got {n_hop}")
+            raise UserError(f"n_hop must lie between 1 and n_fft / 2 = {n_fft // 2}, got {n_hop}")
         self.n_fft, self.n_hop = n_fft, n_hop
         rise = torch.hann_window(2 * (n_fft - n_hop), dtype=torch.float64).sqrt()[: n_fft - n_hop]
         fall = torch.hann_window(2 * n_hop, dtype=torch.float64).sqrt()[n_hop:]

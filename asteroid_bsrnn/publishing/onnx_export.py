@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ class Exported:
     error: float
 
 
-def export_onnx(model: torch.nn.Module, path: str | os.PathLike, seconds: float | None = None) -> Exported:
+def export_onnx(model: Any, path: str | Path, seconds: float | None = None) -> Exported:
     """Write a model as an ONNX file, compared with PyTorch on noise before it appears.
 
     Args:
@@ -128,7 +129,7 @@ def export_onnx(model: torch.nn.Module, path: str | os.PathLike, seconds: float 
     raise UserError(f"{type(model).__name__} cannot be exported to ONNX: {reason}")
 
 
-def _write(model: torch.nn.Module, path: str | os.PathLike, length: int | None) -> Exported:
+def _write(model: Any, path: str | Path, length: int | None) -> Exported:
     spectral = as_model(model).spectral_core() is not None
     network = (SpectrumNetwork if spectral else WaveformNetwork)(model)
     n_samples = length or round(_TRIED * model.sample_rate)
@@ -162,7 +163,7 @@ def recorded_program(network: SpectrumNetwork | WaveformNetwork, n_samples: int,
         )
 
 
-def difference(network: SpectrumNetwork | WaveformNetwork, path: str | os.PathLike, n_samples: int) -> float:
+def difference(network: SpectrumNetwork | WaveformNetwork, path: str | Path, n_samples: int) -> float:
     """Largest difference between a file's output and PyTorch's for noise, over the largest output."""
     import onnxruntime
 
@@ -180,7 +181,7 @@ def difference(network: SpectrumNetwork | WaveformNetwork, path: str | os.PathLi
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def description(model: torch.nn.Module, layout: str, length: int | None) -> dict[str, Any]:
+def description(model: Any, layout: str, length: int | None) -> dict[str, Any]:
     """What whoever runs the file must know; :class:`~.onnx_runner.OnnxModel` reads it."""
     view = as_model(model)
     core = view.spectral_core()

@@ -52,7 +52,7 @@ class OnnxModel(torch.nn.Module):
         """
         length, fixed = wav_BCL.shape[-1], self.about["length"]
         if fixed and length > fixed:
-            options = {**self.inference, "match_sources": self.sources is None}
+            options: dict[str, Any] = {**self.inference, "match_sources": self.sources is None}
             return torch.stack([apply_segments(self, item_CL, self.sample_rate, **options) for item_CL in wav_BCL])
         wav_BCL = torch.nn.functional.pad(wav_BCL, (0, fixed - length if fixed else 0))
         return torch.cat([self._one(item_BCL) for item_BCL in wav_BCL.split(1)])[..., :length]

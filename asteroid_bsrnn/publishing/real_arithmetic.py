@@ -6,6 +6,7 @@ Within :class:`RealArithmetic` a model computes what it always does, unchanged, 
 Letters of shapes: N signal, F bin, T frame, L sample, W sample of a window.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ class Pair:
     part's.
     """
 
-    def __init__(self, real: torch.Tensor, imag: torch.Tensor) -> None:
+    def __init__(self, real: torch.Tensor, imag: Any) -> None:
         self.real, self.imag = real, imag
 
     def __getattr__(self, name: str) -> Any:
@@ -156,7 +157,7 @@ def _overlapped(frames: torch.Tensor, hop: int) -> torch.Tensor:
     n_pieces = -(-width // hop)
     pieces = F.pad(frames, (0, n_pieces * hop - width)).unflatten(-1, (n_pieces, hop))
     moved = [F.pad(pieces[..., index, :], (0, 0, index, n_pieces - 1 - index)) for index in range(n_pieces)]
-    return sum(moved).flatten(-2)[..., : hop * (n_frames - 1) + width]
+    return functools.reduce(torch.add, moved).flatten(-2)[..., : hop * (n_frames - 1) + width]
 
 
 def _complex_pad(spec: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:

@@ -6,9 +6,11 @@ frames, T frame, F bin, N feature, M hidden, L sample, G band of a group of equa
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from ...common.errors import UserError
 from ...dsp.low_delay import LowDelaySTFT
 from ..layers.cumulative import Remembering, cumulative_norm
 from .band_sequence import BandSequenceBlock, build_block, norm_groups
@@ -28,16 +30,16 @@ class CausalBSRNNConfig(BSRNNConfig):
     :class:`~asteroid_bsrnn.dsp.low_delay.LowDelaySTFT`.
 
     Raises:
-        ValueError: for arguments that contradict each other, and for parts that hear the future.
+        UserError: for arguments that contradict each other, and for parts that hear the future.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.time_layer not in (*RECURRENT, "none"):
             allowed = ", ".join([*RECURRENT, "none"])
-            raise ValueError(f"time_layer {self.time_layer!r} hears the future: a causal network takes {allowed}")
+            raise UserError(f"time_layer {self.time_layer!r} hears the future: a causal network takes {allowed}")
         if self.n_attn_heads:
-            raise ValueError(f"n_attn_heads {self.n_attn_heads}: attention over frames hears the future; 0 is allowed")
+            raise UserError(f"n_attn_heads {self.n_attn_heads}: attention over frames hears the future; 0 is allowed")
 
 
 class CausalNet(ResidualNet, Remembering):
@@ -87,13 +89,14 @@ class CausalBSRNN(BSRNN):
         *arguments, **keywords: those of :class:`CausalBSRNNConfig`.
 
     Raises:
-        ValueError: for arguments that contradict each other or hear the future, with what is allowed.
+        UserError: for arguments that contradict each other or hear the future, with what is allowed.
     """
 
     Config = CausalBSRNNConfig
+    stft: Any
     parts = (LowDelaySTFT, CausalBandSplit, causal_block, CausalMaskEstimation)
 
-    def estimates(self, wav: torch.Tensor) -> torch.Tensor:
+    def estimates(self, wav: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # BSRNN gives spectra too
         """Waveforms: a loss on spectra has a transform of its own, of its own windows."""
         return self(wav)
 

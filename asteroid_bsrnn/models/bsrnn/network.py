@@ -1,6 +1,6 @@
 """Band-Split RNN with every variant of the replication paper as an argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -39,7 +39,12 @@ class BSRNN(MusicModel):
     Config = BSRNNConfig
     stft: STFT
     activation_checkpointing = False
-    parts = (STFT, BandSplit, build_block, MaskEstimation)  # what it is built of, which a relative may exchange
+    parts: tuple[Any, ...] = (
+        STFT,
+        BandSplit,
+        build_block,
+        MaskEstimation,
+    )  # what it is built of, which a relative may exchange
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         config = self.Config(*arguments, **keywords)
@@ -83,7 +88,7 @@ class BSRNN(MusicModel):
         """Waveforms and masked spectra: what :class:`~asteroid_bsrnn.losses.TimeTFLoss` takes."""
         return self.forward_stft(wav)
 
-    def shared_key(self) -> tuple[str, int, int]:
+    def shared_key(self) -> Hashable:
         """Models of one STFT share it."""
         return "stft", self.n_fft, self.n_hop
 
@@ -95,7 +100,7 @@ class BSRNN(MusicModel):
         """Spectrum of the mixture to waveforms, (batch, n_src, channels, length)."""
         return self.stft.inverse(self.separate_spectrum(spec_BCFT), length)
 
-    def spectral_core(self) -> tuple[STFT, Callable[[torch.Tensor], torch.Tensor]]:
+    def spectral_core(self) -> tuple[STFT, Callable[[torch.Tensor], torch.Tensor]] | None:
         """The STFT, and :meth:`separate_spectrum`."""
         return self.stft, self.separate_spectrum
 

@@ -1,10 +1,14 @@
 """Blocks of a recording through a causal BSRNN as they come. B batch, S source, C channel, T frame, L sample."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import nn
 
 from ...common.errors import UserError
 from ..layers.cumulative import Memory, remembering
+
+if TYPE_CHECKING:
+    from .causal import CausalBSRNN
 
 
 class CausalStream:
@@ -17,9 +21,9 @@ class CausalStream:
         latency: samples that an estimate waits for beyond its own, at most.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: "CausalBSRNN") -> None:
         self.model, self.memory = model, Memory()
-        self.latency = 2 * model.n_hop - 1
+        self.latency = 2 * model.config.n_hop - 1
         self.received = self.given = 0
         self.history: torch.Tensor | None = None  # the samples that the next frame reaches back to, and those since
         self.pending: torch.Tensor | None = None  # what the last frame adds to its last block
@@ -33,19 +37,19 @@ class CausalStream:
         Raises:
             UserError: for a number of channels that the model cannot read, or another than before.
         """
-        hop, length = self.model.n_hop, wav_BCL.shape[-1]
+        hop, length = self.model.config.n_hop, wav_BCL.shape[-1]
         if self.history is None:
             self._check_channels(wav_BCL.shape[1])
-            self.history = wav_BCL.new_zeros(*wav_BCL.shape[:-1], self.model.n_fft - hop)
+            self.history = wav_BCL.new_zeros(*wav_BCL.shape[:-1], self.model.config.n_fft - hop)
         if wav_BCL.shape[:-1] != self.history.shape[:-1]:
             shapes = f"{tuple(self.history.shape[:-1])}, not {tuple(wav_BCL.shape[:-1])}"
             raise UserError(f"every block of a stream has the same batch and channels: {shapes}")
         self.received += length
         self.history = torch.cat([self.history, wav_BCL], dim=-1)
-        n_frames = (self.history.shape[-1] - self.model.n_fft) // hop + 1
+        n_frames = (self.history.shape[-1] - self.model.config.n_fft) // hop + 1
         if n_frames < 1:
             return wav_BCL.new_zeros(wav_BCL.shape[0], self.model.n_src, wav_BCL.shape[1], 0)
-        reach = self.model.n_fft + (n_frames - 1) * hop
+        reach = self.model.config.n_fft + (n_frames - 1) * hop
         est_BSCL = self._separated(self.history[..., :reach])
         self.history = self.history[..., n_frames * hop :]
         self.given += est_BSCL.shape[-1]
@@ -60,7 +64,7 @@ class CausalStream:
         if self.history is None:
             raise UserError("nothing was pushed into the stream")
         missing = self.received - self.given
-        behind = self.model.stft.n_frames(self.received) * self.model.n_hop - self.received
+        behind = self.model.stft.n_frames(self.received) * self.model.config.n_hop - self.received
         silence = self.history.new_zeros(*self.history.shape[:-1], behind if self.received else 0)
         return self.push(silence)[..., :missing]
 
@@ -75,5 +79,5 @@ class CausalStream:
         return (halves[..., 0, :] + torch.cat([earlier, halves[..., :-1, 1, :]], dim=-2)).flatten(-2)
 
     def _check_channels(self, n_chan: int) -> None:
-        if self.model.stereo == "naive" and n_chan != self.model.in_channels:
-            raise UserError(f"a naive stereo model streams {self.model.in_channels} channels, not {n_chan}")
+        if self.model.config.stereo == "naive" and n_chan != self.model.config.in_channels:
+            raise UserError(f"a naive stereo model streams {self.model.config.in_channels} channels, not {n_chan}")

@@ -77,7 +77,7 @@ class WrappedDemucs(MusicModel):
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """The package asserts in its ``pad1d`` that padding keeps the values, which a graph does not know."""
-        module = importlib.import_module(self.package[0])
+        module: Any = importlib.import_module(self.package[0])
         padded = getattr(module, "pad1d", None)
         if padded is not None:
             module.pad1d = F.pad
