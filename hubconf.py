@@ -29,6 +29,7 @@ def _entry(model_name):
 
 
 bsrnn = _entry("BSRNN")
+causal_bsrnn = _entry("CausalBSRNN")
 stem_separator = _entry("StemSeparator")
 afrcnn = _entry("AFRCNN")
 sfrcnn = _entry("SFRCNN")

@@ -18,6 +18,8 @@ from speech_helpers import small_model
 
 from asteroid_bsrnn import losses, metrics
 from asteroid_bsrnn.data.music.augment import remix_batch
+from asteroid_bsrnn.training.feed.batching import split_batch
+from asteroid_bsrnn.training.feed.sampling import StepSampler
 from asteroid_bsrnn.training.loggers import Log
 from asteroid_bsrnn.training.loop import Loop
 from asteroid_bsrnn.training.optimization import make_optim
@@ -126,7 +128,7 @@ def optimizer_step(kind: str, precision: str, waits: Any) -> None:
             Card(), model, optimizer, scheduler, options, SimpleNamespace(folder=SimpleNamespace(parent="."))
         )
     assert optimizer.param_groups[0]["fused"], "one kernel for all weights"
-    loader = SimpleNamespace(batch_sampler=SimpleNamespace(split=None), dataset=range(8))
+    loader = SimpleNamespace(batch_sampler=StepSampler(8, split_batch(4, 2), 0, 42), dataset=range(8))
     loop = Loop(system, state, loader, [], Log(False, []), None, StopRequest())
     shapes = ((2, 2, 9000), (2, 1, 2, 9000)) if music else ((2, 2000), (2, 2, 2000))
     parts = [([torch.empty(shape) for shape in shapes], []) for _ in range(2)]

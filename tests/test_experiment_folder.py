@@ -82,7 +82,7 @@ def test_an_entry_that_stands_in_two_ledgers_counts_once_and_a_broken_one_is_tol
 
 OF_FILES = {entry.name for kind in (Run, Evaluation, EnergyEntry, Epoch) for entry in fields(kind)} - {
     "variant", "corpus", "source", "scores", "subset", "final",  # published tables and records of tracks have these too
-    "sample_rate", "warnings", "more", "settings", "system", "inference",
+    "sample_rate", "sources", "warnings", "more", "settings", "system", "inference",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch.nn import functional as F
+from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _KEPT = 8  # envelopes per window: recordings differ in length, segments do not
@@ -35,6 +36,8 @@ def istft(
     References
         D. Griffin and J. Lim, "Signal Estimation from Modified Short-Time Fourier Transform", TASSP 1984, Eq. 6.
     """
+    if has_torch_function((spec,)):  # whoever answers for torch's functions answers for this one
+        return handle_torch_function(istft, (spec,), spec, n_fft, n_hop, window, normalized=normalized, length=length)
     frames_BTN = torch.fft.irfft(spec.transpose(1, 2), n_fft, norm="ortho" if normalized else "backward")
     total_BL = _overlap_add(frames_BTN * _filled(window, n_fft), n_hop)
     n_frames = spec.shape[-1]

@@ -6,6 +6,7 @@ python -m asteroid_bsrnn.publishing.onnx_runner MODEL.onnx SONG -o DIR
 import argparse
 import json
 import os
+from typing import Any
 
 import torch
 

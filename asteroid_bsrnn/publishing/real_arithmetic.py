@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..dsp import inverse_stft
 from .onnx_recurrent import gru_layer, lstm_layer, stacked
 
 _MOVES = set(
@@ -186,7 +187,13 @@ def _conv1d(signal: torch.Tensor, weight: torch.Tensor, bias: Any = None, stride
     return (frames_NMW @ weight[:, 0].t()).transpose(1, 2)
 
 
+def _own_istft(spec: Pair, n_fft: int, n_hop: int, window: torch.Tensor, **options: Any) -> torch.Tensor:
+    """As :func:`asteroid_bsrnn.dsp.inverse_stft.istft`."""
+    return istft(spec, n_fft, n_hop, len(window), window, **options)
+
+
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    inverse_stft.istft: _own_istft,
     F.conv1d: _conv1d,
     torch.lstm: stacked(lstm_layer),
     torch.gru: stacked(gru_layer),
