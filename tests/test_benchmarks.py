@@ -138,6 +138,7 @@ def test_what_the_device_has_not_is_not_measured(monkeypatch):
 
 
 @pytest.mark.processor
+@pytest.mark.slow
 def test_quick_run_writes_results(tmp_path, capsys):
     main(["--quick", "--only", "exactness", "loading", "pipeline", "--out", str(tmp_path), "--device", "cpu"])
     text = (tmp_path / "RESULTS.md").read_text()
