@@ -85,13 +85,13 @@ def _serve(pipe, make, arguments, keep_memory, threads):
         keep_freed_memory()
     try:
         task = make(**arguments)
-        pipe.send(("ready", _peak_bytes()))
+        pipe.send(("ready", peak_bytes()))
         while pipe.recv() == "run":
             synchronize()
             start = time.perf_counter()
             task()
             synchronize()
-            pipe.send(("done", (time.perf_counter() - start, _peak_bytes())))
+            pipe.send(("done", (time.perf_counter() - start, peak_bytes())))
     except EOFError:
         return
     except Exception as error:  # told to the parent, which stops with it
@@ -106,7 +106,7 @@ def synchronize():
         torch.cuda.synchronize()
 
 
-def _peak_bytes():
+def peak_bytes():
     import torch
 
     if torch.cuda.is_available():

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from asteroid_bsrnn.separation.many.sharing import Sharing
 from asteroid_bsrnn.separation.many.work_plan import durations, shard
 from asteroid_bsrnn.separation.request import Request
 
+from .contest import peak_bytes
 from .pipeline import Identity
 from .record import Block
 
@@ -161,12 +161,10 @@ def _finish(folder: Path, entries: list[Entry], n_done: int) -> None:
 
 
 def _simulate_apart(pipe, n_entries: int) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     with tempfile.TemporaryDirectory() as folder:
         took = simulate(Path(folder), n_entries)
-    scale = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send({**took, "peak": peak * scale, "idle": before * scale})
+    pipe.send({**took, "peak": peak_bytes(), "idle": before})
 
 
 def simulate_apart(n_entries: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import separation_models  # noqa: F401  registers the models, in every process
 import torch
 
 from asteroid_bsrnn.separation import Separator

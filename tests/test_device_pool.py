@@ -95,8 +95,7 @@ def test_each_recording_is_told_once_by_whoever_did_it():
 def test_a_killed_process_is_missed_by_nobody(tmp_path, capsys):
     """Each recording exactly once by the records, all bytes those of single runs."""
     paths = [write(tmp_path / "in" / f"{index:02d}.wav", noise(9000, seed=index)) for index in range(16)]
-    model = save(KnownGains(), tmp_path / "gains.pth")
-    alone = Separator(model)
+    alone, model = Separator(KnownGains()), save(KnownGains(), tmp_path / "gains.pth")
     for path in paths:
         separate_file(alone, path, tmp_path / "alone")
     entries = [Entry(Path(path).stem, path) for path in paths]

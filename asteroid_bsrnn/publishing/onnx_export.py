@@ -140,7 +140,7 @@ def _write(model: Any, path: str | Path, length: int | None) -> Exported:
         tried = [n_samples] if length else [n_samples, n_samples * 4 // 3 + 1]
         error = max(difference(network, partial, samples) for samples in tried)
         if not error <= TOLERANCE:
-            raise RuntimeError(f"the graph gives another output (difference {error:.1e} of the largest value)")
+            raise RuntimeError("the graph gives another output than PyTorch")
     return Exported(network.layout, length, error)
 
 
