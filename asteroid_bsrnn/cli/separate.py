@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.errors import UserError
 from ..common.memory import keep_freed_memory
-from .separate_told import as_json, report
+from .separate_told import as_json, report, say
 from .slurm_options import add_slurm_options, queue_shards
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _recordings(args: argparse.Namespace) -> Callable[..., "list[Entry]"]:
             entries, changed = named_songs(songs, args.songs, places, stems, args.keep_tree)
         if changed:
             some = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
-            print(f"note: {len(changed)} names are shared by recordings and were made longer: {some}", file=sys.stderr)
+            say(f"note: {len(changed)} names are shared by recordings and were made longer: {some}", sys.stderr)
         return entries
 
     return found
@@ -287,7 +287,7 @@ def _shard(args: argparse.Namespace, entries: "list[Entry]") -> "list[Entry]":
     if count == 1:
         return entries
     chosen = shard(durations(entries, work_folder(args.out)), index, count)
-    print(f"shard {index} of {count}: {len(chosen)} of {len(entries)} recordings", file=sys.stderr)
+    say(f"shard {index} of {count}: {len(chosen)} of {len(entries)} recordings", sys.stderr)
     return [entries[number] for number in chosen]
 
 
@@ -372,7 +372,7 @@ def _separate(
             given = (places, request, str(work), n_entries, args.skip_existing, args.overwrite)
             summary = engine(Work(make, entries, *given), tell)
     if len(entries) > 1 or together:
-        print(summary, file=stream)
+        say(str(summary), stream)
     if args.json:
         files = [results[entry.id] for entry in entries]
         print(as_json({"model": args.model, "sources": list(request.sources), "files": files}))

@@ -18,6 +18,14 @@ def as_json(value: Any) -> str:
     return text
 
 
+def say(text: str, stream: TextIO) -> None:
+    """Print a line; where nobody reads any more, the work goes on."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        pass
+
+
 def report(result: dict[str, Any], stream: TextIO) -> None:
     """Print what became of a recording; notes and errors go to the standard error."""
     from tqdm import tqdm

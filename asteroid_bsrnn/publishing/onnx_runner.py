@@ -12,7 +12,7 @@ import torch
 
 from ..common.errors import UserError
 from ..dsp.stft import STFT
-from ..separation.recordings import separate_file
+from ..separation.recordings import Separator, separate_file
 from ..separation.segments import apply_segments
 from .onnx_export import KEY
 
@@ -76,5 +76,6 @@ if __name__ == "__main__":
     parser.add_argument("-o", "--out", default=".", help="folder of the stems")
     args = parser.parse_args()
     network = OnnxModel(args.model)
-    for stem, file in separate_file(network, args.song, args.out, device="cpu", **network.inference)["stems"].items():
+    done = separate_file(Separator(network, device="cpu"), args.song, args.out, **network.inference)
+    for stem, file in done["stems"].items():
         print(stem, file)
