@@ -47,6 +47,7 @@ def _add_id3(path: str | Path, tags: Mapping[str, str]) -> None:
     for name, value in tags.items():
         text = value.encode("utf-8", "replace").decode()
         if name == "comment":
+            # "XXX" is what ID3 writes where the language is not known
             file.add(id3.COMM(encoding=id3.Encoding.UTF16, lang="XXX", desc="", text=text))
         elif name in _ID3:
             file.add(getattr(id3, _ID3[name])(encoding=id3.Encoding.UTF16, text=text))

@@ -47,7 +47,7 @@ class Intake:
         self.say, self.skip_existing, self.overwrite = say, skip_existing, overwrite
         self.stopped, self.lock = threading.Event(), threading.Lock()
         self.tidied: set[str] = set()
-        self.todo = self._alone(entries) if sharing is None else self._claimed(entries, sharing)
+        self.offers = self._alone(entries) if sharing is None else self._claimed(entries, sharing)
 
     def stop(self) -> None:
         """Give out no more."""
@@ -57,7 +57,7 @@ class Intake:
         """The next one that could be opened, None after the last; for any number of threads."""
         while True:
             with self.lock:
-                found = next(self.todo, None)
+                found = next(self.offers, None)
             if found is None:
                 return None
             job = self._open(*found)
