@@ -109,7 +109,7 @@ def test_on_a_processor_nothing_is_tried():
 def test_other_words_than_auto_are_refused():
     with pytest.raises(UserError, match="training.batch"):
         TrainingOptions(batch="large")
-    with pytest.raises(UserError, match="true, false or auto"):
+    with pytest.raises(UserError, match="true, false, auto or a share"):
         TrainingOptions(activation_checkpointing="often")
 
 
@@ -128,6 +128,13 @@ def test_what_was_used_is_recorded(tmp_path):
     train(tmp_path, conf(epochs=1, batch="auto", activation_checkpointing="auto"))
     run = json.loads((tmp_path / "run.json").read_text())
     assert (run["batch"], run["tf32"], run["activation_checkpointing"]) == (2, False, False)
+
+
+def test_a_share_is_recorded_and_may_change_when_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(Toy, "activation_checkpointing", False, raising=False)
+    for epochs, share in ((1, 0.5), (2, 0.25)):
+        train(tmp_path, conf(epochs=epochs, batch="auto", activation_checkpointing=share), allow_changes=True)
+        assert json.loads((tmp_path / "run.json").read_text())["activation_checkpointing"] == share
 
 
 def test_a_run_from_before_there_was_tf32_goes_on_without_it():

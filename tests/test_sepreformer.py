@@ -93,7 +93,7 @@ def test_each_split_serves_its_own_stage():
         split.register_forward_hook(
             lambda _, inputs, out, stage=stage: seen.setdefault(stage, []).append(inputs[0].shape[1])
         )
-    model.separator(torch.randn(2, 16, 8))
+    model.separator(torch.randn(2, 16, 8), model.run_part)
     assert seen == {0: [16], 1: [8], 2: [4]}
 
 

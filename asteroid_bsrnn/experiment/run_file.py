@@ -27,7 +27,7 @@ class Run(Stored):
         seed: of training.
         effective_batch, batch, accumulation, devices: recordings per step, per device and pass, passes, number.
         device, threads, precision, tf32: what it was computed on and in.
-        activation_checkpointing: whether activations were recomputed.
+        activation_checkpointing: whether activations were recomputed, or which share of the stages.
         lr, lr_first: learning rate at the beginning, and before it was changed on resume.
         n_params: trainable parameters; of an experiment of several models, a number or a number of each.
         steps_per_epoch: optimiser steps.
@@ -63,7 +63,7 @@ class Run(Stored):
     threads: int | None = None
     precision: str | None = None
     tf32: bool | None = None
-    activation_checkpointing: bool | None = None
+    activation_checkpointing: bool | float | None = None
     lr: float | None = None
     lr_first: float | None = None
     n_params: int | dict[str, int] | None = None

@@ -14,6 +14,7 @@ from asteroid.models import BaseModel
 
 from ..dsp.stft import STFT
 from .layers.channel_groups import in_groups
+from .layers.recompute import how_many, recomputed
 
 
 class SeparationModel(BaseModel):
@@ -34,8 +35,8 @@ class SeparationModel(BaseModel):
         segment: samples of the segments that it was made for.
         multiple: lengths are best a multiple of this many samples.
         level_equivariant: whether ``model(g * wav) == g * model(wav)`` for every gain ``g``.
-        activation_checkpointing: recompute inner parts in the backward pass instead of keeping them; None
-            where a model cannot.
+        activation_checkpointing: recompute inner parts in the backward pass instead of keeping them: all (True), or a
+            share of them between 0 and 1, the first ones; None where a model cannot.
         auxiliary_modules: names of parts that only the training loss needs; they are not counted.
     """
 
@@ -46,7 +47,7 @@ class SeparationModel(BaseModel):
     segment: int | None = None
     multiple: int | None = None
     level_equivariant: bool = False
-    activation_checkpointing: bool | None = None
+    activation_checkpointing: bool | float | None = None
     auxiliary_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -87,6 +88,16 @@ class SeparationModel(BaseModel):
         """The model for one recording that comes in blocks (``push``, ``finish``, ``latency``); None if it needs the whole."""
         return None
 
+    def recomputable(self) -> list[torch.nn.Module]:
+        """Inner parts that can be computed again in the backward pass, in the order in which they run."""
+        return []
+
+    def run_part(self, part: torch.nn.Module, *inputs: Any) -> Any:
+        """``part(*inputs)``; its inside is computed again in the backward pass where :attr:`activation_checkpointing` says so."""
+        parts = self.recomputable()
+        again = any(part is one for one in parts[: how_many(self.activation_checkpointing, len(parts))])
+        return recomputed(part, *inputs) if again else part(*inputs)
+
     def recorded(self) -> AbstractContextManager[Any]:
         """What a graph of the model is recorded in: for a family whose code must be told that it runs without values."""
         return nullcontext()
@@ -118,7 +129,7 @@ class MusicModel(SeparationModel):
         config: with ``sources``, ``sample_rate`` and ``in_channels``, already checked.
     """
 
-    activation_checkpointing = False
+    activation_checkpointing: bool | float | None = False
     sources: tuple[str, ...]
 
     def __init__(self, config: Any) -> None:

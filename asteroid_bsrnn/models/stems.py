@@ -63,12 +63,12 @@ class StemSeparator(SeparationModel):
         return [member_entry(member) for member in self.networks]
 
     @property
-    def activation_checkpointing(self) -> bool:
-        """Whether the members recompute instead of keeping; setting it sets all that can."""
-        return any(as_model(member).activation_checkpointing for member in self.networks)
+    def activation_checkpointing(self) -> bool | float:
+        """What the members recompute instead of keeping, of all the most; setting it sets all that can."""
+        return max(as_model(member).activation_checkpointing or False for member in self.networks)
 
     @activation_checkpointing.setter
-    def activation_checkpointing(self, value: bool) -> None:
+    def activation_checkpointing(self, value: bool | float) -> None:
         member: Any
         for member in self.networks:
             if hasattr(member, "activation_checkpointing"):

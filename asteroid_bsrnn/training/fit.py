@@ -176,10 +176,10 @@ def _make_system(
     system_cls: type[RecordingSystem],
 ) -> RecordingSystem:
     """Model, loss, optimizer and scheduler, on the device."""
-    if options.activation_checkpointing is True:
+    if options.activation_checkpointing not in (False, "auto"):
         if as_model(model).activation_checkpointing is None:
             raise UserError(f"training.activation_checkpointing: {type(model).__name__} has no such option")
-        model.activation_checkpointing = True
+        model.activation_checkpointing = options.activation_checkpointing
     model.to(fabric.device)
     optimizer, scheduler = call_with_section(
         make_optim, "optim", conf, model.named_parameters(), options.effective_batch, options.mode

@@ -62,7 +62,7 @@ class RunNotes:
             "threads": torch.get_num_threads(),
             "precision": self.options.precision,
             "tf32": self.options.tf32,
-            "activation_checkpointing": bool(as_model(loop.system.model).activation_checkpointing),
+            "activation_checkpointing": as_model(loop.system.model).activation_checkpointing or False,
             "lr": loop.optimizer.param_groups[0]["lr"],
             "n_params": count_params(loop.system.model),
             "steps_per_epoch": loop.sampler.steps_per_epoch,

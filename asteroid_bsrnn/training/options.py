@@ -36,8 +36,8 @@ class TrainingOptions:
         ema: decay of the weights' moving average, which is then validated and exported.
         remix_batch: music: exchange each stem among the items of a batch, on the device; more mixtures at no cost.
         tf32: on a card, round the factors of products to 10 bits (TensorFloat-32) where they are said to be fp32.
-        activation_checkpointing: recompute activations in the backward pass to save memory; ``"auto"``: where otherwise
-            not even one item fits.
+        activation_checkpointing: recompute activations in the backward pass to save memory: all, or those of a share of
+            the model's stages between 0 and 1; ``"auto"``: where otherwise not even one item fits.
         checkpoint_every: optimizer steps between two checkpoints; there is always one after each epoch.
         keep_best: how many of the best models are kept in ``checkpoints/``.
         max_bad_steps: steps in a row that are not finite before training goes back to the last checkpoint.
@@ -61,7 +61,7 @@ class TrainingOptions:
     ema: float | None = None
     remix_batch: bool = False
     tf32: bool = False
-    activation_checkpointing: bool | str = False
+    activation_checkpointing: bool | float | str = False
     checkpoint_every: int = 500
     keep_best: int = 5
     max_bad_steps: int = 10
@@ -82,9 +82,12 @@ class TrainingOptions:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
-        if self.activation_checkpointing not in (True, False, "auto"):
-            value = self.activation_checkpointing
-            raise UserError(f"training.activation_checkpointing must be true, false or auto, not {value!r}")
+        share = self.activation_checkpointing
+        if share != "auto" and (isinstance(share, str) or not 0 <= share <= 1):
+            raise UserError(
+                "training.activation_checkpointing must be true, false, auto or a share of the stages between 0 and 1, "
+                f"not {share!r}"
+            )
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
         if self.clip is not None and not self.clip > 0:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers.multi_scale import AsyncFusion, DepthwiseNorm, FusePointwise, SyncFusion
+from ..layers.recompute import how_many
 
 
 class FRCNNBlock(nn.Module):
@@ -57,12 +58,12 @@ class RecurrentTrunk(nn.Module):
         self.block = block
         self.rescale = nn.Sequential(nn.Conv1d(chan, chan, 1, groups=chan), nn.PReLU())
 
-    def forward(self, x_BCF: torch.Tensor, num_iters: int, checkpointing: bool = False) -> torch.Tensor:
-        """Run ``num_iters`` iterations; with ``checkpointing`` their insides are computed again for the gradient."""
-        recompute = checkpointing and torch.is_grad_enabled()
+    def forward(self, x_BCF: torch.Tensor, num_iters: int, checkpointing: bool | float = False) -> torch.Tensor:
+        """Run ``num_iters`` iterations; with ``checkpointing``, all or a share of their insides are computed again for the gradient."""
+        again = how_many(checkpointing, num_iters)
         r_BCF: Any = None
-        for _ in range(num_iters):
-            if recompute:
+        for index in range(num_iters):
+            if index < again:
                 r_BCF = checkpoint(self._step, x_BCF, r_BCF, use_reentrant=False)
             else:
                 r_BCF = self._step(x_BCF, r_BCF)

@@ -26,7 +26,7 @@ class _FRCNN(SpeechModel):
         config = self.Config(*args, **kwargs)
         super().__init__(config)
         self.keep_arguments()
-        self.activation_checkpointing = config.checkpointing
+        self.activation_checkpointing: bool | float = config.checkpointing
         hop = config.kernel_size // 2
         codec = {"kernel_size": config.kernel_size, "stride": hop, "padding": hop, "bias": False}
         self.encoder_conv = nn.Conv1d(1, config.n_filters, **codec)
@@ -71,7 +71,7 @@ class _FRCNN(SpeechModel):
 
     def get_model_args(self) -> dict[str, Any]:
         """Every constructor argument; ``checkpointing`` as it is now."""
-        return {**super().get_model_args(), "checkpointing": self.activation_checkpointing}
+        return {**super().get_model_args(), "checkpointing": bool(self.activation_checkpointing)}
 
 
 class AFRCNN(_FRCNN):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from ...dsp.stft import STFT
 from ..base import MusicModel, as_batch, as_ranked
@@ -26,7 +25,7 @@ class BSRNN(MusicModel):
         *arguments, **keywords: those of :class:`~asteroid_bsrnn.models.bsrnn.config.BSRNNConfig`.
 
     Attributes:
-        activation_checkpointing: recompute each block in the backward pass instead of keeping what is inside.
+        activation_checkpointing: recompute blocks in the backward pass instead of keeping what is inside: all, or a share.
 
     Raises:
         ValueError: for arguments that contradict each other, with what is allowed.
@@ -38,7 +37,6 @@ class BSRNN(MusicModel):
 
     Config = BSRNNConfig
     stft: STFT
-    activation_checkpointing = False
     parts: tuple[Any, ...] = (
         STFT,
         BandSplit,
@@ -132,13 +130,14 @@ class BSRNN(MusicModel):
         rest = spec_BCFT[:, None] - est_BSCFT.sum(1, keepdim=True)
         return torch.cat([est_BSCFT, rest], dim=1)
 
+    def recomputable(self) -> list[torch.nn.Module]:
+        """The blocks."""
+        return list(self.blocks)
+
     def _masked(self, spec_BCFT: torch.Tensor, n_chan: int) -> torch.Tensor:
         x_KBTN = self.band_split(spec_BCFT)
         for block in self.blocks:
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                x_KBTN = checkpoint(block, x_KBTN, n_chan, use_reentrant=False)
-            else:
-                x_KBTN = block(x_KBTN, n_chan)
+            x_KBTN = self.run_part(block, x_KBTN, n_chan)
         return self.masks(x_KBTN, spec_BCFT)
 
     def _in_channel_groups(self, spec_BCFT: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from ...common.errors import UserError
 from ..base import MusicModel
 from ..layers.checks import source_names
 from ..layers.lstm_inputs import cast_inputs
+from ..layers.recompute import how_many
 from .config import DemucsConfig, HDemucsConfig, HTDemucsConfig
 from .order import permute_sources
 
@@ -71,7 +72,8 @@ class WrappedDemucs(MusicModel):
         """
         length = wav_BCL.shape[-1]
         wav = F.pad(wav_BCL.float(), (0, max(0, self.least - length)))
-        with _recomputed(self._stages() if self.activation_checkpointing and torch.is_grad_enabled() else ()):
+        stages = self.recomputable()
+        with _recomputed(stages[: how_many(self.activation_checkpointing, len(stages))]):
             return self.net(wav)[..., :length]
 
     @contextmanager
@@ -87,9 +89,13 @@ class WrappedDemucs(MusicModel):
             if padded is not None:
                 module.pad1d = padded
 
-    def _stages(self) -> list[nn.Module]:
-        """Parts that activation checkpointing recomputes."""
-        return [*self.net.encoder, *self.net.decoder]
+    def recomputable(self) -> list[nn.Module]:
+        """The layers of the encoders, of the transformers, and of the decoders, as far as there are any."""
+        net: Any = self.net
+        attention = getattr(net, "crosstransformer", None)
+        between = [*attention.layers, *attention.layers_t] if attention else []
+        encoders = [*net.encoder, *getattr(net, "tencoder", ())]
+        return [*encoders, *between, *net.decoder, *getattr(net, "tdecoder", ())]
 
     def with_sources(self, sources: Sequence[str]) -> "WrappedDemucs":
         """The same network with its sources in another order: a copy whose last layers are permuted.
@@ -156,10 +162,6 @@ class HDemucs(WrappedDemucs):
             raise UserError("without cac, a Wiener filter follows, which cannot be trained; wiener_iters -1 omits it")
         return super().separate(wav_BCL)
 
-    def _stages(self) -> list[nn.Module]:
-        hybrid = [*self.net.tencoder, *self.net.tdecoder] if hasattr(self.net, "tencoder") else []
-        return super()._stages() + hybrid
-
     def last_layers(self) -> list[tuple[str, int]]:
         """Names of the layers whose outputs lie source by source, and their channels per source.
 
@@ -189,10 +191,6 @@ class HTDemucs(HDemucs):
     Config: ClassVar[Any] = HTDemucsConfig
     package = ("demucs.htdemucs", "HTDemucs")
     extra = {"use_train_segment": False}
-
-    def _stages(self) -> list[nn.Module]:
-        attention = self.net.crosstransformer
-        return super()._stages() + ([*attention.layers, *attention.layers_t] if attention else [])
 
 
 @contextmanager

@@ -9,9 +9,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def run(active: bool, module: nn.Module, *inputs: Any) -> Any:
-    """``module(*inputs)``, :func:`recomputed` where ``active`` and gradients are wanted."""
-    return recomputed(module, *inputs) if active and torch.is_grad_enabled() else module(*inputs)
+def how_many(share: bool | float | None, count: int) -> int:
+    """How many of ``count`` parts are computed again: the share of them, rounded, but one at least; none without gradients.
+
+    It is the first ones that are: what the later ones keep is free again when their turn comes.
+
+    Args:
+        share: between 0 and 1; True is all, False and None are none.
+    """
+    return max(1, round(share * count)) if share and torch.is_grad_enabled() else 0
 
 
 def recomputed(module: nn.Module, *inputs: Any) -> Any:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from ...dsp.inverse_stft import istft
 from ..base import SpeechModel
-from ..layers.recompute import recomputed
 from .config import Config
 from .layers import Block
 
@@ -34,7 +33,7 @@ class TFLocoformer(SpeechModel):
     """
 
     Config = Config
-    activation_checkpointing = False
+    activation_checkpointing: bool | float | None = False
     level_equivariant = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -77,11 +76,14 @@ class TFLocoformer(SpeechModel):
         """(batch, 2, frames, bins) -> (batch, n_src, 2, frames, bins); both ends in 32 bits."""
         with torch.autocast(x_B2TF.device.type, enabled=False):
             x_BTFC = self.norm(self.embed(x_B2TF)).permute(0, 2, 3, 1)
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            x_BTFC = recomputed(block, x_BTFC) if recompute else block(x_BTFC)
+            x_BTFC = self.run_part(block, x_BTFC)
         with torch.autocast(x_B2TF.device.type, enabled=False):
             return self.spectra(x_BTFC.float().permute(0, 3, 1, 2)).unflatten(1, (self.n_src, 2))
+
+    def recomputable(self) -> list[nn.Module]:
+        """The blocks."""
+        return list(self.blocks)
 
     def _synthesise(self, spectra_BS2TF: torch.Tensor, length: int) -> torch.Tensor:
         real, imag = spectra_BS2TF.flatten(0, 1).mT.unbind(1)

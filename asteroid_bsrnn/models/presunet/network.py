@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from ...dsp.stft import STFT
 from ..base import MusicModel
-from ..layers.recompute import run
 from .config import PResUNetConfig
 from .filter_bank import FilterBank
 from .layers import MOMENTUM, Head, UpStage, residual_units
@@ -85,17 +84,18 @@ class PResUNet(MusicModel):
         x = F.pad(x, (0, 0, 0, -n_frames % FRAME_MULTIPLE))[..., :-1]
         skips = []
         for stage in self.encoder:
-            skips.append(self._run(stage, x))
+            skips.append(self.run_part(stage, x))
             x = F.avg_pool2d(skips[-1], 2)
         for stage in self.middle:
-            x = self._run(stage, x)
+            x = self.run_part(stage, x)
         for stage in self.decoder:
-            x = self._run(stage, x, skips.pop())
-        maps = [self._run(head, x)[:, :, :n_frames] for head in self.heads]
+            x = self.run_part(stage, x, skips.pop())
+        maps = [self.run_part(head, x)[:, :, :n_frames] for head in self.heads]
         return [F.pad(map_BMTF, (0, 1)).transpose(2, 3) for map_BMTF in maps]
 
-    def _run(self, stage: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        return run(self.activation_checkpointing, stage, *inputs)
+    def recomputable(self) -> list[nn.Module]:
+        """All units, and the heads."""
+        return [*self.encoder, *self.middle, *self.decoder, *self.heads]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
 from ...dsp.stft import STFT
 from ..base import MusicModel
@@ -26,7 +26,7 @@ class RoFormer(MusicModel):
         band_norm: whether the mask estimation begins with a norm for each band.
 
     Attributes:
-        activation_checkpointing: recompute each block in the backward pass instead of keeping what is inside.
+        activation_checkpointing: recompute blocks in the backward pass instead of keeping what is inside: all, or a share.
     """
 
     level_equivariant = True
@@ -61,6 +61,10 @@ class RoFormer(MusicModel):
         """The STFT, and :meth:`separate_spectrum`."""
         return self.stft, self.separate_spectrum
 
+    def recomputable(self) -> list[nn.Module]:
+        """The blocks."""
+        return list(self.layers)
+
     def masks(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
         """Complex masks.
 
@@ -82,10 +86,7 @@ class RoFormer(MusicModel):
         for block in self.layers:
             if earlier is not None:
                 x_BTKD = x_BTKD + earlier
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                x_BTKD = checkpoint(block, x_BTKD, *turns, use_reentrant=False)
-            else:
-                x_BTKD = block(x_BTKD, *turns)
+            x_BTKD = self.run_part(block, x_BTKD, *turns)
             if earlier is not None:
                 earlier = earlier + x_BTKD
         return x_BTKD

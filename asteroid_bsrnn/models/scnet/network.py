@@ -11,7 +11,6 @@ from torch import nn
 from ...common.errors import UserError
 from ..base import MusicModel
 from ..layers.lstm_inputs import cast_inputs
-from ..layers.recompute import run
 from .config import SCNetConfig
 from .dual_path import DualPath, from_fourier, to_fourier
 from .layers import Decoder, Encoder
@@ -81,21 +80,26 @@ class SCNet(MusicModel):
             est = self._finish(out.float(), mix, undo)
             return self.spectrum.inverse(est, wav_BCL.shape[-1]).unflatten(1, (self.n_src, -1))
 
+    def recomputable(self) -> list[nn.Module]:
+        """All that is learnt."""
+        head = [] if self.mask is None else [self.mask]
+        return [*self.encoder, *self.separator, *self.decoder, *head]
+
     def _estimate(self, x_BDFT: torch.Tensor) -> torch.Tensor:
         """(batch, n_src * 2 channels, bins, frames) from the mixture's (batch, 2 channels, bins, frames)."""
         kept = []
         stage: Any
         for stage in self.encoder:
             lengths = stage.band_lengths(x_BDFT.shape[2])
-            x_BDFT, skip = run(self.activation_checkpointing, stage, x_BDFT)
+            x_BDFT, skip = self.run_part(stage, x_BDFT)
             kept.append((skip, stage.shortened(lengths), lengths))
         n_frames = x_BDFT.shape[-1]
         for index, layer in enumerate(self.separator):
-            x_BDFT = run(self.activation_checkpointing, layer, x_BDFT)
+            x_BDFT = self.run_part(layer, x_BDFT)
             x_BDFT = from_fourier(x_BDFT, n_frames) if index % 2 else to_fourier(x_BDFT)
         for stage in self.decoder:
-            x_BDFT = run(self.activation_checkpointing, stage, x_BDFT, *kept.pop())
-        return x_BDFT if self.mask is None else run(self.activation_checkpointing, self.mask, x_BDFT)
+            x_BDFT = self.run_part(stage, x_BDFT, *kept.pop())
+        return x_BDFT if self.mask is None else self.run_part(self.mask, x_BDFT)
 
     def _finish(
         self, out: torch.Tensor, mix: torch.Tensor, undo: tuple[torch.Tensor, torch.Tensor] | None

@@ -58,7 +58,7 @@ class SepReformer(SpeechModel):
     """
 
     Config = Config
-    activation_checkpointing = False
+    activation_checkpointing: bool | float | None = False
     auxiliary_modules = ("auxiliary",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -94,6 +94,10 @@ class SepReformer(SpeechModel):
         inner = [head(x, encoded_BNQ) for head, x in zip(self.auxiliary, maps)]
         return self._main(maps[-1], mixture_BL), [self._cut(wav_B1L, mixture_BL) for wav_B1L in inner]
 
+    def recomputable(self) -> list[nn.Module]:
+        """The layers of all stages, and what is between them."""
+        return self.separator.parts()
+
     def _encode(self, mixture_BL: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, filters, frames), of the mixture with zeros behind it to fill the last frame."""
         rest = mixture_BL.shape[-1] - self.config.kernel_size
@@ -103,7 +107,7 @@ class SepReformer(SpeechModel):
     def _maps(self, encoded_BNQ: torch.Tensor) -> list[torch.Tensor]:
         x_BTF = self.project(self.norm(encoded_BNQ.mT))
         padding = -x_BTF.shape[1] % 2**self.config.n_stages
-        return self.separator(F.pad(x_BTF, (0, 0, 0, padding)), self.activation_checkpointing)
+        return self.separator(F.pad(x_BTF, (0, 0, 0, padding)), self.run_part)
 
     def _main(self, x_BTF: torch.Tensor, mixture_BL: torch.Tensor) -> torch.Tensor:
         rest = max(0, mixture_BL.shape[-1] - self.config.kernel_size)

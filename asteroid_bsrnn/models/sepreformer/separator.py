@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.recompute import recomputed
 from .blocks import BatchNorm, GlobalBlock, LocalBlock, SpeakerBlock, SpeakerSplit, depthwise
 from .config import Config
 
@@ -60,17 +59,16 @@ class Separator(nn.Module):
         self.fuse = nn.ModuleList(nn.Linear(2 * n_feat, n_feat) for _ in range(n_stages))
         self.decoder = nn.ModuleList(_layers(config, 3, True) for _ in range(n_stages))
 
-    def forward(self, x_BTF: torch.Tensor, checkpointing: bool = False) -> list[torch.Tensor]:
+    def forward(self, x_BTF: torch.Tensor, run: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
         """Separate.
 
         Args:
             x_BTF: features of the mixture; the number of frames is divisible by ``2 ** n_stages``.
-            checkpointing: compute the inside of each layer again in the backward pass.
+            run: calls one of :meth:`parts` with its inputs.
 
         Returns:
             (batch * n_src, frames, features) of each stage, the coarsest first, ``n_stages + 1`` of them.
         """
-        run = recomputed if checkpointing and torch.is_grad_enabled() else _called
         n_coarse = x_BTF.shape[1] >> len(self.encoder)
         skips = []
         for layers, down in zip(self.encoder, self.down):
@@ -85,6 +83,12 @@ class Separator(nn.Module):
             maps.append(self._through(layers, fuse(torch.cat([raised, skip], -1)), n_coarse, run))
         return maps
 
+    def parts(self) -> list[nn.Module]:
+        """What :meth:`forward` has called, in that order."""
+        down = [part for layers, halving in zip(self.encoder, self.down) for part in (*_modules(layers), halving)]
+        up = [layer for layers in self.decoder for layer in _modules(layers)]
+        return [*down, *self.bottom, *self.splits, *up]
+
     def _through(self, layers: Any, x_BTF: torch.Tensor, n_coarse: int, run: Callable) -> torch.Tensor:
         for layer in layers:
             x_BTF = run(layer, x_BTF, n_coarse, self.positions.weight)
@@ -95,5 +99,5 @@ def _layers(config: Config, count: int, across_speakers: bool) -> nn.ModuleList:
     return nn.ModuleList(Layer(config, across_speakers) for _ in range(count))
 
 
-def _called(module: nn.Module, *inputs: Any) -> torch.Tensor:
-    return module(*inputs)
+def _modules(layers: Any) -> list[nn.Module]:
+    return list(layers)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import torch
+from torch import nn
 
 from .blocks import TFCTDF
 from .config import ConvTDFNetConfig
@@ -29,6 +29,6 @@ class ConvTDFNet(TDFUNet):
         super().__init__(config, TFCTDF)
         self.bottleneck_block = TFCTDF(config.widths[-1], config.dim_f // 2**config.n_levels, config)
 
-    def bottleneck(self, x_BCNF: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, frames, bins), shape kept."""
-        return self.run_block(self.bottleneck_block, x_BCNF)
+    def bottleneck(self) -> list[nn.Module]:
+        """One block."""
+        return [self.bottleneck_block]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import torch
+from torch import nn
 
 from .blocks import BLOCKS
 from .config import DTTNetConfig
@@ -32,6 +32,6 @@ class DTTNet(TDFUNet):
         self.bottleneck_block1 = block(config.widths[-1], config.dim_f // 2**config.n_levels, config)
         self.bottleneck_block2 = DualPath(config.widths[-1], config)
 
-    def bottleneck(self, x_BCNF: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, frames, bins), shape kept."""
-        return self.run_block(self.bottleneck_block2, self.run_block(self.bottleneck_block1, x_BCNF))
+    def bottleneck(self) -> list[nn.Module]:
+        """A block, and paths along frames and bins."""
+        return [self.bottleneck_block1, self.bottleneck_block2]

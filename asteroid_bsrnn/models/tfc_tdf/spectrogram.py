@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from ...dsp.inverse_stft import istft
 from ..base import MusicModel
-from ..layers.recompute import run
 
 
 class SpectrogramNet(MusicModel):
@@ -56,10 +55,6 @@ class SpectrogramNet(MusicModel):
         """The least number of frames of the grid that holds ``length`` samples and can be reflected at its ends."""
         n_frames = max(-(-length // self.n_hop) + 1, self.n_fft // 2 // self.n_hop + 2, self.config.min_frames)
         return self.frame_multiple * -(-n_frames // self.frame_multiple)
-
-    def run_block(self, block: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """``block(x)``, what is inside recomputed in the backward pass with :attr:`activation_checkpointing`."""
-        return run(self.activation_checkpointing, block, x)
 
 
 def at_least_single(x: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,12 @@ class TFCTDFv3(SpectrogramNet):
         out = nn.Conv2d(widths[0], parts * self.n_src, 1, bias=False)
         self.final_conv = nn.Sequential(mix, activation(config.act), out)
 
+    def recomputable(self) -> list[nn.Module]:
+        """The stages of all levels."""
+        levels: list[Any] = [*self.encoder_blocks, *self.decoder_blocks]
+        stages = [level.tfc_tdf for level in levels]
+        return [*stages[: len(self.encoder_blocks)], self.bottleneck_block, *stages[len(self.encoder_blocks) :]]
+
     def estimate(self, spec_BPFN: torch.Tensor) -> torch.Tensor:
         """(batch, 2 * channels, dim_f, frames) -> (batch, n_src * 2 * channels, dim_f, frames)."""
         batch, n_parts, n_bins, n_frames = spec_BPFN.shape
@@ -56,12 +62,12 @@ class TFCTDFv3(SpectrogramNet):
         skips = []
         level: Any
         for level in self.encoder_blocks:
-            skips.append(self.run_block(level.tfc_tdf, x_BCNF))
+            skips.append(self.run_part(level.tfc_tdf, x_BCNF))
             x_BCNF = level.downscale(skips[-1])
-        x_BCNF = self.run_block(self.bottleneck_block, x_BCNF)
+        x_BCNF = self.run_part(self.bottleneck_block, x_BCNF)
         for level in self.decoder_blocks:
             x_BCNF = torch.cat([level.upscale(x_BCNF), skips.pop()], 1)
-            x_BCNF = self.run_block(level.tfc_tdf, x_BCNF)
+            x_BCNF = self.run_part(level.tfc_tdf, x_BCNF)
         return x_BCNF
 
 

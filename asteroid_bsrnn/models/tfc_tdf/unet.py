@@ -32,17 +32,22 @@ class TDFUNet(SpectrogramNet):
         self.decoding_blocks = nn.ModuleList(make_block(width, n_bins, config) for width, n_bins in levels)
         self.final_conv = nn.Sequential(nn.Conv2d(widths[0], parts, 1))
 
-    def bottleneck(self, x_BCNF: torch.Tensor) -> torch.Tensor:
-        """What is done at the lowest level: (batch, channels, frames, bins), shape kept."""
+    def bottleneck(self) -> list[nn.Module]:
+        """What is done at the lowest level, in this order: (batch, channels, frames, bins), shape kept."""
         raise TypeError(f"{type(self).__name__} needs a method 'bottleneck'")
+
+    def recomputable(self) -> list[nn.Module]:
+        """The blocks of all levels."""
+        return [*self.encoding_blocks, *self.bottleneck(), *self.decoding_blocks]
 
     def estimate(self, spec_BPFN: torch.Tensor) -> torch.Tensor:
         """(batch, 2 * channels, dim_f, frames), shape kept; frames are a multiple of ``frame_multiple``."""
         x_BCNF, skips = self.first_conv(spec_BPFN).transpose(2, 3), []
         for block, down in zip(self.encoding_blocks, self.ds):
-            skips.append(self.run_block(block, x_BCNF))
+            skips.append(self.run_part(block, x_BCNF))
             x_BCNF = down(skips[-1])
-        x_BCNF = self.bottleneck(x_BCNF)
+        for block in self.bottleneck():
+            x_BCNF = self.run_part(block, x_BCNF)
         for up, block in zip(self.us, self.decoding_blocks):
-            x_BCNF = self.run_block(block, up(x_BCNF) * skips.pop())
+            x_BCNF = self.run_part(block, up(x_BCNF) * skips.pop())
         return self.final_conv(x_BCNF.transpose(2, 3))
