@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers import ROOT
 
 from asteroid_bsrnn import models
 from asteroid_bsrnn.common.errors import UserError
@@ -11,6 +12,7 @@ from asteroid_bsrnn.models.base import MusicModel
 from asteroid_bsrnn.models.family import demo_arguments
 from asteroid_bsrnn.models.layers.recompute import how_many
 from asteroid_bsrnn.models.names import MODELS
+from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.training.options import TrainingOptions
 from benchmarks.saved import saved_bytes
 
@@ -80,3 +82,12 @@ def test_all_models_of_a_separator_take_the_share():
 def test_what_is_no_share_is_refused(share):
     with pytest.raises(UserError, match=f"a share of the stages between 0 and 1, not {share!r}"):
         TrainingOptions(activation_checkpointing=share)
+
+
+@pytest.mark.parametrize("recipe", ["musdb18hq", "libri2mix", "wsj0-2mix"])
+def test_recipes_take_true_and_a_share(recipe):
+    for value in ("true", "0.5", "auto", "1"):
+        conf = load_conf(ROOT / "recipes" / recipe, overrides=[f"training.activation_checkpointing={value}"])
+        assert str(TrainingOptions(**conf["training"]).activation_checkpointing).lower() == value
+    with pytest.raises(UserError, match="training.tf32 is true or false"):
+        load_conf(ROOT / "recipes" / recipe, overrides=["training.tf32=0.5"])

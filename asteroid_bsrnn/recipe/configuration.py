@@ -38,6 +38,7 @@ Conf = dict[str, Any]  # {section: {key: value}}; "plugins" and "logging" hold l
 PROTOCOLS = ("published", "corrected", "controlled")
 UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under the variant, and over it
 PER_SOURCE = "per_source"
+SHARES = ("training.activation_checkpointing",)  # true, false or a number between
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
 _KINDS = {
     bool: "true or false",
@@ -203,9 +204,9 @@ def _known(kind: str, name: Any, known: Iterable[Any], where: str = "") -> None:
 def _typed(value: Any, base: Any, where: str) -> Any:
     """``value`` if it fits the type of ``base``; whole numbers become floats where the base has a float.
 
-    Where one of them is ``auto``, what reads the key knows its other values.
+    Where one of them is ``auto``, or the key is a switch that takes a share, what reads the key knows its other values.
     """
-    if value is None or base is None or "auto" in (value, base):
+    if value is None or base is None or "auto" in (value, base) or where.endswith(SHARES):
         return copy.deepcopy(value)
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
