@@ -7,7 +7,7 @@ from pathlib import Path
 import requests
 
 from ..common.download import checksum
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..models.family import adapters
 
 FILES = (
@@ -59,9 +59,9 @@ def hub_file(hub_id: str) -> Path:
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"cannot load {hub_id!r} from the hub: {_first_line(error)}") from None
+        raise UserError(f"cannot load {hub_id!r} from the hub: {first_line(error)}") from None
     except errors.HFValidationError as error:
-        raise UserError(f"{hub_id!r} is no hub id: {_first_line(error)}") from None
+        raise UserError(f"{hub_id!r} is no hub id: {first_line(error)}") from None
     except Exception as error:  # the client's HTTP library differs between its versions, and so do its errors
         if isinstance(error, ValueError) or not type(error).__module__.startswith(
             ("httpx", "httpcore", "requests", "urllib3")
@@ -139,7 +139,3 @@ def _has_digest(path: Path, digest: str) -> bool:
         content = path.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == digest
     return True  # a tag that is no hash states nothing
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
