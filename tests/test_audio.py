@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.audio.read import AudioReader, AudioWriter, check_audio, probe, read_audio
+from asteroid_bsrnn.audio.read import AudioReader, AudioWriter, probe, read_audio
 from asteroid_bsrnn.common.errors import AudioError, UserError
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -95,7 +95,7 @@ def test_broken_files_are_named(tmp_path, case):
     make, sentence = BROKEN[case]
     path = make(tmp_path)
     with pytest.raises(AudioError, match=sentence) as caught:
-        check_audio(path)
+        read_audio(path)
     assert caught.value.path == str(path) and str(caught.value).startswith(str(path))
 
 
@@ -114,10 +114,10 @@ def test_text_and_pictures_are_no_audio(tmp_path):
 def test_truncated_m4a(tmp_path):
     source = write(tmp_path / "long.wav", noise(frames=441000))
     with pytest.raises(AudioError, match="holds no audio that"):  # the index at its end is lost
-        check_audio(half(encode(source, tmp_path / "end.m4a")))
+        read_audio(half(encode(source, tmp_path / "end.m4a")))
     with pytest.raises(AudioError, match="truncated"):
-        check_audio(half(encode(source, tmp_path / "start.m4a", "-movflags", "+faststart")))
-    check_audio(encode(source, tmp_path / "whole.m4a"))
+        read_audio(half(encode(source, tmp_path / "start.m4a", "-movflags", "+faststart")))
+    read_audio(encode(source, tmp_path / "whole.m4a"))
 
 
 def test_without_ffmpeg_the_error_says_so(tmp_path, monkeypatch):
@@ -139,15 +139,6 @@ def test_a_file_that_is_removed_before_it_is_read_is_named(tmp_path, suffix):
 def test_start_behind_the_end(tmp_path):
     with pytest.raises(AudioError, match="ends at 0.1.* s, before the start that was asked for, 1 s"):
         read_audio(write(tmp_path / "a.wav"), start=44100)
-
-
-def test_expectations_are_checked(tmp_path):
-    path = write(tmp_path / "a.wav")
-    assert check_audio(path, sample_rate=44100, channels=2, frames=5000).frames == 5000
-    wrong_ones = [({"sample_rate": 8000}, "44100 Hz where 8000"), ({"channels": 1}, "2 chan"), ({"frames": 1}, "5000")]
-    for wrong, sentence in wrong_ones:
-        with pytest.raises(AudioError, match=sentence):
-            check_audio(path, **wrong)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
@@ -230,7 +221,7 @@ def test_wav_beyond_4_gigabytes_has_a_header_that_can_say_so(tmp_path):
     for frames, fmt in ((400_000_000, "WAV"), (600_000_000, "RF64")):
         with AudioWriter(tmp_path / "a.wav", 44100, 2, frames=frames) as writer:
             writer.write(noise())
-        assert soundfile.info(tmp_path / "a.wav").format == fmt and check_audio(tmp_path / "a.wav").frames == 5000
+        assert soundfile.info(tmp_path / "a.wav").format == fmt and read_audio(tmp_path / "a.wav")[0].shape[-1] == 5000
 
 
 def test_a_file_that_lost_samples_on_the_way_is_refused(tmp_path, monkeypatch):

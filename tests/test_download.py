@@ -12,7 +12,7 @@ import zipfile
 import pytest
 from loopback import serve
 
-from asteroid_bsrnn.common.download import fetch, http, unpack, unzip, zenodo_files, zenodo_record
+from asteroid_bsrnn.common.download import fetch, http, unpack, zenodo_record
 from asteroid_bsrnn.common.errors import UserError
 
 CHUNK = http.CHUNK
@@ -239,10 +239,10 @@ def test_unzip_adds_to_a_folder_but_never_overwrites(tmp_path):
     archive = make_zip(tmp_path / "a.zip", {"train/a": b"1"})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_bytes(b"2")
-    unzip(archive, tmp_path / "out")
+    unpack(archive, tmp_path / "out")
     assert names(tmp_path / "out") == ["mine", "train"]
     with pytest.raises(UserError, match="already holds 'train'"):
-        unzip(archive, tmp_path / "out")
+        unpack(archive, tmp_path / "out")
     assert (tmp_path / "out" / "train" / "a").read_bytes() == b"1"
 
 
@@ -297,7 +297,7 @@ def test_a_flipped_bit_in_a_zip_is_noticed(tmp_path):
     content[1500] ^= 1
     archive.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        unzip(archive, tmp_path / "out")
+        unpack(archive, tmp_path / "out")
     assert names(tmp_path) == ["a.zip"]
 
 
@@ -305,16 +305,16 @@ def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     archive = make_zip(tmp_path / "a.zip", {"one": b"1" * 1000})
     monkeypatch.setattr("asteroid_bsrnn.common.download.archive.shutil.disk_usage", lambda place: _Usage(999))
     with pytest.raises(UserError, match="needs 1000 bytes, 999 are free"):
-        unzip(archive, tmp_path / "out")
+        unpack(archive, tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all"])
 def test_what_is_no_archive(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(UserError, match="is no zip or tar archive"):
-        unzip(tmp_path / "a.zip", tmp_path / "out")
+        unpack(tmp_path / "a.zip", tmp_path / "out")
     with pytest.raises(UserError, match="there is no such file"):
-        unzip(tmp_path / "b.zip", tmp_path / "out")
+        unpack(tmp_path / "b.zip", tmp_path / "out")
 
 
 FILE = {"name": "a.zip", "size": 12, "checksum": "md5:" + "1" * 32, "url": "http://x/content"}
@@ -360,7 +360,7 @@ def test_files_behind_a_link_and_the_address_from_the_environment(server, monkey
     server.add("/records/7", {"links": {"files": server.url + "/records/7/files"}, "metadata": {}})
     server.add("/records/7/files", {"entries": [entry]})
     monkeypatch.setenv("ASTEROID_BSRNN_ZENODO_API", server.url)
-    assert zenodo_files(7) == [FILE]
+    assert zenodo_record(7)["files"] == [FILE]
 
 
 @pytest.mark.parametrize(
@@ -393,9 +393,9 @@ def test_the_licence_is_what_the_record_states(server, metadata, licence):
 def test_unreadable_answers(server, answer, message):
     server.add("/records/7", answer)
     with pytest.raises(UserError, match=message):
-        zenodo_files(7, api=server.url)
+        zenodo_record(7, api=server.url)
 
 
 def test_no_such_record(server):
     with pytest.raises(UserError, match="HTTP 404"):
-        zenodo_files(8, api=server.url)
+        zenodo_record(8, api=server.url)

@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT
 from separation_models import KnownGains
 
+from asteroid_bsrnn.common import locks
 from asteroid_bsrnn.separation.many import claims as claims_module
 from asteroid_bsrnn.separation.many.claims import Claims
 from asteroid_bsrnn.separation.many.entries import Entry
@@ -30,7 +31,7 @@ time.sleep(60)
 @pytest.fixture
 def no_locks(monkeypatch):
     """A file system that knows no locks."""
-    monkeypatch.setattr(claims_module, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
 
 
 def test_one_of_many_gets_it_and_the_next_when_it_is_let_go(tmp_path):

@@ -21,6 +21,7 @@ _KNOWN = frozenset(line[at : at + 4] for line in _NAMES.splitlines() for at in r
 _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")
 _NEAR = 1 << 16  # placeholders lie so near to 2 GiB and 4 GiB: 0x7ffff024, 0x7fffffff, 0x80000023, 0xffffffff, ...
 _NextChunk = Callable[[BinaryIO, int], tuple[bytes, int]]
+_Field = tuple[int, str, Callable[[int], int]]  # byte, layout, and what stands there for a length of the sound
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _Stated:
     Args:
         start, length: bytes, as stated.
         bits: of the field with the length.
-        fields: ``fields(length)`` gives [(byte, bytes)], what to write where for another length.
+        fields: what to write where for another length, in the order of the file.
         chunk: ``chunk(file, byte)`` gives name and end of a chunk that may follow.
         tag: the WAVE format tag.
         form: the WAVE format of a plain RIFF file, or of a W64 file that libsndfile misreads.
@@ -60,7 +61,7 @@ class _Stated:
     start: int
     length: int
     bits: int
-    fields: Callable[[int], list[tuple[int, bytes]]]
+    fields: list[_Field]
     chunk: _NextChunk
     tag: int = 0
     form: bytes = b""
@@ -194,15 +195,20 @@ def _riff(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
             if tag == 0xFFFE and len(form) >= 26:
                 tag = struct.unpack(layout[0] + "H", form[24:26])[0]
             frame = max(1, struct.unpack(layout[0] + "H", form[12:14])[0])
-
-            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
-                if where:
-                    triple = struct.pack("<QQQ", at + real - 8, real, real // frame)
-                    return [(where, triple), (at - 4, b"\xff" * 4)]
-                return [(4, struct.pack(layout, (at + real - 8) % 2**32)), (at - 4, struct.pack(layout, real % 2**32))]
-
+            fields = _ds64_fields(where, at, frame) if where else _size_fields(at, layout)
             return _Stated(at, told, bits, fields, _reader(layout), tag, form if layout == "<I" else b"")
     return None
+
+
+def _size_fields(at: int, layout: str) -> list[_Field]:
+    """The size of the whole file at byte 4, and that of the chunk whose body begins at ``at``."""
+    return [(4, layout, lambda real: at + real - 8), (at - 4, layout, lambda real: real)]
+
+
+def _ds64_fields(where: int, at: int, frame: int) -> list[_Field]:
+    """The three sizes of an RF64 file, in its chunk whose body begins at ``where``."""
+    sizes: list[_Field] = [(where, "<Q", lambda real: at + real - 8), (where + 8, "<Q", lambda real: real)]
+    return [*sizes, (where + 16, "<Q", lambda real: real // frame), (at - 4, "<I", lambda real: 0xFFFFFFFF)]
 
 
 def _w64(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
@@ -217,12 +223,9 @@ def _w64(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
         if name == b"fmt " and _read(file, at + 24, 2) == b"\xfe\xff":
             form = _read(file, at + 24, 40)  # libsndfile takes floats in it for integers
         if name == b"data":
-            told = struct.unpack("<q", _read(file, at + 16, 8))[0]
-
-            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
-                return [(16, struct.pack("<q", at + 24 + real)), (at + 16, struct.pack("<q", real + 24))]
-
-            return _Stated(at + 24, told - 24 if told > 24 else 0, 64, fields, chunk, form=form)
+            told, start = struct.unpack("<q", _read(file, at + 16, 8))[0], at + 24
+            fields: list[_Field] = [(16, "<q", lambda real: start + real), (at + 16, "<q", lambda real: real + 24)]
+            return _Stated(start, told - 24 if told > 24 else 0, 64, fields, chunk, form=form)
         if not name or behind <= at:
             return None
         at = behind
@@ -232,22 +235,14 @@ def _w64(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
 def _aiff(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     for name, at, length in _chunks(file, 12, size, ">I"):
         if name == b"SSND":
-
-            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
-                return [(4, struct.pack(">I", (at + real - 8) % 2**32)), (at - 4, struct.pack(">I", real % 2**32))]
-
-            return _Stated(at, length, 32, fields, _reader(">I"), lead=8)
+            return _Stated(at, length, 32, _size_fields(at, ">I"), _reader(">I"), lead=8)
     return None
 
 
 def _caf(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     for name, at, length in _chunks(file, 8, size, ">q"):
         if name == b"data":
-
-            def fields(real: int, at: int = at) -> list[tuple[int, bytes]]:
-                return [(at - 8, struct.pack(">q", real))]
-
-            return _Stated(at, length, 64, fields, _reader(">q"), lead=4)
+            return _Stated(at, length, 64, [(at - 8, ">q", lambda real: real)], _reader(">q"), lead=4)
     return None
 
 
@@ -255,9 +250,8 @@ def _au(file: BinaryIO, head: bytes, size: int) -> _Stated | None:
     start, told = struct.unpack(">II", head[4:12])
     if not 24 <= start <= size:
         return None
-    return _Stated(
-        start, told, 32, lambda real: [(8, struct.pack(">I", min(real, 2**32 - 1)))], lambda file, at: (b"", 0)
-    )
+    fields: list[_Field] = [(8, ">I", lambda real: min(real, 2**32 - 1))]
+    return _Stated(start, told, 32, fields, lambda file, at: (b"", 0))
 
 
 _KINDS = (
@@ -285,7 +279,8 @@ def _pieces(file: BinaryIO, stated: _Stated, length: int, size: int) -> tuple[Pi
         return (_rf64(stated.form, length), (begin, end))
     at = 0
     pieces: list[Piece] = []
-    for where, data in sorted(stated.fields(length)):
+    for where, layout, value in stated.fields:
+        data = struct.pack(layout, value(length) % 256 ** struct.calcsize(layout))
         pieces += [(at, where), data]
         at = where + len(data)
     return (*pieces, (at, first), (begin, end))

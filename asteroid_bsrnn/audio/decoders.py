@@ -27,7 +27,6 @@ from .source import Source, check_joined, from_libsndfile, info_of, refuse, reor
 from .view import Bytes, View
 
 _MPEG_IN_WAV = (0x50, 0x55)
-_TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 
 
 def open_source(path: str | Path, tolerant: bool = False) -> Source:
@@ -215,7 +214,7 @@ def through_ffmpeg(path: str | Path, tolerant: bool = False, remark: str = "") -
     if facts["format"] == "avi" and (cut := _avi_cut(path)) and not remark:
         remark = refuse(path, tolerant, cut)
     tags = {**facts["tags"], "tracknumber": facts["tags"].get("track", "")}
-    tags = {name: tags[name] for name in _TAGS if tags.get(name)}
+    tags = {name: tags[name] for name in sndfile.TAGS if tags.get(name)}
     mask = layout.from_ffmpeg(facts["layout"], facts["channels"]) if facts["channels"] > 2 else 0
     info = AudioInfo(str(path), facts["sample_rate"], facts["channels"], facts["frames"], tags, "ffmpeg", layout=mask)
     info = replace(info, remarks=(remark,) if remark else ())

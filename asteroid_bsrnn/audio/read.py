@@ -2,7 +2,6 @@
 
 import stat
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from .info import AudioInfo
 from .source import Source
 from .write import AudioWriter
 
-__all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "check_audio", "probe", "read_audio"]
+__all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "probe", "read_audio"]
 
 # What is looked for in a folder. A file that is given by its name may have any suffix.
 SUFFIXES = frozenset(
@@ -149,26 +148,3 @@ def read_audio(path: str | Path, start: int = 0, frames: int = -1) -> tuple[torc
     """
     reader = AudioReader(path, start, frames)
     return torch.cat(list(reader), dim=-1), reader.info.sample_rate
-
-
-def check_audio(
-    path: str | Path, sample_rate: int | None = None, channels: int | None = None, frames: int | None = None
-) -> AudioInfo:
-    """Read a file through and compare it with what is expected; memory does not grow with its length.
-
-    Returns:
-        Its facts, with the number of frames that were really there.
-
-    Raises:
-        AudioError: if the file is missing, empty, truncated, no audio, not finite, or not as expected.
-    """
-    reader = AudioReader(path)
-    found = reader.info
-    if sample_rate is not None and found.sample_rate != sample_rate:
-        raise AudioError(path, f"has a sample rate of {found.sample_rate} Hz where {sample_rate} Hz are expected")
-    if channels is not None and found.channels != channels:
-        raise AudioError(path, f"has {found.channels} channel(s) where {channels} are expected")
-    n_read = sum(block.shape[-1] for block in reader)
-    if frames is not None and n_read != frames:
-        raise AudioError(path, f"has {n_read} samples per channel where {frames} are expected")
-    return replace(found, frames=n_read, remarks=tuple(reader.remarks))

@@ -17,7 +17,7 @@ from .view import View
 _CHANNEL_MAP = 0x1100  # SFC_GET_CHANNEL_MAP_INFO of sndfile.h
 _MAPPED = ("WAV", "WAVEX", "RF64", "W64", "CAF")  # libsndfile 1.2 answers for AIFF too, with numbers of no meaning
 _STEP = 1 << 13  # samples per call: a failing call gives none of those before the damage
-_TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
+TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 
 
 class Stream(soundfile.SoundFile):
@@ -66,7 +66,7 @@ def reopen(make_file: Callable[[], str | View], path: str | Path) -> Stream:
 
 def tags_of(stream: Stream) -> dict[str, str]:
     """Title, artist, ... of an open file, as far as given."""
-    tags = {name: _text(stream, name) for name in _TAGS}
+    tags = {name: _text(stream, name) for name in TAGS}
     return {name: value for name, value in tags.items() if value}
 
 

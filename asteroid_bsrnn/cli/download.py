@@ -15,9 +15,9 @@ def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came from where under which licence."""
     from ..common.errors import UserError
     from ..weights import published
+    from ..weights.safetensors import save_model
 
-    suffix = args.out.rpartition(".")[2] if args.out else None
-    if suffix not in (None, "safetensors", "pth"):
+    if args.out and not args.out.endswith((".safetensors", ".pth")):
         raise UserError(f"{args.out}: the name must end in .safetensors or .pth")
     entry = published.find(args.name)
     members = (*entry.members, *([entry.mixer] if entry.mixer else []))
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     for name in members or (args.name,):
         _fetch(name)
     if args.out:
-        _write(published.load_conf(args.name), args.out, suffix or "")
+        conf = published.load_conf(args.name)
+        save_model(conf, args.out, conf["infos"]["card"])
         print(f"wrote {args.out}")
     return 0
 
@@ -42,16 +43,3 @@ def _fetch(name: str) -> None:
         print("nobody states a checksum of this file, so none was compared")
     for part in found["checkpoints"]:
         print(f"  {', '.join(part['sources'])}: {part['member']} (SHA-256 {part['sha256'][:16]}...)")
-
-
-def _write(conf: dict, out: str, suffix: str) -> None:
-    import torch
-
-    from ..common.files import atomic_path
-    from ..weights import save_safetensors
-
-    if suffix == "safetensors":
-        save_safetensors(conf, out, conf["infos"]["card"])
-        return
-    with atomic_path(out) as partial:
-        torch.save(conf, partial)

@@ -21,48 +21,29 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: 0.
     """
+    import json
+
     from ..common.errors import UserError
-
-    if args.all and args.variant:
-        raise UserError("--all and --variant exclude each other")
-    if args.all or (args.cost and not args.variant):
-        _print_all(args)
-    else:
-        _print_one(args)
-    return 0
-
-
-def _print_one(args: argparse.Namespace) -> None:
-    import json
-
-    from ..recipe.configuration import load_conf
-    from ..recipe.cost import recipe_cost
-
-    params, gmac = recipe_cost(load_conf(args.recipe, args.variant), with_macs=args.cost)
-    if args.json:
-        print(json.dumps({**params, "gmac_per_second": gmac} if args.cost else params))
-        return
-    for name, count in params.items():
-        rate = f"{gmac[name]:10.2f} GMAC per second of audio" if gmac else ""
-        print(f"{name:<10} {count:>13,}{rate}")
-
-
-def _print_all(args: argparse.Namespace) -> None:
-    import json
-
     from ..recipe.configuration import load_conf
     from ..recipe.cost import recipe_cost
     from ..recipe.variants import variant_names
 
+    if args.all and args.variant:
+        raise UserError("--all and --variant exclude each other")
+    every = args.all or (args.cost and not args.variant)
     rows = {}
-    for variant in [None, *variant_names(args.recipe)]:
+    for variant in [None, *variant_names(args.recipe)] if every else [args.variant]:
         rows[variant or "conf.yml"] = recipe_cost(load_conf(args.recipe, variant), with_macs=args.cost)
+    params, gmac = next(iter(rows.values()))
     if args.json:
-        listed = {
-            name: {**params, "gmac_per_second": gmac} if gmac else params for name, (params, gmac) in rows.items()
-        }
-        print(json.dumps(listed))
-        return
-    print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))
-    for name, (params, gmac) in rows.items():
-        print(f"{name:<28} {params['total']:>13,}" + (f"  {gmac['total']:24.2f}" if gmac else ""))
+        told = {name: {**row, "gmac_per_second": cost} if args.cost else row for name, (row, cost) in rows.items()}
+        print(json.dumps(told if every else next(iter(told.values()))))
+    elif every:
+        print(f"{'variant':<28} {'parameters':>13}" + ("  GMAC per second of audio" if args.cost else ""))
+        for name, (row, cost) in rows.items():
+            print(f"{name:<28} {row['total']:>13,}" + (f"  {cost['total']:24.2f}" if cost else ""))
+    else:
+        for name, count in params.items():
+            rate = f"{gmac[name]:10.2f} GMAC per second of audio" if gmac else ""
+            print(f"{name:<10} {count:>13,}{rate}")
+    return 0

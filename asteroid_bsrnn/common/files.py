@@ -12,14 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from . import locks
 from .errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked, and leftovers stay
-    fcntl = None  # type: ignore[assignment]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.[^.]*)?")
@@ -54,11 +50,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _held(partial: Path) -> Iterator[None]:
     """Hold a lock on the file that is being written, so that nobody takes it for a leftover."""
-    if fcntl is None:
+    if locks.fcntl is None:
         yield
         return
     with open(partial, "wb") as mine:
-        _lock(mine)
+        locks.hold(mine)
         yield
 
 
@@ -69,9 +65,9 @@ def remove_leftovers(folder: str | Path) -> None:
     files stay.
     """
     for path in Path(folder).glob(".*.partial*"):
-        if fcntl is not None and _PARTIAL.fullmatch(path.name) and path.is_file():
+        if _PARTIAL.fullmatch(path.name) and path.is_file():
             with open(path, "rb") as found:
-                if _lock(found):
+                if locks.hold(found):
                     path.unlink(missing_ok=True)
 
 
@@ -80,15 +76,6 @@ def remove_old_names(paths: Iterable[Path]) -> None:
     for path in paths:
         for old in path.parent.glob(f".{glob.escape(_short(path.stem))}.????????.old"):
             old.unlink(missing_ok=True)
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Whether this process holds ``file`` now."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
 
 
 def nfc(name: str) -> str:

@@ -19,7 +19,7 @@ def surroundings() -> dict[str, Any]:
     """
     free, total = _memory()
     return {
-        "cpu": _cpu() or platform.processor() or platform.machine(),
+        "cpu": _cpuinfo().get("model name") or platform.processor() or platform.machine(),
         "features": _features(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
@@ -42,10 +42,6 @@ def _cpuinfo() -> dict[str, str]:
     except OSError:
         return {}
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
-
-
-def _cpu() -> str | None:
-    return _cpuinfo().get("model name")
 
 
 def _features() -> list[str]:

@@ -173,30 +173,11 @@ class AdoptedModel:
             return getattr(self.module, name)
         if name == "channels":
             return getattr(self.module, "in_channels", None)
-        return getattr(SeparationModel, name)
+        default = getattr(SeparationModel, name)
+        return default.__get__(self) if inspect.isfunction(default) else default
 
     def __call__(self, wav: torch.Tensor) -> Any:
         return self.module(wav)
-
-    def estimates(self, wav: torch.Tensor) -> Any:
-        """What the loss takes: the module's own ``estimates``, or its output."""
-        return getattr(self.module, "estimates", self.module)(wav)
-
-    def shared_key(self) -> None:
-        """Nothing is shared."""
-        return None
-
-    def spectral_core(self) -> None:
-        """Nothing is known of what is inside."""
-        return None
-
-    def recorded(self) -> AbstractContextManager[Any]:
-        """As it is."""
-        return nullcontext()
-
-    def open_stream(self) -> Any:
-        """The module's own, or None."""
-        return getattr(self.module, "open_stream", lambda: None)()
 
 
 def as_model(module: torch.nn.Module) -> Any:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..common.files import atomic_path
 from ..common.version import __version__
 from ..models.base import as_model, run_batch
@@ -206,7 +206,7 @@ def reason_of(error: BaseException) -> str:
         chain.append(deeper)
     if any("data-dependent" in str(link) or "DataDependent" in type(link).__name__ for link in chain):
         return "what it computes depends on the values that it meets, which a graph cannot"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first_line(error)
 
 
 def _channels(model: torch.nn.Module) -> int:

@@ -41,7 +41,7 @@ class OnnxModel(torch.nn.Module):
         self.stft = STFT(**self.about["stft"]) if self.about["stft"] else None
 
     @property
-    def inference(self) -> dict[str, float]:
+    def inference(self) -> dict[str, Any]:
         """Keywords of segments that fit: the file's own length, where it is made for one."""
         return {"segment": self.about["length"] / self.sample_rate} if self.about["length"] else {}
 
@@ -53,7 +53,7 @@ class OnnxModel(torch.nn.Module):
         """
         length, fixed = wav_BCL.shape[-1], self.about["length"]
         if fixed and length > fixed:
-            options: dict[str, Any] = {**self.inference, "match_sources": self.sources is None}
+            options = {**self.inference, "match_sources": self.sources is None}
             return torch.stack([apply_segments(self, item_CL, self.sample_rate, **options) for item_CL in wav_BCL])
         wav_BCL = torch.nn.functional.pad(wav_BCL, (0, fixed - length if fixed else 0))
         return torch.cat([self._one(item_BCL) for item_BCL in wav_BCL.split(1)])[..., :length]

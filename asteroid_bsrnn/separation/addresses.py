@@ -4,21 +4,19 @@ An input is fetched into a temporary folder and removed when its stems are writt
 put in their place whole. ``file://`` is a path by another name.
 """
 
-import functools
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
-from ..common.errors import AudioError, UserError
+from ..common.errors import AudioError, UserError, first_line
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.:/-]+)?://")  # a drive has one letter
 _WEB = ("http", "https")
@@ -153,31 +151,6 @@ def open_output(address: str) -> tuple[AbstractFileSystem, str]:
     return open_system(address)
 
 
-def with_addresses(separate: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Let ``separate(separator, path, out_dir, ...)``, which returns ``file`` and ``stems``, take addresses for both."""
-
-    @functools.wraps(separate)
-    def run(separator: Any, path: str | Path, out_dir: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
-        source, target = local_or_address(path), local_or_address(out_dir)
-        if not is_address(source) and not is_address(target):
-            return separate(separator, source, target, *args, **options)
-        with ExitStack() as stack:
-            file = stack.enter_context(fetched(str(source))) if is_address(source) else source
-            folder = target
-            if is_address(target):
-                open_output(str(target))  # before the work
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asteroid_bsrnn_")))
-            with named_as(str(path), Path(file)):
-                done = separate(separator, file, folder, *args, **options)
-            stems = done["stems"]
-            if is_address(target):
-                stems = {n: join(str(target), *Path(p).relative_to(folder).parts) for n, p in stems.items()}
-                put_all({Path(done["stems"][name]): address for name, address in stems.items()})
-        return {**done, "file": str(path), "stems": stems}
-
-    return run
-
-
 @contextmanager
 def named_as(given: str, file: Path) -> Iterator[None]:
     """Errors about a temporary copy name what it is a copy of."""
@@ -204,5 +177,4 @@ def _explained(address: str, what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise AudioError(address, "does not exist") from None
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise AudioError(address, f"{what}: {reason}") from None
+        raise AudioError(address, f"{what}: {first_line(error)}") from None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -112,6 +113,16 @@ def separate_on_devices(devices: Sequence[Device], work: Work, tell: Tell) -> Su
     return results.summary
 
 
+def started(run: Callable[..., None], *given: Any) -> tuple[Connection, BaseProcess]:
+    """A new process that does ``run(pipe, *given)``, and the other end of its pipe."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=run, args=(there, *given), daemon=True)
+    process.start()
+    there.close()
+    return here, process
+
+
 class _Results:
     """Of each recording the first result that says what was done here; what only says that others did it waits."""
 
@@ -146,14 +157,10 @@ class _Pool:
     """The processes, and a pipe to each: a killed one harms no other's."""
 
     def __init__(self, devices: Sequence[Device], work: Work) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.processes: dict[Connection, tuple[Device, Any]] = {}
+        self.processes: dict[Connection, tuple[Device, BaseProcess]] = {}
         for device in devices:
-            here, there = context.Pipe()
-            process = context.Process(target=_take_part, args=(there, work, device), daemon=True)
-            process.start()
-            there.close()
-            self.processes[here] = device, process
+            pipe, process = started(_take_part, work, device)
+            self.processes[pipe] = device, process
 
     def begin(self) -> None:
         """Wait until all know what was done before, then let all go: what one does now is news to each."""

@@ -11,16 +11,16 @@ import torch
 
 from ..audio.channel_order import groups as channel_groups
 from ..audio.resample import resample_blocks
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..common.precision import PRECISIONS, choose_precision, use_tf32
 from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
-from .channels import explain
 from .columns import separate_columns
 from .memory_limits import MemoryLimits
-from .segments import best_order, make_plan, stream_segments
-from .speakers import SpeakerMemory
+from .segments import make_plan, stream_segments
+from .speakers import SpeakerMemory, best_order, explain
 from .streams import SeparatorStream
+from .values import among
 
 _SHORTEST = 0.1  # s; shorter segments are padded for the models of the host that need more than their window
 _LARGEST_SHIFT = 0.5  # s
@@ -102,7 +102,7 @@ class Separator:
         self.sample_rate = _rate(models[0])
         self.ordered = as_model(models[0]).sources is not None
         names = [self._names(model) for model in self.models]
-        wanted = self._wanted(sources, names[0])
+        wanted = among(names[0], sources)
         self.sources = wanted if self.ordered else names[0]  # without an order all are needed to match them
         for model, found in zip(models, names):
             if set(found) != set(names[0]) or (as_model(model).sources is not None) != self.ordered:
@@ -118,14 +118,6 @@ class Separator:
         """Segments per pass where nothing else is asked for; fewer are taken where they do not fit."""
         return CARD_BATCH if self.device.type == "cuda" else 1
 
-    @staticmethod
-    def _wanted(sources: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-        """The wanted sources, in the order of the model."""
-        unknown = [name for name in sources or () if name not in known]
-        if unknown:
-            raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(known)}")
-        return tuple(name for name in known if not sources or name in sources)
-
     def _names(self, model: torch.nn.Module) -> tuple[str, ...]:
         """Names of the sources of a model, after a try on a little noise."""
         n_chan = as_model(model).channels or 1
@@ -133,9 +125,8 @@ class Separator:
         try:
             n_src = self._run(model, wav.to(self.device)).shape[1]
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
             hint = f" (with precision {str(self.dtype)[6:]}: try fp32)" if self.dtype else ""
-            raise UserError(f"{type(model).__name__} does not separate waveforms: {reason}{hint}") from None
+            raise UserError(f"{type(model).__name__} does not separate waveforms: {first_line(error)}{hint}") from None
         names = as_model(model).sources
         if names is None:
             return tuple(f"s{index + 1}" for index in range(n_src))
@@ -300,7 +291,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+        raise UserError(f"device {name!r} cannot be used here: {first_line(error)}") from None
     return device
 
 

@@ -23,6 +23,7 @@ from .many.sharing import Sharing
 from .recordings import stem_names
 
 _MOST_BLOCKS = 10_000  # what Ray's scheduler keeps up with
+_AT_ONCE = 8  # entries that a worker is given together; if it dies, another one is given all of them
 
 Do = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 
@@ -44,20 +45,14 @@ class RayWorker:
 
 
 def run_on_ray(
-    entries: Sequence[dict[str, Any]],
-    build: Callable[[], Do],
-    workers: int | None = None,
-    threads: int = 1,
-    at_once: int = 8,
+    entries: Sequence[dict[str, Any]], build: Callable[[], Do], threads: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """Run ``build()(entries)`` for all entries on the cluster, some at a time.
+    """Run ``build()(entries)`` for all entries on the cluster, some at a time, by a worker per GPU.
 
     Args:
         entries: what is to be done, of plain values.
         build: see :class:`RayWorker`; Ray pickles it.
-        workers: how many; by default one per GPU of the cluster, or one per ``threads`` cores where it has none.
-        threads: cores of a worker.
-        at_once: entries that a worker is given together. If it dies, another one is given all of them.
+        threads: cores of a worker where there are no GPUs.
 
     Yields:
         dict: the record of each entry, in no order, as soon as it is there.
@@ -70,9 +65,9 @@ def run_on_ray(
         return
     there = ray.cluster_resources()
     gpus, cores = int(there.get("GPU", 0)), int(there.get("CPU", 1))
-    size = min(len(entries), workers or gpus or max(1, cores // threads))
+    size = min(len(entries), gpus or max(1, cores // threads))
     resources = {"num_gpus": 1} if gpus else {"num_cpus": threads}
-    blocks = min(_MOST_BLOCKS, max(size, math.ceil(len(entries) / at_once)))
+    blocks = min(_MOST_BLOCKS, max(size, math.ceil(len(entries) / _AT_ONCE)))
     rows = ray.data.from_items([{"entry": json.dumps(entry)} for entry in entries], override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=size)
     done = rows.map_batches(RayWorker, fn_constructor_args=(build,), batch_size=None, compute=pool, **resources)

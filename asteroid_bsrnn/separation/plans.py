@@ -1,14 +1,17 @@
-"""Where the segments of a recording lie, and how they are weighted: one plan for each scheme."""
+"""Where the segments of a recording lie, and how they are weighted: one plan for each scheme.
+
+The two published schemes cut and add as the authors of the replication did, and nothing is scaled afterwards: weights
+that do not sum to one (a hop that does not divide the segment, a fade that is no whole number of samples) show in the
+published scores, and therefore here.
+"""
 
 import numbers
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
 
 import torch
 from scipy.signal import get_window
 
 from ..common.errors import UserError
-from .published_schemes import ReferenceFader, ReferenceOverlapAdd
 
 SCHEMES = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
 WITH_HOP = ("ola", "ola_reference")
@@ -16,25 +19,28 @@ _LONGEST = 3600  # s
 SMALLEST_WEIGHT = 1e-8  # instead of a window's zeros: a sample that only one segment covers survives the division
 
 
-class Plan(Protocol):
-    """Where segments lie and how they are weighted."""
+class Plan:
+    """Where segments lie and how they are weighted. This one is a single segment, whatever its length.
 
-    @property
-    def padding(self) -> int:
-        """Samples of silence on each side, which are taken off again."""
+    Attributes:
+        padding: samples of silence on each side, which are taken off again.
+        gain: of the sum; None: divided by the sum of the weights.
+    """
 
-    @property
-    def gain(self) -> float | None:
-        """Of the sum; None: divided by the sum of the weights."""
+    padding: int = 0
+    gain: float | None = None
 
     def span(self, index: int) -> tuple[int, float]:
         """First sample of a segment, and the one behind its last."""
+        return 0, float("inf")
 
     def rest(self, index: int, total: int) -> list[int]:
         """First samples of the segments from ``index`` on that reach the end of ``total`` samples."""
+        return [0]
 
     def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
-        """Weights of a segment that begins at ``start``."""
+        """Weights of a segment that begins at ``start``. Shape: (length,)."""
+        return torch.ones(1).expand(length)
 
 
 def make_plan(
@@ -78,7 +84,7 @@ def make_plan(
             f"hop and window belong to scheme 'ola', hop to 'ola_reference' too; {scheme!r} fades over the overlap"
         )
     if scheme == "whole":
-        return Whole()
+        return Plan()
     if segment > _LONGEST:
         raise UserError(
             f"segment must be at most {_LONGEST} seconds (scheme 'whole' takes all in one go), not {segment}"
@@ -89,7 +95,10 @@ def make_plan(
         return ReferenceFader(int(sample_rate * segment * (1 + overlap)), overlap * segment * sample_rate)
     hop = segment * (1 - overlap) if hop is None else hop
     if scheme == "ola_reference":
-        return ReferenceOverlapAdd(max(1, int(sample_rate * segment)), max(1, int(sample_rate * hop)), hop / segment)
+        length, ones = max(1, int(sample_rate * segment)), torch.ones(1)
+        return ReferenceOverlapAdd(
+            length, max(1, int(sample_rate * hop)), ones.expand(length), padding=length, gain=hop / segment
+        )
     length = max(1, round(segment * sample_rate))
     if scheme == "trim":
         cut = min(round(overlap * length / 2), (length - 1) // 2)
@@ -122,41 +131,72 @@ def _window(name: str, length: int) -> torch.Tensor:
     return weights.clamp(min=SMALLEST_WEIGHT)
 
 
-@dataclass(frozen=True)
-class Uniform:
+@dataclass
+class Uniform(Plan):
     """Segments of one length at a constant hop; the last one is moved back so that it is as long as the others."""
 
     length: int
     hop: int
     window: torch.Tensor
-    padding: int = 0  # samples of silence on each side, which are taken off again
-    gain: ClassVar[float | None] = None  # of the sum; None: divided by the sum of the weights
+    padding: int = 0
+    gain: float | None = None
 
     def span(self, index: int) -> tuple[int, float]:
-        """First sample of a segment, and the one behind its last."""
         return index * self.hop, index * self.hop + self.length
 
     def rest(self, index: int, total: int) -> list[int]:
-        """First samples of the segments from ``index`` on that reach the end of ``total`` samples."""
         return [max(0, total - self.length)]
 
     def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
-        """Weights of a segment that begins at ``start``."""
         return self.window[:length]
 
 
-@dataclass(frozen=True)
-class Whole:
-    """One segment, whatever its length."""
+class ReferenceOverlapAdd(Uniform):
+    """The published overlap-add: a segment of silence before and after, every segment weighted by hop / segment.
 
-    padding = 0
-    gain: ClassVar[float | None] = None
-
-    def span(self, index: int) -> tuple[int, float]:
-        return 0, float("inf")
+    That is the gain of the sum; they add up to the whole only where the hop divides the segment.
+    """
 
     def rest(self, index: int, total: int) -> list[int]:
-        return [0]
+        """There are none: what is left over lies in the silence."""
+        return []
+
+
+@dataclass
+class ReferenceFader(Plan):
+    """The published pattern: [0, G), then [jG - O, (j + 1)G), the last one cut short, faded over O samples.
+
+    G = ``sample_rate * segment * (1 + overlap)`` rounded down, O = ``overlap * segment * sample_rate``. Where O is no
+    whole number, segments begin a sample earlier (G - O rounded down) than their fades are long (O rounded down).
+
+    Args:
+        stride: G, samples.
+        overlap: O, samples; need not be whole.
+    """
+
+    stride: int
+    overlap: float
+    gain = 1.0
+
+    def span(self, index: int) -> tuple[int, float]:
+        return max(0, (index - 1) * self.stride + int(self.stride - self.overlap)), (index + 1) * self.stride
+
+    def rest(self, index: int, total: int) -> list[int]:
+        """There are two where the recording ends with a stride and O is no whole number.
+
+        Then the last fades in on a segment that does not fade out.
+        """
+        starts = [self.span(index)[0]]
+        if index and self.span(index + 1)[0] < total - self.overlap:
+            starts.append(self.span(index + 1)[0])
+        return starts
 
     def weights(self, start: int, length: int, last: bool) -> torch.Tensor:
-        return torch.ones(1).expand(length)
+        """No rise at the start of the recording, no fall at its end."""
+        fade, weights = int(self.overlap), torch.ones(length)
+        ramp = torch.linspace(0, 1, fade)
+        if start > 0:
+            weights[:fade] *= ramp[:length]
+        if not last and fade:
+            weights[-fade:] *= 1 - ramp[-length:]
+        return weights

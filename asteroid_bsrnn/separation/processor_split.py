@@ -1,11 +1,11 @@
 """How many processes of how many threads separate fastest on this machine's processor: measured once, remembered."""
 
 import json
-import multiprocessing
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..common.errors import UserError
 from ..common.files import read_json, write_json
 from ..common.surroundings import surroundings, usable_cores
 from ..models.base import as_model
-from .device_pool import Build, Device
+from .device_pool import Build, Device, started
 from .ensemble import Separator
 from .many.sharing import model_hash
 
@@ -71,20 +71,16 @@ def measure(build: Build, processes: int, threads: int) -> float:
     Raises:
         UserError: if a process cannot begin.
     """
-    context, pipes, started = multiprocessing.get_context("spawn"), [], []
+    pool: list[tuple[Connection, BaseProcess]] = []
     try:
         for _ in range(processes):
-            here, there = context.Pipe()
-            started.append(context.Process(target=_passes, args=(there, build, threads), daemon=True))
-            started[-1].start()
-            there.close()
-            pipes.append(here)
-        for pipe in pipes:
+            pool.append(started(_passes, build, threads))
+        for pipe, _ in pool:
             pipe.recv()
         begun = time.perf_counter()
-        for pipe in pipes:
+        for pipe, _ in pool:
             pipe.send(None)
-        for pipe in pipes:
+        for pipe, _ in pool:
             pipe.recv()
         return processes * _PASSES / (time.perf_counter() - begun)
     except EOFError:
@@ -92,7 +88,7 @@ def measure(build: Build, processes: int, threads: int) -> float:
             f"the processor could not be measured with {processes} processes: give --devices cpu:N"
         ) from None
     finally:
-        for process in started:
+        for _, process in pool:
             process.kill()  # nothing is lost with it
 
 

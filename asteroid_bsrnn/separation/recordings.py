@@ -1,5 +1,6 @@
 """Separate arrays and files of any rate, length and number of channels; rate, length, channels and level are kept."""
 
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,16 +10,17 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
-from .addresses import with_addresses
 from .ensemble import Forward, Separator
+from .many.entries import Entry
 from .many.identities import song_name
+from .many.places import places_at
 from .opened import OpenRecording, Progress
 from .request import Request
 from .stem_files import Part
-from .values import as_mixture, as_names, as_rate
+from .values import among, as_mixture, as_names, as_rate
 from .whole_song import mono_mix_level_of
 
-__all__ = ["Separator", "separate", "separate_file", "song_name", "stem_paths"]
+__all__ = ["Separator", "separate", "separate_file", "song_name"]
 
 
 def separate(
@@ -129,18 +131,6 @@ def stem_names(sources: Iterable[str], complement: bool = False) -> list[str]:
     return names
 
 
-def stem_paths(
-    path: str | Path, out_dir: str | Path, sources: Iterable[str], complement: bool = False, fmt: str = "wav"
-) -> dict[str, Path]:
-    """Where the stems of a file go: ``out_dir/<song>/<source>.<fmt>``, complements as ``no_<source>``.
-
-    Returns:
-        dict: name of the stem -> Path.
-    """
-    return {name: Path(out_dir) / song_name(path) / f"{name}.{fmt}" for name in stem_names(sources, complement)}
-
-
-@with_addresses
 def separate_file(
     separator: Any,
     path: str | Path,
@@ -184,18 +174,20 @@ def separate_file(
         AudioError: if the file cannot be read or the stems cannot be written.
         UserError: for options that contradict each other.
     """
-    begun, sources = time.perf_counter(), as_names(sources)
+    begun, sources, places = time.perf_counter(), as_names(sources), places_at(out_dir, fmt)
     if not isinstance(separator, Separator):
         separator = Separator(separator, sources=None if consistent else sources)
     wanted = check_stems(separator, sources, complement, consistent, fmt)
     standardise, plan = separator.how(**inference)
     batch = separator.usual_batch if batch is None else batch
     request = Request(tuple(wanted), complement, consistent, fmt, bits, batch, tolerant, plan, standardise)
-    targets = stem_paths(path, out_dir, wanted, complement, fmt)
-    opened = OpenRecording(separator.sources, path, targets, request, offset, duration)
-    how = (opened.info.sample_rate, batch, progress, opened.total, opened.layout, None, opened.level)
-    opened.write(separated_parts(separator, opened.reader, *how, **plan))
-    return opened.result(time.perf_counter() - begun)
+    entry, names = Entry(song_name(path), os.fspath(path)), stem_names(wanted, complement)
+    with places.fetched(entry) as file, places.kept(entry, names) as targets:
+        opened = OpenRecording(separator.sources, file, targets, request, offset, duration)
+        how = (opened.info.sample_rate, batch, progress, opened.total, opened.layout, None, opened.level)
+        opened.write(separated_parts(separator, opened.reader, *how, **plan))
+    stems = {name: str(place) for name, place in places.stems(entry, names).items()}
+    return {**opened.result(time.perf_counter() - begun), "file": str(path), "stems": stems}
 
 
 def check_stems(
@@ -210,13 +202,10 @@ def check_stems(
     Raises:
         UserError: for a source that the model does not have, or options that contradict each other.
     """
-    sources = as_names(sources)
-    unknown = [name for name in sources or () if name not in separator.sources]
-    if unknown:
-        raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(separator.sources)}")
+    wanted = among(separator.sources, as_names(sources))
     if consistent and fmt == "mp3":
         raise UserError("mp3 stems cannot sum to the mixture exactly: choose wav or flac, or leave consistent out")
     if consistent and len(separator.sources) == 1 and not complement:
         only = separator.sources[0]
         raise UserError(f"consistent needs stems that make up the mixture; the model has {only} only: add complement")
-    return [name for name in separator.sources if not sources or name in sources]
+    return list(wanted)

@@ -3,7 +3,7 @@
 There is one scheduler. It cuts segments from a stream of blocks, gives them to the model in batches of equal length,
 adds the weighted results and divides by the sum of the weights, so that whatever the scheme the weights of every
 sample sum to one, also at both ends. Nothing is padded: a model that normalises over time would see the padding. Only
-the two published schemes (:mod:`.published_schemes`) do as their authors did.
+the two published schemes (:mod:`.plans`) do as their authors did.
 """
 
 import numbers

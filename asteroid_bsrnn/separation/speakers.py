@@ -18,6 +18,7 @@ _HEARD, _LOUDER = 1e-3, 2.0  # power relative to the loudest frame so far, and t
 _ALIKE = 8  # neighbouring frames that say the same
 _DRIFT = 0.15  # of a voice from one passage to another, in deviations of its frames
 _CERTAIN = 100.0  # what a correlation of 1 on the overlap weighs, in units of the distance of two voices
+_RIDGE = 1e-4  # of a source's energy
 _AUDIBLE = 0.05  # mean power of an overlap, relative to a speaker's, from which its correlation counts in full
 
 
@@ -160,6 +161,25 @@ def best_order(estimate: torch.Tensor, reference: torch.Tensor) -> list[int]:
         list of int: indices into ``estimate``, one per source of ``reference``.
     """
     return linear_sum_assignment(correlations(estimate, reference), maximize=True)[1].tolist()
+
+
+def explain(wav: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
+    """Put sources without order or level into the order of the first channel, scaled to explain the mixture.
+
+    Scale-invariant training leaves level and sign of each output open. The gains are those of least squares for
+    ``wav = sum(gain * estimate)`` per item and channel, with a little regularisation for outputs that are alike.
+
+    Shape:
+        (batch, channels, time), (batch, n_src, channels, time) -> (batch, n_src, channels, time)
+    """
+    first = estimate[:, :, 0]
+    orders = [[best_order(e[:, chan], f) for chan in range(e.shape[1])] for e, f in zip(estimate, first)]
+    order = torch.tensor(orders).transpose(1, 2)[..., None].expand_as(estimate).to(estimate.device)
+    sources = estimate.gather(1, order).transpose(1, 2).double()  # (batch, channels, n_src, time)
+    sources = sources / sources.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    ridge = _RIDGE * torch.eye(sources.shape[2], dtype=sources.dtype, device=sources.device)
+    gains = torch.linalg.solve(sources @ sources.transpose(-1, -2) + ridge, sources @ wav.double()[..., None])
+    return (gains * sources).transpose(1, 2).to(wav)
 
 
 def _mel_bands(sample_rate: float, frame_len: int) -> np.ndarray:

@@ -27,6 +27,14 @@ def as_names(sources: str | Sequence[str] | None) -> list[str] | None:
     return [sources] if isinstance(sources, str) else None if sources is None else list(sources)
 
 
+def among(known: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The wanted sources of a model, in its order; all of them where none is named."""
+    unknown = [name for name in wanted or () if name not in known]
+    if unknown:
+        raise UserError(f"unknown source {unknown[0]!r}: the model has {', '.join(known)}")
+    return tuple(name for name in known if not wanted or name in wanted)
+
+
 def as_part(offset: Any, duration: Any) -> tuple[float, float | None]:
     """Offset and duration in seconds; a duration of infinity is None, the rest of the recording."""
     for name, value in (("offset", offset), ("duration", duration)):

@@ -12,11 +12,15 @@ from asteroid.engine.system import System
 from asteroid.losses import PITLossWrapper, pairwise_neg_sisdr
 
 from ..common.precision import full_precision, widened
+from ..data.music.augment import remix_batch
+from ..metrics import Metric, usdr
+from ..metrics import get as get_metric
 from ..models.base import as_model
+from ..separation.segments import apply_segments
+from ..separation.whole_song import mono_mix_level
 
 Tensor = torch.Tensor
 Batch = Sequence[Tensor]  # mixture, sources
-MONITORS = {"loss": "min", "usdr": "max", "si_sdr": "max"}  # better is smaller, or larger
 
 
 class RecordingSystem(System):
@@ -27,12 +31,17 @@ class RecordingSystem(System):
 
     Attributes:
         complete: whether every recording has every source; else one that is silent is not scored.
-        default_monitor: the score that a plain Trainer watches.
+        metric: which score a recording has beside its loss.
     """
 
     complete: bool = True
-    default_monitor: str = "val_loss"
+    metric: Metric | None = None
     scheduler: Any
+
+    @property
+    def default_monitor(self) -> str:
+        """The score that a plain Trainer watches."""
+        return f"val_{self.metric.name if self.metric else 'loss'}"
 
     def score(self, mixture: Tensor, sources: Tensor) -> dict[str, float]:
         """Scores of one recording, ``val_loss`` among them."""
@@ -104,7 +113,7 @@ class MusicSystem(RecordingSystem):
         - song: mixture ``(channels, time)``, sources ``(n_src, channels, time)``
     """
 
-    default_monitor = "val_usdr"
+    metric = get_metric("usdr")
 
     def __init__(
         self,
@@ -136,8 +145,6 @@ class MusicSystem(RecordingSystem):
 
     def remixed(self, mixture: Tensor, sources: Tensor) -> Batch:
         """New mixtures of the sources of a batch, and of what else is in its mixtures."""
-        from ..data.music.augment import remix_batch
-
         rest = mixture - sources.sum(1)
         parts = remix_batch(torch.cat([sources, rest[:, None]], dim=1))
         return parts.sum(1), parts[:, :-1]
@@ -148,11 +155,9 @@ class MusicSystem(RecordingSystem):
 
         Returns:
             ``val_loss``, the median over the song's segments (the lower one of an even count, as in the
-            published code); ``val_usdr`` in dB over the whole song, the mean over sources; for several sources also
-            ``val_usdr_<source>``. Sources that the song lacks have no score.
+            published code); :attr:`default_monitor` in dB over the whole song, the mean over sources; for several sources
+            also that of each, with its name behind. Sources that the song lacks have no score.
         """
-        from ..metrics import usdr
-
         estimates, losses = self.separate(mixture, sources)
         finite = bool(estimates.isfinite().all())  # a model that diverges scores NaN, which is never the best
         with full_precision(sources.device):
@@ -160,11 +165,11 @@ class MusicSystem(RecordingSystem):
         there = [self.complete or bool(source.any()) for source in sources]
         scores = {"val_loss": float(torch.stack(losses).median())}
         if any(there):
-            scores["val_usdr"] = float(per_source[there].mean())
+            scores[self.default_monitor] = float(per_source[there].mean())
         if len(per_source) > 1:
             names = as_model(self.model).sources or range(len(per_source))
             named = zip(names, per_source, there)
-            scores.update({f"val_usdr_{name}": float(value) for name, value, is_there in named if is_there})
+            scores.update({f"{self.default_monitor}_{name}": float(score) for name, score, is_here in named if is_here})
         return scores
 
     def separate(self, mixture: Tensor, sources: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -175,9 +180,6 @@ class MusicSystem(RecordingSystem):
         Returns:
             Estimates ``(n_src, channels, time)``, and a loss for each segment.
         """
-        from ..separation.segments import apply_segments
-        from ..separation.whole_song import mono_mix_level
-
         n_src, references = sources.shape[0], sources.flatten(0, 1)
         losses: list[Tensor] = []
 
@@ -211,7 +213,7 @@ class SpeechSystem(RecordingSystem):
         - utterance: mixture ``(time,)``, sources ``(n_src, time)``
     """
 
-    default_monitor = "val_si_sdr"
+    metric = get_metric("si_sdr")
 
     def common_step(self, batch: Batch, batch_nb: int, train: bool = True) -> Tensor:
         """Loss of a batch."""
@@ -238,11 +240,17 @@ class SpeechSystem(RecordingSystem):
 
     @torch.no_grad()
     def score(self, mixture: Tensor, sources: Tensor) -> dict[str, float]:
-        """``val_loss`` and ``val_si_sdr`` (dB, best permutation) of one utterance."""
+        """``val_loss`` and the SI-SDR (dB, best permutation) of one utterance."""
         mixture, sources = mixture[None], sources[None]
         estimates = self.model(mixture)
         own = hasattr(self.model, "training_loss")
         loss = self.model.training_loss(mixture, sources) if own else self.loss(estimates, sources)
         with full_precision(sources.device):
             negative = PITLossWrapper(pairwise_neg_sisdr, pit_from="pw_mtx")(estimates.to(sources), sources)
-        return {"val_loss": float(loss), "val_si_sdr": -float(negative)}
+        return {"val_loss": float(loss), self.default_monitor: -float(negative)}
+
+
+MONITORS = {"loss": "min"}
+"""What ``training.monitor`` may name, and whether it is better smaller or larger."""
+for _metric in (MusicSystem.metric, SpeechSystem.metric):
+    MONITORS[_metric.name] = "max" if _metric.better == "higher" else "min"

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 
 from ..common.errors import UserError
-from ..common.files import atomic_path
 from ..models.family import adapters
 from ..models.stems import StemSeparator
 from .assemble import build
 from .open_file import as_conf, as_module, open_file
-from .safetensors import save_safetensors
+from .safetensors import save_model
 
 _CHECKPOINTS = (".ckpt", ".th", ".yaml", ".yml")  # what one never means to write
 
@@ -49,8 +48,9 @@ def convert_files(
     for index, (path, config) in enumerate(zip(paths, configs)):
         names = None if not sources else list(sources) if len(paths) == 1 else [sources[index]]
         models.append(_convert_file(path, names, config, remarks))
-    model = models[0] if len(models) == 1 else _joined(models, paths)
-    _write(model, Path(out_path))
+    model: Any = models[0] if len(models) == 1 else _joined(models, paths)
+    names = getattr(model, "sources", None)
+    save_model(model.serialize(), out_path, {"sources": list(names)} if names else None)
     return model, remarks
 
 
@@ -95,12 +95,3 @@ def _joined(models: list[torch.nn.Module], paths: Sequence[Any]) -> StemSeparato
             raise UserError(f"{first[twice]} and {path} are both for {twice!r}: tell them apart with --sources")
         first.update({name: path for name in names})
     return StemSeparator(models)
-
-
-def _write(model: Any, out: Path) -> None:
-    if out.suffix == ".safetensors":
-        names = getattr(model, "sources", None)
-        save_safetensors(model.serialize(), out, {"sources": list(names)} if names else None)
-        return
-    with atomic_path(out) as partial:
-        torch.save(model.serialize(), partial)

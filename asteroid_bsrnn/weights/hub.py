@@ -4,10 +4,14 @@ import hashlib
 import re
 from pathlib import Path
 
+import huggingface_hub
 import requests
+from asteroid import __version__ as host_version
+from asteroid.utils import hub_utils
+from huggingface_hub import constants, errors
 
 from ..common.download import checksum
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..models.family import adapters
 
 FILES = (
@@ -30,8 +34,6 @@ def hub_file(hub_id: str) -> Path:
         UserError: no network (and nothing cached), no such repository, revision or file, no access, or content whose
             hash is not the stated one (it is removed from the cache).
     """
-    from huggingface_hub import errors
-
     repo_id, _, revision = hub_id.partition("@")
     offline = not _reachable()
     try:
@@ -43,7 +45,7 @@ def hub_file(hub_id: str) -> Path:
                     raise
         if offline:
             raise UserError(
-                f"cannot load {hub_id!r}: no connection to {_endpoint()} and nothing in the cache; is there a network?"
+                f"cannot load {hub_id!r}: no connection to {constants.ENDPOINT} and nothing in the cache; is there a network?"
             )
         found = _foreign_files(repo_id, revision or None)
         if len(found) == 1:
@@ -59,9 +61,9 @@ def hub_file(hub_id: str) -> Path:
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"cannot load {hub_id!r} from the hub: {_first_line(error)}") from None
+        raise UserError(f"cannot load {hub_id!r} from the hub: {first_line(error)}") from None
     except errors.HFValidationError as error:
-        raise UserError(f"{hub_id!r} is no hub id: {_first_line(error)}") from None
+        raise UserError(f"{hub_id!r} is no hub id: {first_line(error)}") from None
     except Exception as error:  # the client's HTTP library differs between its versions, and so do its errors
         if isinstance(error, ValueError) or not type(error).__module__.startswith(
             ("httpx", "httpcore", "requests", "urllib3")
@@ -73,10 +75,6 @@ def hub_file(hub_id: str) -> Path:
 
 
 def _client_download(repo_id: str, name: str, revision: str | None, offline: bool) -> str:
-    import huggingface_hub
-    from asteroid import __version__ as host_version
-    from asteroid.utils import hub_utils
-
     return huggingface_hub.hf_hub_download(
         repo_id=repo_id,
         filename=name,
@@ -90,31 +88,21 @@ def _client_download(repo_id: str, name: str, revision: str | None, offline: boo
 
 def _foreign_files(repo_id: str, revision: str | None) -> list[str]:
     """Names of the weights files of other implementations that a repository has."""
-    import huggingface_hub
-
     suffixes = {*SUFFIXES, *(suffix for adapter in adapters() for suffix in adapter.suffixes)}
     try:
-        about = huggingface_hub.HfApi(endpoint=_endpoint()).model_info(repo_id, revision=revision)
-    except huggingface_hub.errors.HfHubHTTPError:
+        about = huggingface_hub.HfApi(endpoint=constants.ENDPOINT).model_info(repo_id, revision=revision)
+    except errors.HfHubHTTPError:
         return []
     names = [entry.rfilename for entry in about.siblings or ()]
     return sorted(name for name in names if Path(name).suffix.lower() in suffixes)
 
 
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT
-
-
 def _reachable() -> bool:
     """Whether the hub answers at all; its client would take many seconds to find out."""
-    from huggingface_hub import constants
-
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        requests.head(_endpoint(), timeout=10, allow_redirects=False)
+        requests.head(constants.ENDPOINT, timeout=10, allow_redirects=False)
         return True
     except (requests.ConnectionError, requests.Timeout):
         return False
@@ -139,7 +127,3 @@ def _has_digest(path: Path, digest: str) -> bool:
         content = path.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == digest
     return True  # a tag that is no hash states nothing
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

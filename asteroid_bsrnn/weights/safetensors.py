@@ -38,6 +38,14 @@ def save_safetensors(conf: Mapping[str, Any], path: str | Path, card: Mapping[st
         save_file(state_dict, partial, metadata=metadata)
 
 
+def save_model(conf: Mapping[str, Any], path: str | Path, card: Mapping[str, Any] | None = None) -> None:
+    """Write a serialized model, whole or not at all: :func:`save_safetensors` where the name ends so, else as PyTorch does."""
+    if Path(path).suffix == ".safetensors":
+        return save_safetensors(conf, path, card)
+    with atomic_path(path) as partial:
+        torch.save(conf, partial)
+
+
 def read_safetensors(path: str | os.PathLike) -> dict[str, Any]:
     """Read a file that :func:`save_safetensors` wrote, or anyone.
 

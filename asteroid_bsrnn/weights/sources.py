@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
+from asteroid.utils import hub_utils
+
 from ..common.download import fetch
 from ..common.errors import UserError
 from ..models.family import adapters
@@ -27,8 +29,6 @@ def local_file(source: str | os.PathLike) -> Path:
     Raises:
         UserError: if there is no such thing; a mistyped path is told from a hub id without asking the network.
     """
-    from asteroid.utils import hub_utils
-
     path = Path(source)
     if path.is_file():
         return path
@@ -75,8 +75,6 @@ def _refuse_mistyped_path(source: str) -> None:
 
 def _cached_url(url: str) -> Path:
     """The file behind an address, in the host's cache."""
-    from asteroid.utils import hub_utils
-
     address, fragment = urldefrag(url)
     checksum = fragment.replace("=", ":", 1) if fragment else None
     suffix = Path(urlsplit(address).path).suffix.lower()

@@ -26,11 +26,6 @@ def is_archive(path: str | Path) -> bool:
     return tarfile.is_tarfile(path)
 
 
-def unzip(path: str | Path, folder: str | Path) -> list[Path]:
-    """Unpack a zip archive into ``folder``; see :func:`unpack`."""
-    return unpack(path, folder)
-
-
 def unpack(path: str | Path, folder: str | Path) -> list[Path]:
     """Unpack a zip or tar archive into ``folder``.
 
@@ -52,13 +47,17 @@ def unpack(path: str | Path, folder: str | Path) -> list[Path]:
     staging = folder.with_name(f".{folder.name}.unpacking")
     try:
         with closing(_open(path)) as members:
-            names = members.plain_names()
+            files = members.plain_files(path)
+            names = [name for name, _ in files]
             _check_names(path, names, folder)
-            _check_room(path, members.total(), folder)
+            _check_room(path, sum(size for _, size in files), folder)
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
             for name in tqdm(names, desc=f"unpacking {path.name}", unit="file", disable=None):
-                _write_member(members, name, staging / name)
+                target = staging / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with members.content(path, name) as source, open(target, "wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
         return _move(staging, folder, names)
     except _BROKEN as error:
         if isinstance(error, UserError):
@@ -70,53 +69,36 @@ def unpack(path: str | Path, folder: str | Path) -> list[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-class _Zip:
-    def __init__(self, path: Path) -> None:
-        self.path, self.file = path, zipfile.ZipFile(path)
-
-    def plain_names(self) -> list[str]:
-        """Names of all plain files; anything but files and folders is refused."""
-        files = [info for info in self.file.infolist() if not info.is_dir()]
+class _Zip(zipfile.ZipFile):
+    def plain_files(self, path: Path) -> list[tuple[str, int]]:
+        """(name, size) of all plain files; anything but files and folders is refused."""
+        files = [info for info in self.infolist() if not info.is_dir()]
         for info in files:
             kind = (info.external_attr >> 28) & 0xF  # file type of Unix, 0 where none was stored
             if kind not in (0, 8):
-                raise UserError(f"{self.path} is refused: its member {info.filename!r} is a link or device")
+                raise UserError(f"{path} is refused: its member {info.filename!r} is a link or device")
             if info.flag_bits & 1:
-                raise UserError(f"{self.path} is refused: its member {info.filename!r} is encrypted")
-        return [info.filename for info in files]
+                raise UserError(f"{path} is refused: its member {info.filename!r} is encrypted")
+        return [(info.filename, info.file_size) for info in files]
 
-    def total(self) -> int:
-        return sum(info.file_size for info in self.file.infolist())
-
-    def open(self, name: str) -> IO[bytes]:
-        return self.file.open(name)
-
-    def close(self) -> None:
-        self.file.close()
+    def content(self, path: Path, name: str) -> IO[bytes]:
+        return self.open(name)
 
 
-class _Tar:
-    def __init__(self, path: Path) -> None:
-        self.path, self.file = path, tarfile.open(path)
-
-    def plain_names(self) -> list[str]:
-        files = [info for info in self.file.getmembers() if not info.isdir()]
+class _Tar(tarfile.TarFile):
+    def plain_files(self, path: Path) -> list[tuple[str, int]]:
+        """As :meth:`_Zip.plain_files`."""
+        files = [info for info in self.getmembers() if not info.isdir()]
         for info in files:
             if not info.isreg():
-                raise UserError(f"{self.path} is refused: its member {info.name!r} is a link or device")
-        return [info.name for info in files]
+                raise UserError(f"{path} is refused: its member {info.name!r} is a link or device")
+        return [(info.name, info.size) for info in files]
 
-    def total(self) -> int:
-        return sum(info.size for info in self.file.getmembers())
-
-    def open(self, name: str) -> IO[bytes]:
-        content = self.file.extractfile(name)
+    def content(self, path: Path, name: str) -> IO[bytes]:
+        content = self.extractfile(name)
         if content is None:  # of the members of one name, tar gives the last
-            raise UserError(f"{self.path} is refused: its member {name!r} is a file and then something else")
+            raise UserError(f"{path} is refused: its member {name!r} is a file and then something else")
         return content
-
-    def close(self) -> None:
-        self.file.close()
 
 
 def _open(path: Path) -> _Zip | _Tar:
@@ -125,7 +107,7 @@ def _open(path: Path) -> _Zip | _Tar:
     if zipfile.is_zipfile(path):
         return _Zip(path)
     if tarfile.is_tarfile(path):
-        return _Tar(path)
+        return _Tar.open(path)
     raise UserError(f"{path} is no zip or tar archive, or it is truncated")
 
 
@@ -146,12 +128,6 @@ def _check_room(path: Path, needed: int, folder: Path) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise UserError(f"no room to unpack {path}: it needs {needed} bytes, {free} are free on the disk of {place}")
-
-
-def _write_member(members: _Zip | _Tar, name: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with members.open(name) as source, open(target, "wb") as copy:
-        shutil.copyfileobj(source, copy, 1 << 20)
 
 
 def _move(staging: Path, folder: Path, names: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
+from .. import locks
 from ..errors import UserError
 from . import checksum as checksums
 
@@ -278,16 +279,14 @@ def _bar(transfer: _Transfer, progress: bool) -> tqdm:
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Keep a second process from writing the same part; it waits, then finds the file."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
+    if locks.fcntl is None:
         yield
         return
     lock = path.with_name(path.name + ".lock")
     handle = None
     while handle is None:
         handle = open(lock, "w")
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        locks.hold(handle, wait=True)
         if not lock.exists() or not os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
             handle.close()
             handle = None  # the one before us removed this lock: take the new one

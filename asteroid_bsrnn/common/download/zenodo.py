@@ -10,29 +10,20 @@ from .http import get_json
 API = "https://zenodo.org/api"
 
 
-def zenodo_files(record: int | str, api: str | None = None) -> list[dict[str, Any]]:
-    """Files of a Zenodo record.
+def zenodo_record(record: int | str, api: str | None = None) -> dict[str, Any]:
+    """Title, licence and files of a Zenodo record.
 
     Args:
         record: number of the record.
         api: base address; default: environment variable ASTEROID_BSRNN_ZENODO_API, else Zenodo's own.
-
-    Returns:
-        ``name``, ``size`` (bytes), ``checksum`` (``"md5:..."``), ``url``; what :func:`fetch` takes.
-    """
-    return zenodo_record(record, api)["files"]
-
-
-def zenodo_record(record: int | str, api: str | None = None) -> dict[str, Any]:
-    """Title, licence and files of a Zenodo record.
 
     Both forms of the API's answer are read: ``files`` as a list (``key`` or ``filename``, ``checksum``, ``size`` or
     ``filesize``, ``links.self`` or ``links.download``), and ``files.entries`` (``links.content``), in the record or
     behind its link ``files``.
 
     Returns:
-        ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files`` (as
-        :func:`zenodo_files`).
+        ``record``, ``title``, ``licence`` (identifier, or ``"not stated"``), ``url``, ``files``: each with
+        ``name``, ``size`` (bytes), ``checksum`` (``"md5:..."``) and ``url``, what :func:`fetch` takes.
 
     Raises:
         UserError: no network, no such record, or an answer that we cannot read.

@@ -59,9 +59,9 @@ def unpacked(record: int, name: str, root: Path, api: str | None = None) -> Iter
         UserError: if the record has no such file, there is not enough disk, the download fails, or the archive holds
             something else.
     """
-    from ...common.download import fetch, unzip, zenodo_files
+    from ...common.download import fetch, unpack, zenodo_record
 
-    known = {file["name"]: file for file in zenodo_files(record, api)}
+    known = {file["name"]: file for file in zenodo_record(record, api)["files"]}
     if name not in known:
         raise UserError(f"Zenodo record {record} holds {', '.join(known)}, not {name}")
     file, archive = known[name], root.with_name(name)
@@ -70,7 +70,7 @@ def unpacked(record: int, name: str, root: Path, api: str | None = None) -> Iter
     fetch(file["url"], archive, checksum=file["checksum"], size=file["size"])
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    unzip(archive, partial)
+    unpack(archive, partial)
     top = partial if (partial / "train").is_dir() else next(iter(partial.glob("*/train")), partial / "none").parent
     if not ((top / "train").is_dir() and (top / "test").is_dir()):
         raise UserError(f"{archive} does not hold train/ and test/; what it holds is in {partial}")

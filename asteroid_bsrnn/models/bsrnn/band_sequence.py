@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .attention import FrameAttention
-from .config import BSRNNConfig
+from .config import BSRNNConfig, norm_groups
 from .sequence import DilatedNet, Passage, ResidualNet
 from .tac import TAC
 
@@ -76,11 +76,6 @@ def _build_net(args: BSRNNConfig, layer: Any, axis: int) -> DilatedNet | Passage
         return DilatedNet(n_feat, n_dilated, kernel_size, ratio, args.eps)
     n_groups = norm_groups(args.group_num, n_feat)
     return ResidualNet(layer, n_feat, args.hid_ratio, args.bidirectional, n_groups, args.eps)
-
-
-def norm_groups(group_num: int | None, n_feat: int) -> int:
-    """Groups of the norms: as given, or one per 16 features where None."""
-    return max(n_feat // 16, 1) if group_num is None else group_num
 
 
 def dilated_settings(args: BSRNNConfig, axis: int) -> tuple[int, ...]:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import groupby
 
 from ...common.errors import UserError
+from ...common.registry import nearest
 
 Scheme = tuple[tuple[int, float], ...]
 #: (count, Hz) from 0 Hz upwards; one last band takes all bins that are left.
@@ -39,8 +39,7 @@ def choose_scheme(sources: Sequence[str], bands: str | Sequence[Sequence[float]]
     if not isinstance(bands, str):
         return _check_pairs(bands)
     if bands not in SCHEMES:
-        near = get_close_matches(bands, SCHEMES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(bands, SCHEMES, 0.6)
         raise UserError(f"unknown bands {bands!r}: {hint}known are {', '.join(SCHEMES)}, or a list of (count, Hz)")
     unknown_source = len(sources) == 1 and sources[0] not in SCHEMES
     if bands != "joint" and not unknown_source and (len(sources) > 1 or SCHEMES[bands] != SCHEMES[own]):

@@ -13,9 +13,9 @@ import torch
 from ...common.errors import UserError
 from ...dsp.low_delay import LowDelaySTFT
 from ..layers.cumulative import Remembering, cumulative_norm
-from .band_sequence import BandSequenceBlock, build_block, norm_groups
+from .band_sequence import BandSequenceBlock, build_block
 from .band_split import BandSplit
-from .config import BSRNNConfig
+from .config import BSRNNConfig, norm_groups
 from .mask_estimation import MaskEstimation
 from .network import BSRNN
 from .sequence import RECURRENT, ResidualNet

@@ -104,7 +104,7 @@ class BSRNNConfig:
         if self.group_num is not None:
             whole("group_num", self.group_num)
         n_feat = self.feature_dim // self.n_heads
-        groups = max(n_feat // 16, 1) if self.group_num is None else self.group_num
+        groups = norm_groups(self.group_num, n_feat)
         if n_feat % groups:
             wanted = f"{groups} groups (group_num {self.group_num})"
             raise UserError(f"feature_dim / n_heads = {n_feat} is not divisible into {wanted}")
@@ -123,6 +123,11 @@ class BSRNNConfig:
     def mask_channels(self) -> int:
         """Channels of one band split and mask: those of naive stereo, else 1."""
         return self.in_channels if self.stereo == "naive" else 1
+
+
+def norm_groups(group_num: int | None, n_feat: int) -> int:
+    """Groups of the norms: as given, or one per 16 features where None."""
+    return max(n_feat // 16, 1) if group_num is None else group_num
 
 
 def _whole_or_pair(name: str, value: Any, least: int) -> None:

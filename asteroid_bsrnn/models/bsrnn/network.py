@@ -7,6 +7,7 @@ import torch
 
 from ...dsp.stft import STFT
 from ..base import MusicModel, as_batch, as_ranked
+from ..layers.channel_groups import in_groups
 from .band_sequence import build_block
 from .band_split import BandSplit
 from .config import BSRNNConfig
@@ -121,7 +122,8 @@ class BSRNN(MusicModel):
         """
         n_chan = spec_BCFT.shape[1]
         if self.stereo == "naive":
-            est_BSCFT = self._in_channel_groups(spec_BCFT)
+            size = self.in_channels
+            est_BSCFT = in_groups(lambda group_BCFT: self._masked(group_BCFT, size), spec_BCFT, size)
         else:
             est = self._masked(spec_BCFT.flatten(0, 1)[:, None], n_chan)
             est_BSCFT = est.view(-1, n_chan, *est.shape[1:2], *est.shape[3:]).transpose(1, 2)
@@ -139,15 +141,3 @@ class BSRNN(MusicModel):
         for block in self.blocks:
             x_KBTN = self.run_part(block, x_KBTN, n_chan)
         return self.masks(x_KBTN, spec_BCFT)
-
-    def _in_channel_groups(self, spec_BCFT: torch.Tensor) -> torch.Tensor:
-        """Naive stereo for any number of channels; see the class."""
-        n_chan, size = spec_BCFT.shape[1], self.in_channels
-        if n_chan == size:
-            return self._masked(spec_BCFT, n_chan)
-        parts = []
-        for group in spec_BCFT.split(size, dim=1):
-            index = torch.arange(size) % group.shape[1]
-            est_BSCFT = self._masked(group[:, index], size)
-            parts += [est_BSCFT[:, :, index == chan].mean(2, keepdim=True) for chan in range(group.shape[1])]
-        return torch.cat(parts, dim=2)

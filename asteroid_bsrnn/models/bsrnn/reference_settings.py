@@ -53,8 +53,6 @@ def told_arguments(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
         told.pop("attn_dim", None)
     if told.get("stereo", "tac") != "tac":
         told.pop("tac_ratio", None), told.pop("tac_act", None)
-    elif "stereo" in told and told["stereo"] is None:
-        told.pop("tac_ratio", None), told.pop("tac_act", None)
     told.update(_layers(values, told))
     return told
 
@@ -76,9 +74,14 @@ def _layers(values: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
             layers[name] = "none" if value is None else str(value).lower()
     if set(layers.values()) <= {"dilated", "none"} and layers:
         told.pop("hid_ratio", None), told.pop("bidirectional", None)
-    if dilated:
-        default = next(iter(dilated.values()))
-        pairs = zip(dilated.get(0, default), dilated.get(1, default))
-        for name, (time, band) in zip(("n_dilated", "dilated_kernel", "dilated_ratio"), pairs):
-            layers[name] = time if time == band else [time, band]
-    return layers
+    return {**layers, **of_both_nets(dilated)}
+
+
+def of_both_nets(dilated: Mapping[int, Sequence[int]]) -> dict[str, Any]:
+    """Arguments of dilated nets from (layers, kernel, ratio) of those along time (0) and bands (1), as far as there are any."""
+    if not dilated:
+        return {}
+    default = next(iter(dilated.values()))
+    pairs = zip(dilated.get(0, default), dilated.get(1, default))
+    names = ("n_dilated", "dilated_kernel", "dilated_ratio")
+    return {name: time if time == band else [time, band] for name, (time, band) in zip(names, pairs)}

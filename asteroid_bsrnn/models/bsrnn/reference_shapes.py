@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common.errors import UserError
 from .bands import SCHEMES, Scheme, band_widths, choose_scheme, scheme_from_widths
-from .reference_settings import told_arguments
+from .reference_settings import of_both_nets, told_arguments
 
 SIMO_SOURCES = tuple(name for name in SCHEMES if name != "joint")
 """Sources of the authors' joint models, in their order."""
@@ -133,11 +133,7 @@ def _nets(shapes: Shapes, n_feat: int, told: Mapping[str, Any], found: Mapping[s
                 raise UserError(f"{prefix}proj.weight has {n_net} rows, which does not divide the {n_feat} features")
             find(prefix + "proj.weight", n_heads=n_feat // n_net)
             _main_layer(shapes, prefix, name, n_net, {**told, **found}, find)
-    if dilated:
-        default = next(iter(dilated.values()))
-        pairs = zip(dilated.get(0, default), dilated.get(1, default))
-        for name, (time, band) in zip(("n_dilated", "dilated_kernel", "dilated_ratio"), pairs):
-            find("separator.0.*_net.dil_layers", **{name: time if time == band else [time, band]})
+    find("separator.0.*_net.dil_layers", **of_both_nets(dilated))
 
 
 def _main_layer(shapes: Shapes, prefix: str, name: str, n_net: int, known: Mapping[str, Any], find: Find) -> None:

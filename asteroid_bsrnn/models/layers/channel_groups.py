@@ -14,7 +14,7 @@ def in_groups(
 
     Args:
         run: (batch, size, time) -> (batch, n_src, size, time).
-        wav: (batch, channels, time).
+        wav: (batch, channels, time), or spectra with (bins, frames) in the place of time, here and below.
         size: channels that ``run`` takes; any number if None.
         groups: lists of up to ``size`` channels that ``run`` hears together, each channel in one of them; consecutive
             ones if None.
@@ -24,10 +24,10 @@ def in_groups(
     """
     if size is None or wav.shape[1] == size:
         return run(wav)
-    batch, n_chan, length = wav.shape
+    batch, n_chan, *rest = wav.shape
     groups = groups or [list(range(first, min(first + size, n_chan))) for first in range(0, n_chan, size)]
     index = torch.tensor([[group[place % len(group)] for place in range(size)] for group in groups], device=wav.device)
-    out = run(wav[:, index].reshape(-1, size, length))
-    out = out.reshape(batch, len(groups), -1, size, length).transpose(1, 2).flatten(2, 3)
-    total = out.new_zeros(batch, out.shape[1], n_chan, length).index_add_(2, index.flatten(), out)
-    return total / torch.bincount(index.flatten(), minlength=n_chan)[:, None]
+    out = run(wav[:, index].reshape(-1, size, *rest))
+    out = out.reshape(batch, len(groups), -1, size, *rest).transpose(1, 2).flatten(2, 3)
+    total = out.new_zeros(batch, out.shape[1], n_chan, *rest).index_add_(2, index.flatten(), out)
+    return total / torch.bincount(index.flatten(), minlength=n_chan).view(-1, *(1 for _ in rest))

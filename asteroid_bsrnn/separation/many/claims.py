@@ -17,10 +17,7 @@ import time
 from hashlib import blake2b
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: no locks, and stale claims are seen by their age alone
-    fcntl = None  # type: ignore[assignment]
+from ...common import locks
 
 STALE_SECONDS = 120.0
 _BEATS = 6  # touches in that time
@@ -165,15 +162,11 @@ def _create(path: Path) -> Claim | None:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     except FileExistsError:
         return None
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # a file system without locks
-            pass
+    locks.hold(file)
     token = secrets.token_hex(8)
     owner = {"token": token, "machine": _MACHINE, "host": platform.node(), "pid": os.getpid()}
     os.write(file, json.dumps(owner).encode())
-    if fcntl is None:  # Windows removes no file that is open
+    if locks.fcntl is None:  # Windows removes no file that is open
         os.close(file)
         return Claim(path, None, token)
     return Claim(path, file, token)
@@ -200,11 +193,8 @@ def _read(path: Path) -> tuple[str, str, float]:
 
 def _unlocked(path: Path) -> bool:
     """Whether nobody holds the lock, on a machine that has locks."""
-    if fcntl is None:
-        return False
     try:
         with open(path, "rb") as found:
-            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return locks.hold(found)
     except OSError:
         return False
-    return True

@@ -6,17 +6,12 @@ Large lists have a file for every 10,000 entries or so, so that processes seldom
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...common import locks
 from ...common.files import atomic_path
-
-try:
-    import fcntl
-except ImportError:  # Windows: appending is all there is
-    fcntl = None  # type: ignore[assignment]
 
 _PER_FILE = 10_000
 
@@ -54,7 +49,8 @@ class Records:
         path = self._path(record["key"])
         path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n"
-        with open(path, "a+b", buffering=0) as file, _locked(file):
+        with open(path, "a+b", buffering=0) as file:
+            locks.hold(file, wait=True)  # for one line; where there are no locks, appending has to do
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # somebody was killed, or the disk was full
@@ -95,17 +91,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and {"key", "status"} <= set(record) else None
-
-
-@contextmanager
-def _locked(file: Any) -> Iterator[None]:
-    """Hold the file for one line; where there are no locks, appending has to do."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass
-    yield  # closing the file unlocks it
 
 
 def all_records(folder: str | Path) -> Iterator[dict[str, Any]]:

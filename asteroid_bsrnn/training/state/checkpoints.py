@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...common.errors import UserError
+from ...common.errors import UserError, first_line
 from ...common.files import atomic_path, no_room, remove_leftovers
 
 FORMAT = 1
@@ -116,7 +116,7 @@ def write_torch(value: Any, path: Path) -> None:
             torch.save(value, file)  # to a file object: the archive then does not hold the partial name
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise UserError(no_room(path, getattr(error, "strerror", None) or _first_line(error))) from error
+        raise UserError(no_room(path, getattr(error, "strerror", None) or first_line(error)[:200])) from error
 
 
 def damage(path: Path, weights: bool = False) -> str | None:
@@ -135,7 +135,7 @@ def damage(path: Path, weights: bool = False) -> str | None:
         if weights:
             return None if "state_dict" in found else "it holds no weights"
     except Exception as error:  # whatever a damaged file makes the readers raise
-        return _first_line(error)
+        return first_line(error)[:200]
     return None if found.get("format") == FORMAT else f"format {found.get('format')}, expected {FORMAT}"
 
 
@@ -177,8 +177,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
