@@ -35,7 +35,8 @@ def music_test_table() -> Table:
 
 def music_validation_table() -> Table:
     """Validation scores, sizes and energy of the rows of Table II and of the authors' documentation."""
-    metric, rows = get(load("bsrnn_table_2")["metric"]), {}
+    metric = get(load("bsrnn_table_2")["metric"])
+    rows: dict[str, dict[str, Any]] = {}
     for name in ("bsrnn_table_2", "bsrnn_analysis"):
         for variant, (row, *_) in by_variant(load(name)).items():
             if any(score in row for score in SCORES):
