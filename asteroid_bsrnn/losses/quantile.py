@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from ..common.registry import check_known
 from .signals import waveforms_of
 
 UNITS = ("item", "sample")
@@ -42,8 +43,7 @@ class QuantileMSELoss(nn.Module):
         super().__init__()
         if not 0 <= quantile <= 1:
             raise UserError(f"quantile must lie between 0 and 1, got {quantile}")
-        if unit not in UNITS:
-            raise UserError(f"unknown unit {unit!r}: known are {', '.join(UNITS)}")
+        check_known("unit", unit, UNITS)
         self.quantile, self.unit = quantile, unit
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ import pandas as pd
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path, nfc, read_json, write_json
+from ...common.registry import check_known
 from ..corpus import Track
 from .stem_reader import StemReader
 
@@ -139,8 +140,7 @@ def write_segments(
         UserError: if the folder holds lists made otherwise, or a source is active nowhere.
         AudioError: if a stem cannot be read.
     """
-    if mode not in MODES:
-        raise UserError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
+    check_known("activity rule", mode, MODES)
     out_dir, made_from = (
         Path(out_dir),
         {

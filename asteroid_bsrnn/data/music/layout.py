@@ -11,7 +11,7 @@ import numpy as np
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import nfc, read_json
-from ...common.registry import nearest
+from ...common.registry import check_known, nearest
 from ..corpus import LAYOUTS, SPLITS, Corpus, Share, Track, get_corpus
 from .musdb import MUSDB18HQ_CORPUS, SOURCES, VALIDATION_TRACKS  # noqa: F401  names of version 0.1.0
 from .stem_reader import StemReader
@@ -44,8 +44,7 @@ def find_tracks(
     Raises:
         UserError: if there is no such folder or no track in it.
     """
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
+    check_known("split", split, SPLITS)
     refuse_stem_mp4(root)
     root, names = Path(root), {nfc(name) for name in (VALIDATION_TRACKS if valid_tracks is None else valid_tracks)}
     if split == "test" or (root / "valid").is_dir():
