@@ -24,6 +24,7 @@ from ..common.files import nfc
 from ..common.registry import Registry, check_known
 
 SPLITS = ("train", "valid", "test")
+CORPUS_FILE = "corpus.json"  # what the demonstration corpora say of themselves; others have none
 Share = float | tuple[str, ...]
 
 

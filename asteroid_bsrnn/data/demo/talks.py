@@ -14,11 +14,11 @@ import soundfile as sf
 from ...audio.sphere import write_sphere
 from ...common.errors import UserError
 from ...common.files import write_json, write_text
+from ..corpus import CORPUS_FILE
 from ..speech.plan import in_parallel
 from ..speech.utterances import resample
 from .voices import RATE, Speaker, choose_engine, make_speakers, speak
 
-CORPUS_FILE = "corpus.json"
 #: Speakers, espeak-ng's variants of men and women, utterances of each speaker.
 SPLITS = {
     "train": (12, ("m1", "m2", "m3", "m4"), ("f1", "f2", "f3"), 10),
