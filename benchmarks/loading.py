@@ -13,9 +13,10 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from asteroid_bsrnn.data.corpus import get_corpus
 from asteroid_bsrnn.data.demo.songs import make_synth
 from asteroid_bsrnn.data.music.activity import write_segments
-from asteroid_bsrnn.data.music.layout import SOURCES
+from asteroid_bsrnn.data.music.musdb import SOURCES
 from asteroid_bsrnn.data.music.segments_dataset import MUSDB18HQ
 from asteroid_bsrnn.training.feed.ring import RingLoader
 from asteroid_bsrnn.training.feed.sampling import TolerantDataset
@@ -52,9 +53,8 @@ def run(settings):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         make_synth(folder, {"train": n_tracks, "valid": 0, "test": 0}, duration, n_jobs=1)
-        tracks = [track.name for track in sorted((Path(folder) / "train").iterdir())]
         lists = Path(folder) / "lists"
-        write_segments(Path(folder) / "train", tracks, SOURCES, lists)
+        write_segments(folder, get_corpus("synth").tracks(folder, "train"), SOURCES, lists)
         kinds = {
             "segment lists, fixed pairs (as published)": dict(lists=lists),
             "whole tracks, fresh pairs (oBSRNN)": dict(

@@ -8,11 +8,13 @@ import pytest
 import soundfile
 
 from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.data.corpus import get_corpus
 from asteroid_bsrnn.data.demo import excerpt
 from asteroid_bsrnn.data.demo import instruments as synth_voices
 from asteroid_bsrnn.data.demo import songs as synth
 from asteroid_bsrnn.data.music.activity import detect_track
-from asteroid_bsrnn.data.music.layout import SOURCES, check_corpus, corpus_infos
+from asteroid_bsrnn.data.music.layout import check_corpus, corpus_infos, folder_track
+from asteroid_bsrnn.data.music.musdb import SOURCES
 from asteroid_bsrnn.data.music.segments_dataset import MUSDB18HQTracks
 
 HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
@@ -94,7 +96,7 @@ def test_synth_songs_are_in_the_layout(synth_root):
 
 def test_synth_stems_rest_so_that_activity_detection_matters(synth_root):
     for folder in sorted((synth_root / "train").iterdir()):
-        found = detect_track(folder, SOURCES, "track", 1.2)
+        found = detect_track(folder_track(folder, get_corpus("synth")), SOURCES, "track", 1.2)
         n_windows = (12 * RATE - 52920) // 26460 + 1
         for source in ("vocals", "bass", "drums"):
             assert 0 < len(found[source]) < n_windows, source

@@ -14,7 +14,8 @@ from asteroid_bsrnn import data
 from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.data import MUSDB18HQ, MUSDB18HQTracks
 from asteroid_bsrnn.data.music.activity import write_segments
-from asteroid_bsrnn.data.music.layout import VALIDATION_TRACKS, check_corpus, find_tracks
+from asteroid_bsrnn.data.music.layout import check_corpus
+from asteroid_bsrnn.data.music.musdb import MUSDB18HQ_CORPUS, VALIDATION_TRACKS
 
 SEGMENT = 0.1
 LENGTH = 4410
@@ -29,7 +30,8 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lists(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lists")
-    write_segments(corpus / "train", ["Song 0", "Song 1", "Song 2"], SOURCES, folder, window=0.2)
+    tracks = MUSDB18HQ_CORPUS.tracks(corpus, "train", valid_tracks=PLAIN["valid_tracks"])
+    write_segments(corpus, tracks, SOURCES, folder, window=0.2)
     return folder
 
 
@@ -244,16 +246,16 @@ def test_validation_tracks_leave_training(tmp_path):
         write_track(tmp_path / "train" / name, 5000, 0)
     (tmp_path / "train" / "stray.txt").write_text("no track")
     (tmp_path / "train" / ".hidden").mkdir()
-    assert [folder.name for folder in find_tracks(tmp_path, "train")] == ["Song. With. Dots"]
-    assert [folder.name for folder in find_tracks(tmp_path, "valid")] == sorted(VALIDATION_TRACKS[:2])
+    assert [track.name for track in MUSDB18HQ_CORPUS.tracks(tmp_path, "train")] == ["Song. With. Dots"]
+    assert [track.name for track in MUSDB18HQ_CORPUS.tracks(tmp_path, "valid")] == sorted(VALIDATION_TRACKS[:2])
 
 
 def test_own_validation_folder(tmp_path):
     for split in ("train", "valid", "test"):
         write_track(tmp_path / split / f"{split} song", 5000, 0)
     write_track(tmp_path / "train" / VALIDATION_TRACKS[0], 5000, 0)
-    assert [folder.name for folder in find_tracks(tmp_path, "train")] == [VALIDATION_TRACKS[0], "train song"]
-    assert [folder.name for folder in find_tracks(tmp_path, "valid")] == ["valid song"]
+    assert [track.name for track in MUSDB18HQ_CORPUS.tracks(tmp_path, "train")] == [VALIDATION_TRACKS[0], "train song"]
+    assert [track.name for track in MUSDB18HQ_CORPUS.tracks(tmp_path, "valid")] == ["valid song"]
     assert check_corpus(tmp_path) == {"train": 2, "valid": 1, "test": 1}
 
 

@@ -10,6 +10,7 @@ from report_folders import music
 
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.data.music.activity import read_segments, write_segments
+from asteroid_bsrnn.data.music.musdb import MUSDB18HQ_CORPUS
 from asteroid_bsrnn.data.music.music_section import MusicData
 from asteroid_bsrnn.recipe.command_line import recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf
@@ -120,7 +121,9 @@ def test_both_forms_of_an_accent_are_one_name(tmp_path):
 @pytest.mark.parametrize("name", ["NA", "nan", "null", "None", "1e5", "-"])
 def test_a_track_may_be_called_anything(name, tmp_path):
     write_track(tmp_path / "train" / name, 20000, 0)
-    (path, *_) = write_segments(tmp_path / "train", [name], SOURCES, tmp_path / "lists", window=0.2)
+    (path, *_) = write_segments(
+        tmp_path, MUSDB18HQ_CORPUS.tracks(tmp_path, "train"), SOURCES, tmp_path / "lists", window=0.2
+    )
     assert set(read_segments(path)[0]) == {name}
     exp = music(tmp_path / "exp", "base")
     table = pd.read_csv(exp / "all_metrics.csv", converters={"track": str})

@@ -12,7 +12,7 @@ from loopback import serve
 from music_corpus import SOURCES, write_corpus
 
 from asteroid_bsrnn.common.errors import AudioError, UserError
-from asteroid_bsrnn.data import index_music, music_data, prepare_music
+from asteroid_bsrnn.data import music_data
 from asteroid_bsrnn.data.music import musdb_archive as download_musdb
 from asteroid_bsrnn.data.music import music_section as music
 from asteroid_bsrnn.data.music.musdb_archive import provide_musdb18hq
@@ -28,14 +28,14 @@ def state(folder):
 
 def test_synth_from_nothing_to_items(tmp_path):
     conf = {"data": SYNTH, "task": {"sources": ["bass"]}}
-    assert prepare_music(conf, tmp_path) == {"train": 2, "valid": 1, "test": 1}
-    lists = index_music(conf, tmp_path, n_jobs=2)
+    assert music_data(conf, tmp_path).prepare() == {"train": 2, "valid": 1, "test": 1}
+    lists = music_data(conf, tmp_path).index(n_jobs=2)
     assert [path.relative_to(tmp_path).as_posix() for path in lists] == [
         f"data/segments/synth/reference/{s}_train.csv" for s in SOURCES
     ]
     before = state(tmp_path)
-    prepare_music(conf, tmp_path)
-    index_music(conf, tmp_path)
+    music_data(conf, tmp_path).prepare()
+    music_data(conf, tmp_path).index()
     assert state(tmp_path) == before
     data = music_data(conf, tmp_path)
     train_set = data.train_set(("bass",), seed=1)
@@ -63,8 +63,8 @@ def test_defaults_are_the_published_protocol(tmp_path):
 def test_own_corpus_without_a_rule_needs_no_lists(tmp_path):
     write_corpus(tmp_path / "data" / "own")
     conf = {"data": {**OWN, "sad": None, "pairing": "fresh", "augmentations": ["rescale", "channel_swap"]}}
-    assert prepare_music(conf, tmp_path) == {"train": 3, "valid": 1, "test": 1}
-    assert index_music(conf, tmp_path) == [] and not (tmp_path / "data" / "segments").exists()
+    assert music_data(conf, tmp_path).prepare() == {"train": 3, "valid": 1, "test": 1}
+    assert music_data(conf, tmp_path).index() == [] and not (tmp_path / "data" / "segments").exists()
     train_set = music_data(conf, tmp_path).train_set()
     assert train_set[3][0].shape == (2, 4410)
     assert {path.split("/")[-2] for paths, _, _ in train_set.rows for path in paths} == {"Song 0", "Song 1", "Song 2"}
@@ -74,8 +74,8 @@ def test_own_corpus_without_a_rule_needs_no_lists(tmp_path):
 def test_corpus_elsewhere_is_not_written_to(tmp_path):
     root = write_corpus(tmp_path / "elsewhere")
     before, conf = state(root), {"data": {**OWN, "root": str(root)}}
-    prepare_music(conf, tmp_path / "recipe")
-    index_music(conf, tmp_path / "recipe")
+    music_data(conf, tmp_path / "recipe").prepare()
+    music_data(conf, tmp_path / "recipe").index()
     assert state(root) == before
     assert (tmp_path / "recipe/data/segments/musdb18hq/reference/bass_train.csv").exists()
 
@@ -83,7 +83,7 @@ def test_corpus_elsewhere_is_not_written_to(tmp_path):
 def test_fewer_tracks(tmp_path):
     write_corpus(tmp_path / "data" / "own")
     conf = {"data": {**OWN, "n_train_tracks": 1}}
-    index_music(conf, tmp_path)
+    music_data(conf, tmp_path).index()
     assert {path.split("/")[-2] for paths, _, _ in music_data(conf, tmp_path).train_set().rows for path in paths} == {
         "Song 0"
     }
@@ -99,7 +99,7 @@ def test_stage_0_finds_a_spoiled_file(tmp_path):
     root = write_corpus(tmp_path / "data" / "own")
     soundfile.write(root / "test" / "Test A" / "bass.wav", np.zeros((5, 2)), 44100)
     with pytest.raises(AudioError, match="Test A/bass.wav: has 5 samples"):
-        prepare_music({"data": OWN}, tmp_path)
+        music_data({"data": OWN}, tmp_path).prepare()
 
 
 @pytest.mark.parametrize(
@@ -128,27 +128,27 @@ def test_interrupted_rendering_leaves_nothing_half_made(tmp_path, monkeypatch):
 
     monkeypatch.setitem(music.make_synth.__globals__, "write_wav", stop_at_the_seventh)
     with pytest.raises(KeyboardInterrupt):
-        prepare_music({"data": SYNTH}, tmp_path)
+        music_data({"data": SYNTH}, tmp_path).prepare()
     assert not (tmp_path / "data" / "synth").exists()
     monkeypatch.undo()
-    assert prepare_music({"data": SYNTH}, tmp_path) == {"train": 2, "valid": 1, "test": 1}
+    assert music_data({"data": SYNTH}, tmp_path).prepare() == {"train": 2, "valid": 1, "test": 1}
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["synth"]
 
 
 def test_another_corpus_in_the_way(tmp_path):
-    prepare_music({"data": SYNTH}, tmp_path)
+    music_data({"data": SYNTH}, tmp_path).prepare()
     with pytest.raises(UserError, match="synth holds synth .*'seed': 0.* not synth .*'seed': 5"):
-        prepare_music({"data": {**SYNTH, "synth_seed": 5}}, tmp_path)
+        music_data({"data": {**SYNTH, "synth_seed": 5}}, tmp_path).prepare()
     write_corpus(tmp_path / "own")
     before = state(tmp_path / "own")
     with pytest.raises(UserError, match="own holds something else"):
-        prepare_music({"data": {**SYNTH, "root": "own"}}, tmp_path)
+        music_data({"data": {**SYNTH, "root": "own"}}, tmp_path).prepare()
     assert state(tmp_path / "own") == before
 
 
 def test_without_data_it_says_where_they_come_from(tmp_path):
     with pytest.raises(UserError) as caught:
-        prepare_music({"data": {}}, tmp_path)
+        music_data({"data": {}}, tmp_path).prepare()
     for fact in (
         "22.7 GB",
         "zenodo.3338373",
@@ -186,11 +186,11 @@ def test_download_that_breaks_off_midway(tmp_path, top, monkeypatch):
         monkeypatch.setenv("ASTEROID_BSRNN_ZENODO_API", offer(server, content))
         server.breaks["/files/musdb18hq.zip"] = [len(content) // 2]
         conf = {"data": {**OWN, "root": "data/musdb18hq"}}
-        assert prepare_music(conf, tmp_path, download=True) == {"train": 3, "valid": 1, "test": 1}
+        assert music_data(conf, tmp_path).prepare(download=True) == {"train": 3, "valid": 1, "test": 1}
         (resumed,) = server.ranges_asked()
         assert 0 < int(resumed.removeprefix("bytes=").removesuffix("-")) <= len(content) // 2
         asked = len(server.requests)
-        prepare_music(conf, tmp_path, download=True)
+        music_data(conf, tmp_path).prepare(download=True)
         assert len(server.requests) == asked
     packed, unpacked = tmp_path / "packed", tmp_path / "data" / "musdb18hq"
     for path in packed.rglob("*.wav"):

@@ -10,7 +10,7 @@ from helpers import ROOT
 from music_corpus import write_corpus
 
 from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.data import prepare_music
+from asteroid_bsrnn.data import music_data
 from asteroid_bsrnn.recipe.command_line import recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf, read_yaml
 from asteroid_bsrnn.recipe.overrides import parse_overrides, split_overrides
@@ -152,4 +152,4 @@ def test_musdb18_as_mp4_is_recognised(split, tmp_path):
     conf = load_conf(ROOT / "recipes" / "musdb18hq", overrides={"data": {"root": str(root)}})
     for download in (False, True):
         with pytest.raises(UserError, match="holds MUSDB18 .*compressed.*--download true.*musdbconvert .*16 kHz"):
-            prepare_music(conf, tmp_path, download)
+            music_data(conf, tmp_path).prepare(download)

@@ -9,6 +9,8 @@ from music_corpus import SOURCES, write_corpus, write_track
 
 from asteroid_bsrnn.common.errors import AudioError, UserError
 from asteroid_bsrnn.data.music import activity as sad
+from asteroid_bsrnn.data.music.layout import folder_track
+from asteroid_bsrnn.data.music.musdb import MUSDB18HQ_CORPUS
 
 CHUNK = 50
 WINDOW = 10 * CHUNK
@@ -92,8 +94,8 @@ def test_window_length_in_samples():
 
 
 def _write(root, tmp_path, **options):
-    tracks = sorted(path.name for path in (root / "train").iterdir())
-    return sad.write_segments(root / "train", tracks, SOURCES, tmp_path / "lists", window=0.2, **options)
+    tracks = [folder_track(path, MUSDB18HQ_CORPUS) for path in (root / "train").iterdir()]
+    return sad.write_segments(root, tracks, SOURCES, tmp_path / "lists", window=0.2, **options)
 
 
 def test_lists_have_the_published_form(tmp_path):
@@ -126,9 +128,7 @@ def test_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not list((tmp_path / "lists").glob("*.csv"))
     (tmp_path / "away.wav").rename(root / "train" / "Song 2" / "bass.wav")
     detected, original = [], sad.detect_track
-    monkeypatch.setattr(
-        sad, "detect_track", lambda folder, *rest: detected.append(folder.name) or original(folder, *rest)
-    )
+    monkeypatch.setattr(sad, "detect_track", lambda track, *rest: detected.append(track.name) or original(track, *rest))
     assert [path.read_bytes() for path in _write(root, tmp_path)] == whole
     assert "Song 2" in detected and "Song 0" not in detected
 

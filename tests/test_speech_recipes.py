@@ -20,6 +20,7 @@ from asteroid_bsrnn.models.base import count_params
 from asteroid_bsrnn.recipe import speech_stages as speech_recipe
 from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml
 from asteroid_bsrnn.recipe.variants import variant_file, variant_names
+from asteroid_bsrnn.report.published import by_variant, load
 from asteroid_bsrnn.training.feed.sampling import make_loader
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.options import TrainingOptions
@@ -57,6 +58,8 @@ SMALL = {
         "n_groups": 2,
     },
 }
+TABLES = ("afrcnn_readme", "wsj0_2mix", "supplement_table_s1", "speech_today")
+PUBLISHED = {variant for name in TABLES for variant in by_variant(load(name))}
 every_variant = pytest.mark.parametrize("variant", sorted(COUNTS))
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 
@@ -114,9 +117,10 @@ def test_each_key_is_read_each_file_names_its_origin_and_repeats_nothing(recipe,
     for section, keys in conf.items():
         assert set(keys) <= readers(conf)[section], section
     path = variant_file(folder(recipe), variant)
-    published = path.read_text().splitlines()[1]
-    assert path.read_text().startswith(f"# {variant}: ") and published.startswith("# Published: ")
-    assert "Libri2Mix" in published and "WSJ0-2mix" in published, "one file for both corpora"
+    assert path.read_text().startswith(f"# {variant}: ") and "Published: " not in path.read_text()
+    assert variant in PUBLISHED or "No score is published" in path.read_text(), (
+        "numbers stand in the published tables alone"
+    )
     for section, keys in read_yaml(path).items():
         if section == "model" and "model_name" in keys:
             assert {"n_src", "sample_rate"} <= set(keys)  # the host's defaults differ from ours

@@ -15,6 +15,24 @@ def nearest(name: Any, known: Iterable[Any], cutoff: float = 0.5) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
+def check_known(kind: str, value: Any, known: Iterable[Any], where: str = "") -> None:
+    """Refuse a value that is not among ``known``.
+
+    Args:
+        kind: what it is, for the message.
+        value: what was given.
+        known: what is allowed.
+        where: what stands behind the value in the message.
+
+    Raises:
+        UserError: with the nearest known one, and all of them.
+    """
+    known = list(known)
+    if value not in known:
+        allowed = f"{nearest(value, known)}known are {', '.join(map(str, known))}"
+        raise UserError(f"unknown {kind} {value!r}{' ' + where if where else ''}: {allowed}")
+
+
 class Registry:
     """Case-insensitive table of named classes, functions or values.
 
@@ -58,8 +76,7 @@ class Registry:
             return name
         entry = self.entries.get(name.lower()) or (self.fallback(name) if self.fallback else None)
         if entry is None:
-            known = self.names()
-            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, known)}known are {', '.join(known)}")
+            check_known(self.kind, name, self.names())
         return entry
 
 

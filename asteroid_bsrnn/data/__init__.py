@@ -4,7 +4,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ..common.registry import Registry
-from .music.music_section import MusicData, index_music, music_data, prepare_music
+from .music.music_section import MusicData, music_data
 from .music.segments_dataset import MUSDB18HQ, MUSDB18HQTracks
 from .speech.mixtures import SpeechMixtures
 from .speech.speech_section import SpeechData, speech_data

@@ -21,9 +21,10 @@ import yaml
 
 from ..common.errors import UserError
 from ..common.files import nfc
-from ..common.registry import Registry
+from ..common.registry import Registry, check_known
 
 SPLITS = ("train", "valid", "test")
+CORPUS_FILE = "corpus.json"  # what the demonstration corpora say of themselves; others have none
 Share = float | tuple[str, ...]
 
 
@@ -179,6 +180,5 @@ def check_targets(corpus: Corpus, targets: Sequence[str]) -> list[int]:
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
         raise UserError(f"targets must be a list of different sources, got {targets!r}")
     for target in targets:
-        if target not in corpus.stems:
-            raise UserError(f"unknown source {target!r}: known are {', '.join(corpus.stems)}")
+        check_known("source", target, corpus.stems)
     return [corpus.stems.index(target) for target in targets]

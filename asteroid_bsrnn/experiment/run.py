@@ -73,7 +73,7 @@ SAFEGUARDS = (  # neither what is computed nor from what, beside FREE
 
 def changed_from(conf: dict[str, Any], origin: dict[str, Any]) -> dict[str, list[Any]]:
     """What a configuration changes of another one, as far as it decides results: ``key -> [there, here]``."""
-    old, new = flatten(plain(origin)), flatten(plain(conf))
+    old, new = flatten(yaml_values(origin)), flatten(yaml_values(conf))
     keys = [
         key
         for key in dict.fromkeys([*old, *new])
@@ -91,7 +91,7 @@ def flatten(conf: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def plain(conf: Any) -> Any:
+def yaml_values(conf: Any) -> Any:
     """The configuration as YAML gives it back (tuples become lists)."""
     return yaml.safe_load(yaml.safe_dump(_lists(conf), sort_keys=False))
 
@@ -123,8 +123,8 @@ def compare(
     Raises:
         UserError: naming the keys that may not.
     """
-    old, new = flatten(plain(old)), flatten(plain(new))
-    neutral = {**NEUTRAL, **{key: (value,) for key, value in flatten(plain(defaults or {})).items()}}
+    old, new = flatten(yaml_values(old)), flatten(yaml_values(new))
+    neutral = {**NEUTRAL, **{key: (value,) for key, value in flatten(yaml_values(defaults or {})).items()}}
     differing = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
     keys = [key for key in differing if not _came_later(key, old, new, neutral)]
     changes = {key: [old.get(key), new.get(key)] for key in keys}
@@ -164,7 +164,7 @@ class RunRecord:
     """
 
     def __init__(self, folder: str | Path, conf: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
-        self.folder, self.conf, self.defaults = Path(folder), plain(conf), defaults
+        self.folder, self.conf, self.defaults = Path(folder), yaml_values(conf), defaults
         self.conf_path, self.path = self.folder / CONF_FILE, self.folder / RUN_FILE
         try:
             self.run = read_run(self.folder) or Run()

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from .signals import centred_stft, waveforms_of
 
 
 class WaveMagnitudeLoss(nn.Module):
@@ -34,10 +35,7 @@ class WaveMagnitudeLoss(nn.Module):
         self.wave, self.n_fft, self.hop, self.of_sum = wave, n_fft, hop, of_sum
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-        estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
-        if estimates.shape != targets.shape:
-            raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
-        estimates = estimates.to(targets.dtype)
+        estimates = waveforms_of(est_targets, targets)
         loss = targets.shape[1] * self.error(estimates, targets)  # all sources are equally long
         return loss + self.error(estimates.sum(1), targets.sum(1)) if self.of_sum else loss
 
@@ -48,9 +46,5 @@ class WaveMagnitudeLoss(nn.Module):
 
     def magnitude(self, wav: torch.Tensor) -> torch.Tensor:
         """Magnitude of the STFT, with a floor that keeps its gradient finite."""
-        wav = wav.reshape(-1, wav.shape[-1])
-        mode = "reflect" if wav.shape[-1] > self.n_fft // 2 else "constant"  # a reflection needs that many samples
-        with torch.autocast(wav.device.type, enabled=False):
-            window = torch.hann_window(self.n_fft, dtype=wav.dtype, device=wav.device)
-            spectrum = torch.stft(wav, self.n_fft, self.hop, window=window, pad_mode=mode, return_complex=True)
-            return (spectrum.real.square() + spectrum.imag.square()).clamp(min=1e-8).sqrt()
+        spectrum = centred_stft(wav, self.n_fft, self.hop)
+        return (spectrum.real.square() + spectrum.imag.square()).clamp(min=1e-8).sqrt()

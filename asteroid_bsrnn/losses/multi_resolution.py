@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from .signals import centred_stft, waveforms_of
 
 WINDOWS = (4096, 2048, 1024, 512, 256)
 
@@ -46,10 +47,7 @@ class MultiResolutionSTFTLoss(nn.Module):
         self.windows, self.hop, self.weight, self.n_fft = tuple(windows), hop, weight, n_fft
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-        estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
-        if estimates.shape != targets.shape:
-            raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
-        error = estimates.to(targets.dtype) - targets
+        error = waveforms_of(est_targets, targets) - targets
         return error.abs().mean() + self.weight * sum(
             self.spectrum(error, window).abs().mean() for window in self.windows
         )
@@ -60,9 +58,4 @@ class MultiResolutionSTFTLoss(nn.Module):
         Shape:
             (..., time) -> (items, bins, frames)
         """
-        n_fft = max(window, self.n_fft)
-        mode = "reflect" if wav.shape[-1] > n_fft // 2 else "constant"  # a reflection needs that many samples
-        with torch.autocast(wav.device.type, enabled=False):
-            wav = wav.reshape(-1, wav.shape[-1]).to(torch.promote_types(wav.dtype, torch.float32))
-            hann = torch.hann_window(window, dtype=wav.dtype, device=wav.device)
-            return torch.stft(wav, n_fft, self.hop, window, hann, pad_mode=mode, return_complex=True)
+        return centred_stft(wav, max(window, self.n_fft), self.hop, window)

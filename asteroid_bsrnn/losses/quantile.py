@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from ..common.registry import check_known
+from .signals import waveforms_of
 
 UNITS = ("item", "sample")
 
@@ -41,15 +43,11 @@ class QuantileMSELoss(nn.Module):
         super().__init__()
         if not 0 <= quantile <= 1:
             raise UserError(f"quantile must lie between 0 and 1, got {quantile}")
-        if unit not in UNITS:
-            raise UserError(f"unknown unit {unit!r}: known are {', '.join(UNITS)}")
+        check_known("unit", unit, UNITS)
         self.quantile, self.unit = quantile, unit
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-        estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
-        if estimates.shape != targets.shape:
-            raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
-        error_SBCL = (estimates.to(targets.dtype) - targets).square().transpose(0, 1)
+        error_SBCL = (waveforms_of(est_targets, targets) - targets).square().transpose(0, 1)
         if not self.training:
             return error_SBCL.mean()
         error_SN = error_SBCL.mean((-2, -1)) if self.unit == "item" else error_SBCL.flatten(1)

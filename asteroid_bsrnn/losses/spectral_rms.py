@@ -1,9 +1,9 @@
 """Loss of SCNet: root mean square error of the complex spectrum."""
 
-from typing import Any
-
 import torch
 from torch import nn
+
+from .signals import centred_stft, waveforms_of
 
 
 class SpectralRMSELoss(nn.Module):
@@ -31,18 +31,11 @@ class SpectralRMSELoss(nn.Module):
         self.n_fft, self.hop = n_fft, hop
 
     def forward(self, est_targets: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-        estimates = est_targets[0] if isinstance(est_targets, (tuple, list)) else est_targets
-        if estimates.shape != targets.shape:
-            raise ValueError(f"estimates {tuple(estimates.shape)} and targets {tuple(targets.shape)} differ in shape")
-        error = (estimates.to(targets.dtype) - targets).flatten(0, 1)
+        error = (waveforms_of(est_targets, targets) - targets).flatten(0, 1)
         spectrum = self.spectrum(error.flatten(0, 1)).unflatten(0, error.shape[:2])
         power = spectrum.real.square() + spectrum.imag.square()
         return power.flatten(1).mean(1).clamp(min=1e-16).sqrt().mean()
 
     def spectrum(self, wav: torch.Tensor) -> torch.Tensor:
         """(items, time) -> (items, bins, frames), complex; of an error, it is the error of the STFT."""
-        mode = "reflect" if wav.shape[-1] > self.n_fft // 2 else "constant"  # a reflection needs that many samples
-        with torch.autocast(wav.device.type, enabled=False):
-            window = torch.ones(self.n_fft, dtype=wav.dtype, device=wav.device)
-            settings: dict[str, Any] = {"window": window, "normalized": True, "pad_mode": mode, "return_complex": True}
-            return torch.stft(wav, self.n_fft, self.hop, **settings)
+        return centred_stft(wav, self.n_fft, self.hop, window=torch.ones, normalized=True)

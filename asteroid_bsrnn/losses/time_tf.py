@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from .signals import centred_stft, waveforms_of
 
 DOMAINS = ("t", "tf", "t+tf")
 NORMS = ("l1", "mse")
@@ -53,11 +54,7 @@ class TimeTFLoss(nn.Module):
 
     def stft(self, wav: torch.Tensor) -> torch.Tensor:
         """Centred, one-sided, not normalised STFT with a periodic Hann window over the last axis, as the model's."""
-        n_fft, n_hop = self.n_fft or 2048, self.n_hop or 512
-        window = torch.hann_window(n_fft, dtype=wav.dtype, device=wav.device)
-        mode = "reflect" if wav.shape[-1] > n_fft // 2 else "constant"  # a reflection needs that many samples
-        flat = wav.reshape(-1, wav.shape[-1])
-        spectra = torch.stft(flat, n_fft, n_hop, window=window, pad_mode=mode, return_complex=True)
+        spectra = centred_stft(wav, self.n_fft or 2048, self.n_hop or 512)
         return spectra.reshape(*wav.shape[:-1], *spectra.shape[-2:])
 
     def error(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -68,12 +65,10 @@ class TimeTFLoss(nn.Module):
     def forward(
         self, est_targets: torch.Tensor | tuple[torch.Tensor, torch.Tensor], targets: torch.Tensor
     ) -> torch.Tensor:
-        waveforms, spectra = est_targets if isinstance(est_targets, (tuple, list)) else (est_targets, None)
-        if waveforms.shape != targets.shape:
-            raise ValueError(f"estimates {tuple(waveforms.shape)} and targets {tuple(targets.shape)} differ in shape")
+        waveforms = waveforms_of(est_targets, targets)
         loss = waveforms.new_zeros((), dtype=targets.dtype)
         if "tf" in self.domain:
-            spectra = self.stft(waveforms.to(targets.dtype)) if spectra is None else spectra
+            spectra = est_targets[1] if isinstance(est_targets, (tuple, list)) else self.stft(waveforms)
             reference = self.stft(targets)
             if spectra.shape != reference.shape:
                 raise UserError(

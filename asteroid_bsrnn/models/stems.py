@@ -7,7 +7,7 @@ import torch
 
 from ..common.errors import UserError
 from .base import SeparationModel, as_batch, as_model, as_ranked, run_batch
-from .layers.checks import plain, source_names
+from .layers.checks import as_lists, source_names
 from .names import MODELS, named_arguments
 from .side_by_side import SideBySide
 
@@ -188,7 +188,7 @@ def build_named(model_name: str, sources: Sequence[str] | None = None, **argumen
 
 def member_entry(member: Any) -> dict[str, Any]:
     """What builds the member again; a BSRNN's arguments stand alone, as in files of version 0.1.0."""
-    arguments = {name: plain(value) for name, value in member.get_model_args().items()}
+    arguments = {name: as_lists(value) for name, value in member.get_model_args().items()}
     if type(member).__name__ == DEFAULT:
         return member.get_model_args()
     sources = {} if "sources" in arguments else {"sources": list(member.sources)}

@@ -7,7 +7,7 @@ import torch
 
 from ..common.errors import UserError
 from .base import as_batch, as_model, as_ranked, run_batch
-from .layers.checks import number, plain
+from .layers.checks import as_lists, number
 from .stems import StemSeparator, member_entry, network_of
 
 Entry = torch.nn.Module | Mapping[str, Any]
@@ -153,4 +153,4 @@ class SeparationSystem(StemSeparator):
 
     def get_model_args(self) -> dict[str, Any]:
         """Every constructor argument, in plain values."""
-        return {name: plain(value) for name, value in super().get_model_args().items()}
+        return {name: as_lists(value) for name, value in super().get_model_args().items()}

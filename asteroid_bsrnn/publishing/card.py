@@ -11,7 +11,7 @@ from ..experiment.energy import LEDGER_FILE, Ledger
 from ..experiment.evaluation import Evaluation, read_evaluation, read_final
 from ..experiment.run_file import Run, read_run
 from ..metrics import unit_of
-from ..weights.safetensors import plain
+from ..weights.safetensors import json_values
 
 NOT_STATED = "not stated"
 _USAGE = """```python
@@ -58,7 +58,7 @@ class Card:
     def content(self) -> dict[str, Any]:
         """As plain values, what the run did not record left out."""
         of_run = ("protocol", "variant", "seed", "command", "versions")
-        return plain(
+        return json_values(
             {key: value for key, value in asdict(self).items() if key not in of_run or value not in (None, {})}
         )
 

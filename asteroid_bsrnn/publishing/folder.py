@@ -16,7 +16,7 @@ from ..common.files import write_json, write_text
 from ..experiment.evaluation import FINAL_FILE
 from ..experiment.run import CONF_FILE
 from ..weights.load import load_model, read_conf
-from ..weights.safetensors import plain, save_safetensors, weights_sha256
+from ..weights.safetensors import json_values, save_safetensors, weights_sha256
 from .card import Card, model_card, read_card
 
 
@@ -58,7 +58,7 @@ def publish(
         }
         config = {
             "model_name": stored["model_name"],
-            "model_args": plain(stored["model_args"]),
+            "model_args": json_values(stored["model_args"]),
             **card.content(),
             "sha256": hashes,
         }
@@ -79,7 +79,7 @@ def _trained(exp_dir: Path) -> dict[str, Any]:
 def _write_weights(folder: Path, stored: dict[str, Any], card: Card, training_conf: str) -> None:
     """Both files, each read back and compared: what is uploaded is what was trained."""
     infos = {
-        **plain(stored.get("infos", {})),
+        **json_values(stored.get("infos", {})),
         "card": card.content(),
         "training_config": training_conf,
         "final_metrics": card.scores,

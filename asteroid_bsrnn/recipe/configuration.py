@@ -25,7 +25,7 @@ from asteroid.models import BaseModel
 from .. import losses, models
 from ..common.errors import UserError
 from ..common.plugins import load_plugins
-from ..common.registry import nearest
+from ..common.registry import check_known
 from ..models.family import demo_arguments
 from ..models.names import named_arguments
 from ..models.stems import StemSeparator, build_named
@@ -103,7 +103,7 @@ def load_conf(
     local = Path(recipe_dir) / "local"
     if not (local / "conf.yml").is_file():
         raise UserError(f"{recipe_dir} is no recipe: it has no local/conf.yml")
-    _known("protocol", protocol, PROTOCOLS)
+    check_known("protocol", protocol, PROTOCOLS)
     conf = read_yaml(local / "conf.yml")
     load_plugins(conf.get("plugins", ()), str(local / "conf.yml"))
     for section in OPEN.keys() & conf.keys() | {"model"}:
@@ -134,7 +134,7 @@ def merge(conf: Conf, changes: Conf, origin: str | Path) -> Conf:
         if section in LISTS:
             conf[section] = copy.deepcopy(keys)
             continue
-        _known("section", section, conf, f"in {origin}")
+        check_known("section", section, conf, f"in {origin}")
         if not isinstance(keys, dict):
             raise UserError(f"{origin}: section {section!r} needs keys, got {keys!r}")
         if section == PER_SOURCE:
@@ -148,7 +148,7 @@ def merge(conf: Conf, changes: Conf, origin: str | Path) -> Conf:
             _check_open(section, conf, origin)
             continue
         for key, value in keys.items():
-            _known("key", key, conf[section], f"in section {section!r} of {origin}")
+            check_known("key", key, conf[section], f"in section {section!r} of {origin}")
             conf[section][key] = _typed(value, conf[section][key], f"{origin}: {section}.{key}")
     for name, values in changes.get(PER_SOURCE, {}).items():
         _check_per_source(conf, name, values, origin)
@@ -169,7 +169,7 @@ def _forget(per_source: dict[str, Conf], section: str, keys: Conf) -> None:
 
 def _check_per_source(conf: Conf, name: str, values: Conf, origin: str | Path) -> None:
     """UserError unless ``values`` are settings ``section.key`` that the models of ``name`` could have."""
-    _known("source", name, [known for known, _ in experiments(conf)], f"in section {PER_SOURCE!r} of {origin}")
+    check_known("source", name, [known for known, _ in experiments(conf)], f"in section {PER_SOURCE!r} of {origin}")
     if not isinstance(values, dict):
         raise UserError(f"{origin}: {PER_SOURCE}.{name} needs entries such as model.n_fft: 4096, got {values!r}")
     merge({**conf, PER_SOURCE: {}}, nested(values, f"{origin}: {PER_SOURCE}.{name}"), origin)
@@ -192,13 +192,6 @@ def conf_of(conf: Conf, name: str | None) -> Conf:
     if not name or not values:
         return conf
     return {**merge({**conf, PER_SOURCE: {}}, nested(values, name), name), PER_SOURCE: conf[PER_SOURCE]}
-
-
-def _known(kind: str, name: Any, known: Iterable[Any], where: str = "") -> None:
-    known = list(known)
-    if name not in known:
-        allowed = f"{nearest(name, known)}known are {', '.join(map(str, known))}"
-        raise UserError(f"unknown {kind} {name!r}{' ' + where if where else ''}: {allowed}")
 
 
 def _typed(value: Any, base: Any, where: str) -> Any:
@@ -227,7 +220,7 @@ def _check_open(section: str, conf: Conf, origin: str | Path) -> None:
     except UserError as error:
         raise UserError(f"{origin}: {error}") from None
     for key in arguments:
-        _known("key", key, known, f"in section {section!r} of {origin}")
+        check_known("key", key, known, f"in section {section!r} of {origin}")
 
 
 def task_name(conf: Conf) -> str:
@@ -280,7 +273,7 @@ def _built(conf: Conf, source: str | None) -> BaseModel:
         return models.get(arguments.pop("model_name"))(**arguments)
     named = {name: sources for name, sources in experiments(conf)}
     if source is not None:
-        _known("source", source, [name for name in named if name] or conf["task"]["sources"])
+        check_known("source", source, [name for name in named if name] or conf["task"]["sources"])
     if source in named:
         return _music_model(conf_of(conf, source)["model"], named[source])
     if None in named:
@@ -295,7 +288,7 @@ def join_models(conf: Conf, members: Sequence[BaseModel]) -> StemSeparator:
         return StemSeparator(members)
     names = [name for name, _ in experiments(conf)]
     for name in less:
-        _known("model", name, names, "in task.less")
+        check_known("model", name, names, "in task.less")
     return SeparationSystem(members, less=[less.get(name) for name in names])
 
 

@@ -9,7 +9,7 @@ from asteroid.models import BaseModel
 
 from ..common.errors import UserError
 from ..common.files import write_text
-from ..experiment.run import plain
+from ..experiment.run import yaml_values
 from ..models.base import as_model
 from ..models.stems import StemSeparator
 from ..weights import load_model
@@ -37,7 +37,7 @@ def write_variant(source: str, out: str | Path) -> dict[str, Any]:
         raise UserError(f"{out}: the name of a variant file ends in .yml")
     if out.exists():
         raise UserError(f"{out} exists: remove it or choose another name")
-    variant = plain(variant_of(load_model(source), source))
+    variant = yaml_values(variant_of(load_model(source), source))
     text = yaml.safe_dump(variant, sort_keys=False, allow_unicode=True)
     write_text(out, f"# Goes on training {source}. Everything that is not here is as in conf.yml.\n{text}")
     return variant

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from ..common.errors import UserError
-from ..common.registry import nearest
+from ..common.registry import check_known
 
 
 def variant_files(recipe_dir: str | Path) -> dict[str, Path]:
@@ -53,7 +53,5 @@ def variant_file(recipe_dir: str | Path, variant: str | Path) -> Path:
     if not files:
         places = " or ".join(str(folder) for folder in _places(Path(recipe_dir) / "local"))
         raise UserError(f"variant {variant!r} is not there: no variant file lies in {places}")
-    if variant not in files:
-        where = f"of the recipe {Path(recipe_dir).resolve().name}"
-        raise UserError(f"unknown variant {variant!r} {where}: {nearest(variant, files)}known are {', '.join(files)}")
+    check_known("variant", variant, files, f"of the recipe {Path(recipe_dir).resolve().name}")
     return files[str(variant)]

@@ -93,16 +93,16 @@ def weights_sha256(state_dict: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """``value`` in types that JSON and weights-only loading know; numpy numbers, tuples, paths, versions are converted.
 
     Raises:
         ValueError: for anything else, naming its type.
     """
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): json_values(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
+        return [json_values(entry) for entry in value]
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -116,7 +116,7 @@ def plain(value: Any) -> Any:
 
 def _json(value: Any, key: str) -> str:
     try:
-        return json.dumps(plain(value), ensure_ascii=False)
+        return json.dumps(json_values(value), ensure_ascii=False)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
 

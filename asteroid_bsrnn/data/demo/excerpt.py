@@ -11,7 +11,7 @@ import numpy as np
 from ...audio.wav import write_wav
 from ...common.errors import UserError
 from ...common.files import write_json
-from ..music.layout import CORPUS_FILE
+from ..corpus import CORPUS_FILE
 
 #: Order of the streams in a MUSDB18 stem file.
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")

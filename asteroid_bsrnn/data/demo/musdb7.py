@@ -14,8 +14,7 @@ import numpy as np
 from ...audio.wav import write_wav
 from ...common.errors import UserError
 from ...common.files import write_json
-from ..corpus import get_corpus
-from ..music.layout import CORPUS_FILE
+from ..corpus import CORPUS_FILE, get_corpus
 from ..music.musdb_archive import unpacked
 
 RECORD = 3270814

@@ -15,8 +15,7 @@ import numpy as np
 
 from ...audio.wav import write_wav
 from ...common.files import write_json
-from ..corpus import SPLITS
-from ..music.layout import CORPUS_FILE
+from ..corpus import CORPUS_FILE, SPLITS
 from ..music.musdb import SOURCES
 from . import instruments as voices
 

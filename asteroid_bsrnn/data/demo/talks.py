@@ -4,7 +4,6 @@ What is generated from them runs through the same code as the real corpora. Spea
 else. Voices and sentences are a function of the seed; scores on them show that everything works, and nothing else.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import soundfile as sf
 from ...audio.sphere import write_sphere
 from ...common.errors import UserError
 from ...common.files import write_json, write_text
+from ..corpus import CORPUS_FILE
 from ..speech.plan import in_parallel
+from ..speech.real_voices import active_level, write_librimix, wsj0_line
 from ..speech.utterances import resample
 from .voices import RATE, Speaker, choose_engine, make_speakers, speak
 
-CORPUS_FILE = "corpus.json"
 #: Speakers, espeak-ng's variants of men and women, utterances of each speaker.
 SPLITS = {
     "train": (12, ("m1", "m2", "m3", "m4"), ("f1", "f2", "f3"), 10),
@@ -109,7 +109,8 @@ def make_librispeech(root: str | Path, sizes: Mapping[str, int], seed: int = 0, 
     root, engine, table = Path(root), choose_engine(voices), []
     subsets = {"train": ("train-clean-100", 1000), "valid": ("dev-clean", 2000), "test": ("test-clean", 3000)}
     for split, (subset, first_id) in subsets.items():
-        generator, files, levels = np.random.default_rng([seed, 7, first_id]), [], []
+        generator, files, sexes = np.random.default_rng([seed, 7, first_id]), [], {}
+        levels: dict[str, tuple[float, float]] = {}
         for index, (speaker, wavs) in enumerate(spoken(split, seed, engine)):
             number, chapter = first_id + index, 100 + index
             table.append(
@@ -119,48 +120,14 @@ def make_librispeech(root: str | Path, sizes: Mapping[str, int], seed: int = 0, 
             for name, wav in zip(names, wavs):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 sf.write(root / name, wav, RATE, subtype="PCM_16")
-            files.append((number, speaker.sex, names))
-            levels.append([10 * np.log10(np.mean(wav**2)) for wav in wavs])
-        pairs = draw_pairs([len(names) for _, _, names in files], sizes[split], generator)
-        _write_librimix(root / "metadata", subset, files, levels, pairs, generator)
+            sexes[str(number)] = speaker.sex
+            files.append([(str(number), name) for name in names])
+            levels.update(zip(names, ((10 * np.log10(np.mean(wav**2)), 0.0) for wav in wavs)))
+        drawn = draw_pairs([len(spoken_by) for spoken_by in files], sizes[split], generator)
+        pairs = [(files[one][first], files[two][second]) for (one, first), (two, second) in drawn]
+        write_librimix(root / "metadata", subset, pairs, levels, sexes, generator)
     write_text(root / "SPEAKERS.TXT", ";ID  |SEX| SUBSET           |MINUTES| NAME\n" + "".join(table))
     return _describe(root, "libri2mix_demo", sizes, seed, engine)
-
-
-def _write_librimix(
-    folder: Path,
-    subset: str,
-    files: Sequence[tuple[int, str, list[str]]],
-    levels: Sequence[Sequence[float]],
-    pairs: Iterable[Pair],
-    generator: np.random.Generator,
-) -> None:
-    """Both CSVs; the gains bring each utterance to a level in [-33, -25] dB, as LibriMix' do."""
-    rows, infos = [], []
-    for (one, first), (two, second) in pairs:
-        names = files[one][2][first], files[two][2][second]
-        gains = [10 ** ((generator.uniform(-33, -25) - levels[i][k]) / 20) for i, k in ((one, first), (two, second))]
-        name = "_".join(Path(path).stem for path in names)
-        rows.append([name, names[0], gains[0], names[1], gains[1], "", 0.0])
-        infos.append([name, files[one][0], files[one][1], files[two][0], files[two][1]])
-    columns = [
-        "mixture_ID",
-        "source_1_path",
-        "source_1_gain",
-        "source_2_path",
-        "source_2_gain",
-        "noise_path",
-        "noise_gain",
-    ]
-    _write_csv(folder / f"libri2mix_{subset}.csv", columns, rows)
-    columns = ["mixture_ID", "speaker_1_ID", "speaker_1_sex", "speaker_2_ID", "speaker_2_sex"]
-    _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, infos)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *rows])
 
 
 def make_wsj0(root: str | Path, sizes: Mapping[str, int], seed: int = 0, voices: str = "auto") -> str:
@@ -177,8 +144,7 @@ def make_wsj0(root: str | Path, sizes: Mapping[str, int], seed: int = 0, voices:
         files = [halves.get(split, list)(paths) for paths in known["test" if split == "test" else "si_tr_s"]]
         generator, lines = np.random.default_rng([seed, 8, number]), []
         for (one, first), (two, second) in draw_pairs([len(paths) for paths in files], sizes[split], generator):
-            level = f"{generator.uniform(0.0001, 2.5):.5g}"
-            lines.append(f"wsj0/{files[one][first]} {level} wsj0/{files[two][second]} -{level} \n")
+            lines.append(wsj0_line(files[one][first], files[two][second], generator))
         write_text(root / "metadata" / f"mix_2_spk_{name}.txt", "".join(lines))
     return _describe(root, "wsj0_2mix_demo", sizes, seed, engine)
 
@@ -199,12 +165,6 @@ def _write_wv1(
     for folder, lines in levels.items():
         write_text(root / "metadata" / f"activlev_{folder}.txt", "".join(lines))
     return files
-
-
-def active_level(wav: np.ndarray, frame_len: int = 160) -> float:
-    """Mean square of the frames that are less than 16 dB below the mean: a simple stand-in for ITU-T P.56."""
-    frames = np.square(wav[: len(wav) // frame_len * frame_len]).reshape(-1, frame_len).mean(1)
-    return float(frames[frames > frames.mean() * 10**-1.6].mean())
 
 
 def _describe(root: Path, corpus: str, sizes: Mapping[str, int], seed: int, engine: str) -> str:

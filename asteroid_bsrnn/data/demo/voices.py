@@ -19,6 +19,7 @@ import soundfile as sf
 from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
 from ...common.errors import UserError
+from ...common.registry import check_known
 
 RATE = 16000
 ENGINES = ("auto", "espeak-ng", "formant")
@@ -77,8 +78,7 @@ def choose_engine(engine: str = "auto") -> str:
     Raises:
         UserError: for an unknown one, or if espeak-ng is asked for and missing.
     """
-    if engine not in ENGINES:
-        raise UserError(f"unknown voices {engine!r}; known are {', '.join(ENGINES)}")
+    check_known("voices", engine, ENGINES)
     installed = shutil.which("espeak-ng") is not None
     if engine == "espeak-ng" and not installed:
         raise UserError(

@@ -24,6 +24,7 @@ import pandas as pd
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path, nfc, read_json, write_json
+from ...common.registry import check_known
 from ..corpus import Track
 from .stem_reader import StemReader
 
@@ -82,28 +83,21 @@ def active_windows(rms: np.ndarray, mode: str) -> np.ndarray:
     return (active.mean(-1) > KEEP).all(0)
 
 
-def detect_track(
-    track: Track | str | Path, sources: Sequence[str], mode: str, window: float, reader: WavReader | None = None
-) -> dict[str, list[int]]:
+def detect_track(track: Track, sources: Sequence[str], mode: str, window: float) -> dict[str, list[int]]:
     """First samples of the active windows of each stem of one track.
 
     Args:
-        track: of a corpus, or a folder that holds ``<source>.wav``.
         window: seconds.
 
     Returns:
-        Source -> first samples.
+        Source -> first samples; none where the track lacks the stem.
     """
-    stems = StemReader(reader or WavReader(max_open=len(sources)))
-    found: dict[str, list[int]] = {}
-    for source in sources:
-        files = track.stems[source] if isinstance(track, Track) else (str(Path(track) / f"{source}.wav"),)
-        infos = [stems.wav.info(path) for path in files]
-        if not infos:
-            found[source] = []
-            continue
-        chunk_len = window_samples(window, infos[0].sample_rate) // N_CHUNKS
-        read = partial(stems.read, files, channels=infos[0].channels)
+    stems = StemReader(WavReader(max_open=len(sources)))
+    found: dict[str, list[int]] = {source: [] for source in sources}
+    for source, files in ((source, track.stems[source]) for source in sources if track.stems[source]):
+        info = stems.wav.info(files[0])
+        chunk_len = window_samples(window, info.sample_rate) // N_CHUNKS
+        read = partial(stems.read, files, channels=info.channels)
         rms = chunk_rms(read, stems.frames(files), chunk_len)
         found[source] = (np.flatnonzero(active_windows(rms, mode)) * HOP_CHUNKS * chunk_len).tolist()
     return found
@@ -111,7 +105,7 @@ def detect_track(
 
 def write_segments(
     root: str | Path,
-    tracks: Sequence[Track | str],
+    tracks: Sequence[Track],
     sources: Sequence[str],
     out_dir: str | Path,
     mode: str = "reference",
@@ -125,8 +119,8 @@ def write_segments(
     Tracks that an interrupted run finished are not read again, and lists that are complete stay untouched.
 
     Args:
-        root: folder of the track folders, where ``tracks`` are their names.
-        tracks: tracks of a corpus, or names of folders.
+        root: folder of the corpus, for the record.
+        tracks: of the corpus.
         out_dir: where the lists go.
         mode: see the module.
         window: seconds; the hop is half of it.
@@ -139,19 +133,17 @@ def write_segments(
         UserError: if the folder holds lists made otherwise, or a source is active nowhere.
         AudioError: if a stem cannot be read.
     """
-    if mode not in MODES:
-        raise UserError(f"unknown activity rule {mode!r}: known are {', '.join(MODES)}")
+    check_known("activity rule", mode, MODES)
     out_dir, made_from = (
         Path(out_dir),
         {
             "mode": mode,
             "window": window,
             "sample_rate": sample_rate,
-            "tracks": sorted(_name(track) for track in tracks),
+            "tracks": sorted(track.name for track in tracks),
         },
     )
-    named = {_name(track): track if isinstance(track, Track) else Path(root) / track for track in tracks}
-    named = dict(sorted(named.items()))
+    named = {track.name: track for track in sorted(tracks, key=lambda track: track.name)}
     lists, record = [out_dir / f"{source}_{split}.csv" for source in sources], out_dir / f"{split}.json"
     check_made_from(record, {**made_from, "lengths": _lengths(named, sources)}, root)
     if all(path.exists() for path in lists):
@@ -174,18 +166,11 @@ def write_segments(
     return lists
 
 
-def _name(track: Track | str) -> str:
-    return track.name if isinstance(track, Track) else track
-
-
-def _lengths(named: Mapping[str, Track | Path], sources: Sequence[str]) -> dict[str, int]:
+def _lengths(named: Mapping[str, Track], sources: Sequence[str]) -> dict[str, int]:
     """Samples of each track, of its longest file that can be read."""
     reader, found = StemReader(WavReader(max_open=len(sources))), dict.fromkeys(named, 0)
     for name, track in named.items():
-        stems = (
-            track.stems.values() if isinstance(track, Track) else [str(track / f"{source}.wav") for source in sources]
-        )
-        for files in stems:
+        for files in track.stems.values():
             with suppress(AudioError):
                 found[name] = max(found[name], reader.frames(files))
     return found
@@ -212,7 +197,7 @@ def check_made_from(path: Path, wanted: Mapping[str, Any], root: str | Path) -> 
 
 
 def _detect_all(
-    named: Mapping[str, Track | Path], sources: Sequence[str], mode: str, window: float, parts: Path, n_jobs: int | None
+    named: Mapping[str, Track], sources: Sequence[str], mode: str, window: float, parts: Path, n_jobs: int | None
 ) -> dict[str, dict[str, list[int]]]:
     """Detect on all tracks, each track's result kept in a file of its own until the lists are written."""
     from tqdm import tqdm

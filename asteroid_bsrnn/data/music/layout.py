@@ -11,12 +11,12 @@ import numpy as np
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
 from ...common.files import nfc, read_json
-from ...common.registry import nearest
-from ..corpus import LAYOUTS, SPLITS, Corpus, Share, Track, get_corpus
-from .musdb import MUSDB18HQ_CORPUS, SOURCES, VALIDATION_TRACKS  # noqa: F401  names of version 0.1.0
+from ...common.registry import check_known, nearest
+from ..corpus import CORPUS_FILE, LAYOUTS, SPLITS, Corpus, Share, Track, get_corpus
+from .musdb import MUSDB18HQ_CORPUS, VALIDATION_TRACKS
+from .musdb_archive import refuse_stem_mp4
 from .stem_reader import StemReader
 
-CORPUS_FILE = "corpus.json"  # what the demonstration corpora say of themselves; MUSDB18-HQ has none
 MIXTURE_AGREES = 0.02  # of the mixture's RMS: less than any stem that one hears, more than clipping and rounding
 BLOCK, PLACES = 1 << 20, 8  # samples that are read at a time; stretches in which a mixture is compared
 
@@ -25,55 +25,6 @@ def corpus_infos(root: str | Path, corpus: Corpus = MUSDB18HQ_CORPUS) -> dict[st
     """What ``get_infos`` of a data set in ``root`` returns: the corpus' own file, else what the corpus value says."""
     path = Path(root) / CORPUS_FILE
     return read_json(path)["infos"] if path.exists() else corpus.infos()
-
-
-def find_tracks(
-    root: str | Path, split: str, valid_tracks: Iterable[str] | None = None, limit: int | None = None
-) -> list[Path]:
-    """Track folders of a split, sorted by name.
-
-    A corpus may have a folder for each split. Without ``valid`` the validation tracks are those of ``train`` that are
-    named in ``valid_tracks``, and the others train.
-
-    Args:
-        root: folder of the corpus.
-        split: ``"train"``, ``"valid"`` or ``"test"``.
-        valid_tracks: names; by default the 14 of MUSDB18.
-        limit: the first so many only.
-
-    Raises:
-        UserError: if there is no such folder or no track in it.
-    """
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}: known are {', '.join(SPLITS)}")
-    refuse_stem_mp4(root)
-    root, names = Path(root), {nfc(name) for name in (VALIDATION_TRACKS if valid_tracks is None else valid_tracks)}
-    if split == "test" or (root / "valid").is_dir():
-        tracks = _folders(root / split)
-    else:
-        tracks = [folder for folder in _folders(root / "train") if (nfc(folder.name) in names) == (split == "valid")]
-    if not tracks:
-        wanted = (
-            f"none of the {len(names)} validation tracks is in {root / 'train'}"
-            if split == "valid"
-            else "it holds no track"
-        )
-        raise UserError(f"{root}: no {split} tracks; {wanted}")
-    return tracks[:limit]
-
-
-def refuse_stem_mp4(root: str | Path) -> None:
-    """MUSDB18 comes as ``.stem.mp4``; whoever has that is told what MUSDB18-HQ is and how to get there.
-
-    Raises:
-        UserError: if such files lie where folders of tracks are expected.
-    """
-    if next(Path(root).glob("*/*.stem.mp4"), None) is not None:
-        raise UserError(
-            f"{root} holds MUSDB18 (.stem.mp4, compressed), and this needs MUSDB18-HQ (folders of wav): fetch it into another "
-            f"folder with --download true, or decode these files with 'musdbconvert {root} NEW_FOLDER' (from the package musdb), "
-            "which gives the layout but not the sound above 16 kHz, so that scores are not those of MUSDB18-HQ"
-        )
 
 
 def _folders(path: Path) -> list[Path]:
@@ -91,13 +42,25 @@ def _folders(path: Path) -> list[Path]:
 def folders(
     corpus: Corpus, root: Path, split: str, valid_tracks: Sequence[str] | None = None, limit: int | None = None
 ) -> list[Track]:
-    """``root/{train,valid,test}/<track>/<stem>.wav``, as MUSDB18-HQ lies."""
-    named = corpus.splits.get("valid") if valid_tracks is None else valid_tracks
+    """``root/{train,valid,test}/<track>/<stem>.wav``, as MUSDB18-HQ lies.
+
+    Without a folder ``valid`` the validation tracks are those of ``train`` that are named, or drawn, and the others train.
+    """
+    check_known("split", split, SPLITS)
+    refuse_stem_mp4(root)
+    apart = split == "test" or (root / "valid").is_dir()
+    found = _folders(root / (split if apart else "train"))
     if valid_tracks is not None:
         _check_there(valid_tracks, _folders(root / ("valid" if (root / "valid").is_dir() else "train")))
-    if isinstance(named, float):
-        named = [folder.name for folder in _folders(root / "train") if _drawn(folder.name, {"valid": named}) == "valid"]
-    return [folder_track(folder, corpus) for folder in find_tracks(root, split, named, limit)]
+    wanted = "it holds no track"
+    if not apart:
+        named = corpus.splits.get("valid", VALIDATION_TRACKS) if valid_tracks is None else tuple(valid_tracks)
+        found = [folder for folder in found if _drawn(folder.name, {"valid": named}) == split]
+        if split == "valid" and not isinstance(named, float):
+            wanted = f"none of the {len(named)} validation tracks is in {root / 'train'}"
+    if not found:
+        raise UserError(f"{root}: no {split} tracks; {wanted}")
+    return [folder_track(folder, corpus) for folder in found[:limit]]
 
 
 def folder_track(folder: str | Path, corpus: Corpus) -> Track:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..corpus import Corpus, register_corpus
+from ..demo.musdb7 import provide_musdb7
+from .musdb_archive import provide_musdb18hq
 
 #: Stems in the order of the published models' outputs.
 SOURCES = ("vocals", "bass", "drums", "other")
@@ -28,9 +30,11 @@ VALIDATION_TRACKS = (
 
 
 def _provide(section: Any, download: bool) -> None:
-    from .musdb_archive import provide_musdb18hq
-
     provide_musdb18hq(section.root, download)
+
+
+def _provide_excerpts(section: Any, download: bool) -> None:
+    provide_musdb7(section.root, download)
 
 
 MUSDB18HQ_CORPUS = register_corpus(
@@ -49,13 +53,7 @@ MUSDB18HQ_CORPUS = register_corpus(
 )
 
 
-def _provide_excerpts(section: Any, download: bool) -> None:
-    from ..demo.musdb7 import provide_musdb7
-
-    provide_musdb7(section.root, download)
-
-
-MUSDB7_CORPUS = register_corpus(
+register_corpus(
     replace(
         MUSDB18HQ_CORPUS,
         name="musdb7",

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...common.errors import UserError
-from .layout import refuse_stem_mp4
 
 RECORD = 3338373
 ARCHIVE = "musdb18hq.zip"
@@ -47,6 +46,20 @@ def provide_musdb18hq(root: str | Path, download: bool = False, api: str | None 
         )
     with unpacked(RECORD, ARCHIVE, root, api) as top:
         os.replace(top, root)
+
+
+def refuse_stem_mp4(root: str | Path) -> None:
+    """MUSDB18 comes as ``.stem.mp4``; whoever has that is told what MUSDB18-HQ is and how to get there.
+
+    Raises:
+        UserError: if such files lie where folders of tracks are expected.
+    """
+    if next(Path(root).glob("*/*.stem.mp4"), None) is not None:
+        raise UserError(
+            f"{root} holds MUSDB18 (.stem.mp4, compressed), and this needs MUSDB18-HQ (folders of wav): fetch it into another "
+            f"folder with --download true, or decode these files with 'musdbconvert {root} NEW_FOLDER' (from the package musdb), "
+            "which gives the layout but not the sound above 16 kHz, so that scores are not those of MUSDB18-HQ"
+        )
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from typing import Any
 from ...common.errors import UserError
 from ...common.files import read_json
 from ...common.typed import check_counts, check_types
-from ..corpus import Corpus, check_names, get_corpus, register_corpus
+from ..corpus import CORPUS_FILE, Corpus, check_names, get_corpus, register_corpus
 from ..demo.excerpt import make_excerpt
 from ..demo.songs import make_synth
 from .activity import MODES, window_samples, write_segments
-from .layout import CORPUS_FILE, check_corpus
+from .layout import check_corpus
 from .levels import write_levels
 from .musdb import SOURCES
 from .segments_dataset import MUSDB18HQ, MUSDB18HQTracks
@@ -214,13 +214,3 @@ def music_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> MusicDa
     for key in ("root", "lists"):
         section[key] = str(Path(recipe_dir) / section.get(key, getattr(MusicData, key)))
     return MusicData(**section)
-
-
-def prepare_music(conf: Mapping[str, Any], recipe_dir: str | Path = ".", download: bool = False) -> dict[str, int]:
-    """Stage 0 of a music recipe: provide and check the corpus; see :meth:`MusicData.prepare`."""
-    return music_data(conf, recipe_dir).prepare(download)
-
-
-def index_music(conf: Mapping[str, Any], recipe_dir: str | Path = ".", n_jobs: int | None = None) -> list[Path]:
-    """Stage 1 of a music recipe: segment lists; see :meth:`MusicData.index`."""
-    return music_data(conf, recipe_dir).index(n_jobs)

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from ...audio.wav import WavReader
 from ...common.errors import AudioError, UserError
+from ...common.registry import check_known
 from ..corpus import Corpus, Track, check_targets, get_corpus
 from .activity import check_made_from, read_segments
 from .augment import build_augmentations, peak_normalise
@@ -82,10 +83,8 @@ class MUSDB18HQ(Dataset):
         gate_db: float | None = None,
         gate_level: str = "rms",
     ) -> None:
-        if gate_level not in MEASURES:
-            raise UserError(f"unknown gate_level {gate_level!r}: known are {', '.join(MEASURES)}")
-        if pairing not in PAIRINGS:
-            raise UserError(f"unknown pairing {pairing!r}: known are {', '.join(PAIRINGS)}")
+        check_known("gate_level", gate_level, MEASURES)
+        check_known("pairing", pairing, PAIRINGS)
         self.corpus = get_corpus(corpus)
         self.root, self.targets, self.seed = Path(root), tuple(targets), seed
         self.sample_rate, self.channels = self.corpus.sample_rate, self.corpus.channels

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from ...common.errors import UserError
+from ...common.registry import check_known
 from .utterances import RATE, look_at, read_passage, resample
 
 LEVELS = ("librispeech", "wsj0")
@@ -43,8 +44,7 @@ class DynamicMixing:
     ) -> None:
         if not speeds or not all(isinstance(speed, (int, float)) and 0.5 <= speed <= 2 for speed in speeds):
             raise UserError(f"data.speeds is a list of numbers from 0.5 to 2, not {speeds!r}")
-        if levels not in LEVELS:
-            raise UserError(f"unknown levels {levels!r} of dynamic mixing; known are {', '.join(LEVELS)}")
+        check_known("levels", levels, LEVELS, "of dynamic mixing")
         self.n_src, self.sample_rate, self.levels = n_src, sample_rate, levels
         self.segment_len = int(round(segment * sample_rate))
         self.rates = [round(speed * RATE / _GRID) * _GRID for speed in speeds]

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile as sf
 
 from ...common.errors import UserError
+from ...common.registry import check_known
 from .plan import Plan
 from .utterances import MODES, extend_noise, fit_length, look_at, read_utterance, resample
 
@@ -69,8 +70,7 @@ def read_metadata(metadata: str | Path, subset: str, n_src: int = 2) -> list[Mix
         UserError: unknown subset, no such file or several, columns of another version, a line that
             cannot be read, a mixture that occurs twice.
     """
-    if subset not in SPLITS:
-        raise UserError(f"unknown subset {subset!r}; known are {', '.join(SPLITS)}")
+    check_known("subset", subset, SPLITS)
     path = _metadata_file(Path(metadata), f"libri{n_src}mix_{subset}.csv")
     info = path.with_name(path.stem + "_info.csv")
     people = {row["mixture_ID"]: row for row in _rows(info, ["mixture_ID"], info)} if info.exists() else {}
@@ -212,7 +212,6 @@ def check_settings(
     known = {"subset": (subset, SPLITS), "n_src": (n_src, (2, 3)), "sample_rate": (sample_rate, (8000, 16000))}
     known.update(mode=(mode, MODES), stream=(stream, STREAMS))
     for name, (value, allowed) in known.items():
-        if value not in allowed:
-            raise UserError(f"unknown {name} {value!r} of LibriMix; known are {', '.join(map(str, allowed))}")
+        check_known(name, value, allowed, "of LibriMix")
     if stream != "mix_clean" and noise_dir is None:
         raise UserError(f"stream {stream!r} needs the WHAM noise folder (key noise_dir); mix_clean needs none")

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...common.errors import AudioError, UserError
-from .utterances import RATE, fitted_len, look_at, resampled_len
+from .utterances import fitted_len, look_at, resampled_len
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -154,6 +154,3 @@ class OnTheFly:
     def describe(self, index: int) -> dict[str, list[str]]:
         """Speakers and sexes, as far as they are known."""
         return self.plan.describe(self.rows[index])
-
-
-__all__ = ["RATE", "OnTheFly", "Plan", "in_parallel"]

@@ -133,7 +133,7 @@ def make_librimix_lists(root: str | Path, folder: str | Path, sizes: Mapping[str
         sexes = _sexes(Path(root) / "SPEAKERS.TXT")
         for number, (part, speakers) in enumerate(split.items()):
             generator = np.random.default_rng([seed, 12, number])
-            _write_librimix(
+            write_librimix(
                 folder, _SUBSETS[part], draw_mixtures(speakers, sizes[part], generator), measured, sexes, generator
             )
         write_json(folder / RECORD, record)
@@ -161,7 +161,10 @@ def make_wsj0_files(
         levels = in_parallel(lambda job: _convert(*job), jobs, f"converting {part}")
         lines = [f"{Path(target).stem} {level:.16e}\n" for target, level in zip(names.values(), levels)]
         write_text(lists / f"activlev_{name}.txt", "".join(lines))
-        write_text(lists / f"mix_2_spk_{name}.txt", "".join(_line(pair, names, generator) for pair in pairs))
+        write_text(
+            lists / f"mix_2_spk_{name}.txt",
+            "".join(wsj0_line(names[one], names[two], generator) for (_, one), (_, two) in pairs),
+        )
     for place in ("si_tr_s", "si_dt_05", "si_et_05"):
         (folder / place).mkdir(parents=True, exist_ok=True)
     write_json(lists / RECORD, record)
@@ -206,7 +209,7 @@ def _measure(path: Path) -> tuple[float, float]:
     return gated_loudness(wav[:, None].astype(np.float64), RATE), float(np.abs(wav).max())
 
 
-def _write_librimix(
+def write_librimix(
     folder: Path,
     subset: str,
     pairs: Sequence[Pair],
@@ -214,24 +217,30 @@ def _write_librimix(
     sexes: Mapping[str, str],
     generator: np.random.Generator,
 ) -> None:
+    """LibriMix' two tables of a subset.
+
+    Args:
+        folder: where to.
+        subset: LibriMix' name of it.
+        pairs: who says what in each mixture.
+        measured: path -> level in dB, which decides the gain, and peak (0: it limits nothing).
+        sexes: speaker -> M or F.
+        generator: draws the levels.
+    """
     rows, people = [], []
     for pair in pairs:
         name = "_".join(Path(path).stem for _, path in pair)
         gains = _gains([measured[path] for _, path in pair], generator)
         rows.append([name, pair[0][1], gains[0], pair[1][1], gains[1], "", 0.0])
         people.append([name, *(value for speaker, _ in pair for value in (speaker, sexes.get(speaker, "")))])
-    columns = [
-        "mixture_ID",
-        "source_1_path",
-        "source_1_gain",
-        "source_2_path",
-        "source_2_gain",
-        "noise_path",
-        "noise_gain",
-    ]
-    _write_csv(folder / f"libri2mix_{subset}.csv", columns, rows)
-    columns = ["mixture_ID", "speaker_1_ID", "speaker_1_sex", "speaker_2_ID", "speaker_2_sex"]
-    _write_csv(folder / f"libri2mix_{subset}_info.csv", columns, people)
+    sources = ["source_1_path", "source_1_gain", "source_2_path", "source_2_gain", "noise_path", "noise_gain"]
+    speakers = ["speaker_1_ID", "speaker_1_sex", "speaker_2_ID", "speaker_2_sex"]
+    for ending, columns, lines in (("", sources, rows), ("_info", speakers, people)):
+        with (
+            atomic_path(folder / f"libri2mix_{subset}{ending}.csv") as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([["mixture_ID", *columns], *lines])
 
 
 def _gains(measured: Sequence[tuple[float, float]], generator: np.random.Generator) -> list[float]:
@@ -242,11 +251,6 @@ def _gains(measured: Sequence[tuple[float, float]], generator: np.random.Generat
     return [float(gain * min(1.0, PEAK / peak)) if peak else float(gain) for gain in gains]
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *rows])
-
-
 def _code(place: int) -> str:
     """Three digits or letters for up to 46,656 speakers."""
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -254,15 +258,20 @@ def _code(place: int) -> str:
 
 
 def _convert(path: Path, target: Path) -> float:
-    """Write an utterance as 16-bit WAV; its active level at 8 kHz, the mean square of what is less than 16 dB below the mean."""
+    """Write an utterance as 16-bit WAV; its active level at 8 kHz."""
     wav = read_utterance(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     sf.write(target, wav, RATE, subtype="PCM_16")
-    frames = resample(wav, 8000)
-    frames = np.square(frames[: len(frames) // 160 * 160].astype(np.float64)).reshape(-1, 160).mean(1)
-    return frames[frames > frames.mean() * 10**-1.6].mean()
+    return active_level(resample(wav, 8000))
 
 
-def _line(pair: Pair, names: Mapping[str, str], generator: np.random.Generator) -> str:
+def active_level(wav: np.ndarray) -> float:
+    """Mean square of the frames of 20 ms, at 8 kHz, that are less than 16 dB below the mean: a simple stand-in for ITU-T P.56."""
+    frames = np.square(wav[: len(wav) // 160 * 160].astype(np.float64)).reshape(-1, 160).mean(1)
+    return float(frames[frames > frames.mean() * 10**-1.6].mean())
+
+
+def wsj0_line(first: str, second: str, generator: np.random.Generator) -> str:
+    """A line of WSJ0-2mix' lists, the second utterance below the first by up to 5 dB."""
     level = f"{generator.uniform(0.0001, 2.5):.5g}"
-    return f"wsj0/{names[pair[0][1]]} {level} wsj0/{names[pair[1][1]]} -{level} \n"
+    return f"wsj0/{first} {level} wsj0/{second} -{level} \n"

@@ -10,7 +10,8 @@ from typing import Any
 from ...common.errors import UserError
 from ...common.files import read_json
 from ...common.typed import check_counts, check_types
-from ..demo.talks import CORPUS_FILE, make_librispeech, make_wsj0
+from ..corpus import CORPUS_FILE
+from ..demo.talks import make_librispeech, make_wsj0
 from .dynamic_mixing import DynamicMixing
 from .generate import RECORD, generate
 from .libri2mix import SPLITS as LIBRI_SPLITS

@@ -8,7 +8,8 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from ...audio.sphere import read_header, read_sphere
-from ...common.errors import AudioError, UserError
+from ...common.errors import AudioError
+from ...common.registry import check_known
 
 RATE = 16000  # Hz, of LibriSpeech and WSJ0
 MODES = ("min", "max")
@@ -128,6 +129,5 @@ def fit_length(wavs: Sequence[np.ndarray], mode: str) -> np.ndarray:
 
 def fitted_len(lengths: Sequence[int], mode: str) -> int:
     """Length of a mixture of signals of these lengths."""
-    if mode not in MODES:
-        raise UserError(f"unknown mode {mode!r}; known are {', '.join(MODES)}")
+    check_known("mode", mode, MODES)
     return min(lengths) if mode == "min" else max(lengths)

@@ -18,6 +18,7 @@ import soundfile as sf
 from ...audio.sphere import read_sphere
 from ...common.errors import AudioError, UserError
 from ...common.files import atomic_path
+from ...common.registry import check_known
 from .plan import Plan, in_parallel
 from .utterances import MODES, RATE, fit_length, read_utterance, resample
 
@@ -159,8 +160,7 @@ class WSJ0Plan(Plan):
     ) -> None:
         known = {"split": (split, SPLITS), "sample_rate": (sample_rate, (8000, 16000)), "mode": (mode, MODES)}
         for name, (value, allowed) in known.items():
-            if value not in allowed:
-                raise UserError(f"unknown {name} {value!r} of WSJ0-2mix; known are {', '.join(map(str, allowed))}")
+            check_known(name, value, allowed, "of WSJ0-2mix")
         self.split, self.sample_rate, self.mode = split, sample_rate, mode
         self.lines, self.levels = read_list(metadata, split, n_expected), read_levels(metadata)
         for line in self.lines:
@@ -244,6 +244,3 @@ def _decode_once(path: Path, target: Path) -> None:
         raise AudioError(path, f"has a rate of {rate} Hz; {RATE} Hz was expected")
     with atomic_path(target) as partial:
         sf.write(partial, wav, rate, subtype="PCM_16")
-
-
-__all__ = ["COUNTS", "WSJ0Plan", "decode_sphere", "read_levels", "read_list"]

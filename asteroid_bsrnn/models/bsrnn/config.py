@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, divides, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import as_lists, choice, divides, number, set_plain, source_names, truth, whole, whole_numbers
 from .bands import band_widths, choose_scheme
 from .sequence import LAYERS
 from .tac import ACTIVATIONS
@@ -79,10 +79,10 @@ class BSRNNConfig:
     eps: float = 1e-7
 
     def __post_init__(self) -> None:
-        set_plain(self, sources=source_names(self.sources), bands=plain(self.bands))
+        set_plain(self, sources=source_names(self.sources), bands=as_lists(self.bands))
         set_plain(self, time_layer=self.time_layer or "none", band_layer=self.band_layer or "none")
         pairs = ("n_dilated", "dilated_kernel", "dilated_ratio")
-        set_plain(self, **{name: plain(getattr(self, name)) for name in pairs})
+        set_plain(self, **{name: as_lists(getattr(self, name)) for name in pairs})
         whole_numbers(self, _COUNTS)
         whole_numbers(self, ("mask_context", "n_attn_heads"), least=0)
         choice("time_layer", self.time_layer, LAYERS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import plain, source_names
+from ..layers.checks import as_lists, source_names
 
 #: reference's name -> ours, where the value carries over as it is
 _SAME = {
@@ -42,7 +42,7 @@ def told_arguments(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(hyper_parameters, Mapping):
         raise UserError(f"hyper_parameters must map names to values, got {type(hyper_parameters).__name__}")
-    values = {name: plain(value) for name, value in hyper_parameters.items()}
+    values = {name: as_lists(value) for name, value in hyper_parameters.items()}
     told = {ours: values[name] for name, ours in _SAME.items() if name in values}
     told = {name: value for name, value in told.items() if value is not None or name in _MAY_BE_NONE}
     targets = values.get("targets", values.get("target"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, number, numbered, plain, set_plain, source_names, truth, whole
+from ..layers.checks import as_lists, choice, number, numbered, set_plain, source_names, truth, whole
 
 T_EMBEDDINGS = ("sin", "cape", "scaled")
 _FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm",
@@ -39,7 +39,7 @@ def check_fields(config: Any) -> None:
 
 
 def _numbers(name: str, values: Any) -> list[float]:
-    values = plain(values)
+    values = as_lists(values)
     if not isinstance(values, list):
         raise UserError(f"{name} must be a list of numbers, got {values!r}")
     for value in values:

@@ -7,11 +7,11 @@ from ...common.errors import UserError
 from ...common.registry import nearest
 
 
-def plain(value: Any) -> Any:
+def as_lists(value: Any) -> Any:
     """Lists, tuples and arrays of any depth as lists, numbers of NumPy as Python's, the rest as it is: what a file holds."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+    return [as_lists(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def set_plain(config: Any, **values: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, divides, fraction, number, plain, set_plain, whole, whole_numbers
+from ..layers.checks import as_lists, choice, divides, fraction, number, set_plain, whole, whole_numbers
 
 NORMS = ("rmsgroupnorm", "layernorm")
 ORDERS = ("ft", "tf")
@@ -57,7 +57,7 @@ class Config:
     sample_rate: float = 8000
 
     def __post_init__(self) -> None:
-        set_plain(self, ffn_hidden=plain(self.ffn_hidden))
+        set_plain(self, ffn_hidden=as_lists(self.ffn_hidden))
         whole_numbers(self, (*_SIZES, "conv_kernel", "conv_shift"))
         choice("norm", self.norm, NORMS)
         choice("order", self.order, ORDERS)

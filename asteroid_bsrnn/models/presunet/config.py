@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import choice, plain, set_plain, source_names, whole, whole_numbers
+from ..layers.checks import as_lists, choice, set_plain, source_names, whole, whole_numbers
 
 N_SUBBANDS = (1, 2, 4, 8)
 N_WIDTHS = 5
@@ -39,7 +39,7 @@ class PResUNetConfig:
     edge: int = 64
 
     def __post_init__(self) -> None:
-        set_plain(self, sources=list(source_names(self.sources)), widths=plain(self.widths))
+        set_plain(self, sources=list(source_names(self.sources)), widths=as_lists(self.widths))
         choice("n_subbands", self.n_subbands, N_SUBBANDS)
         whole_numbers(self, ("sample_rate", "in_channels", "n_units", "n_head_units"))
         whole("edge", self.edge, least=0)

@@ -8,7 +8,7 @@ import torch
 from ...common.errors import UserError
 from ...common.registry import nearest
 from ..family import Adapter, State
-from ..layers.checks import plain
+from ..layers.checks import as_lists
 from . import shapes
 from .network import BSRoFormer, MelBandRoFormer
 from .transformer import BASE
@@ -84,7 +84,7 @@ class RoFormerWeights(Adapter):
         return all(name in state for name in needed)
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
-        told = {name: plain(value) for name, value in self.settings(settings).items() if value is not None}
+        told = {name: as_lists(value) for name, value in self.settings(settings).items() if value is not None}
         self._check(told)
         if not self.recognises(state):
             raise UserError(f"{self.name}: these are no weights of a {self.model.__name__}")

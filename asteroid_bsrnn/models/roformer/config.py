@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import choice, fraction, number, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import as_lists, choice, fraction, number, set_plain, source_names, truth, whole, whole_numbers
 from .bands import BANDS, mel_bands
 
 FINAL_NORMS = ("per_band", "shared")
@@ -67,7 +67,7 @@ class RoFormerConfig:
     segment: float = 8.0
 
     def __post_init__(self) -> None:
-        set_plain(self, sources=source_names(plain(self.sources)))
+        set_plain(self, sources=source_names(as_lists(self.sources)))
         counts = ("sample_rate", "in_channels", "feature_dim", "n_repeats", "n_heads", "mask_ratio")
         whole_numbers(self, counts)
         whole_numbers(self, ("n_time_layers", "n_band_layers", "n_linear_layers", "mask_depth"), least=0)
@@ -109,7 +109,7 @@ class BSRoFormerConfig(RoFormerConfig):
         super().__post_init__()
         choice("final_norm", self.final_norm, FINAL_NORMS)
         if self.bands is not None:
-            set_plain(self, bands=plain(self.bands))
+            set_plain(self, bands=as_lists(self.bands))
             if not isinstance(self.bands, list) or not self.bands:
                 raise UserError(f"bands must be a list of whole numbers, got {self.bands!r}")
             for width in self.bands:

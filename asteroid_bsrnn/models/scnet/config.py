@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import number, numbered, plain, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import as_lists, number, numbered, set_plain, source_names, truth, whole, whole_numbers
 
 N_BANDS = 3
 
@@ -59,7 +59,7 @@ class SCNetConfig:
     def __post_init__(self) -> None:
         set_plain(self, sources=list(source_names(self.sources)), win_size=self.win_size or self.nfft)
         for name in ("dims", "band_SR", "band_stride", "band_kernel", "conv_depths"):
-            set_plain(self, **{name: plain(getattr(self, name))})
+            set_plain(self, **{name: as_lists(getattr(self, name))})
         whole_numbers(self, ("sample_rate", "in_channels", "conv_kernel", "num_dplayer", "expand"))
         whole("nfft", self.nfft, least=4)
         whole("win_size", self.win_size, most=self.nfft)

@@ -5,11 +5,11 @@ from typing import Any
 
 from ...common.errors import UserError
 from ..layers.checks import (
+    as_lists,
     choice,
     divides,
     number,
     numbered,
-    plain,
     set_plain,
     source_names,
     truth,
@@ -47,7 +47,7 @@ class SpectrogramConfig:
     dim_t: int = 256
 
     def __post_init__(self) -> None:
-        set_plain(self, sources=source_names(plain(self.sources)))
+        set_plain(self, sources=source_names(as_lists(self.sources)))
         number("sample_rate", self.sample_rate, above=0)
         whole_numbers(self, ("in_channels", "dim_f"))
         whole("dim_t", self.dim_t, least=2)
@@ -177,7 +177,7 @@ class TFCTDFv3Config(SpectrogramConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_plain(self, scale=tuple(plain(self.scale)) if isinstance(plain(self.scale), list) else self.scale)
+        set_plain(self, scale=tuple(as_lists(self.scale)) if isinstance(as_lists(self.scale), list) else self.scale)
         if not isinstance(self.scale, tuple) or len(self.scale) != 2:
             raise UserError(f"scale must be two whole numbers (frames, bins), got {self.scale!r}")
         for part in self.scale:

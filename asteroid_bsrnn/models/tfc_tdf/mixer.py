@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..base import SeparationModel
-from ..layers.checks import number, numbered, plain, set_plain, source_names, whole
+from ..layers.checks import as_lists, number, numbered, set_plain, source_names, whole
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MixerConfig:
     in_channels: int = 2
 
     def __post_init__(self) -> None:
-        set_plain(self, sources=source_names(plain(self.sources)))
+        set_plain(self, sources=source_names(as_lists(self.sources)))
         number("sample_rate", self.sample_rate, above=0)
         whole("in_channels", self.in_channels)
 

@@ -10,7 +10,7 @@ from ...common.errors import UserError
 from ..any_file import read_file
 from ..assemble import is_model
 from ..foreign import open_foreign
-from ..safetensors import plain, save_safetensors
+from ..safetensors import json_values, save_safetensors
 
 _NEVER_WEIGHTS = (
     ".txt",
@@ -97,7 +97,7 @@ def _convert(path: Path, member: str, folder: Path, origin: Mapping[str, Any], s
     card = {**origin, "member": member, "sources": list(model.sources), "converted_from": digest}
     save_safetensors(conf, folder / f"{digest}.safetensors", card)
     told = any(foreign.settings.get(key) for key in _NAMING)
-    args = plain(conf["model_args"])
+    args = json_values(conf["model_args"])
     return {"member": member, "sha256": digest, "args": args, "told": told, **_training_length(content)}
 
 
