@@ -130,7 +130,7 @@ def assert_published(family):
     entries = yaml.safe_load(family.published.read_text())
     for name, entry in entries.items():
         assert entry.pop("preset", "best") in ("best", "fast", "vocals"), name
-        system = {"members", "weights", "less", "mixer", "residual", "parameters"}  # of several networks
+        system = {"members", "weights", "less", "mixer", "residual", "parameters", "plans"}  # of several networks
         fits = KEYS | {"members"} <= set(entry) <= KEYS | system if "members" in entry else set(entry) == KEYS | OWN
         assert fits, name
         assert entry["system"] in {adapter.system for adapter in family.adapters}, name

@@ -6,8 +6,10 @@ import sys
 from fractions import Fraction
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 from safetensors import safe_open
 from table1_checks import (
     CHECKPOINTS,
@@ -63,7 +65,8 @@ def test_arguments_are_the_packages_in_its_order(cls):
     """Files may hold positional arguments."""
     module, name = cls.package
     words = list(inspect.signature(getattr(sys.modules[module], name).__init__).parameters)[1:]
-    ours = [RENAMED.get(field.name, field.name) for field in dataclasses.fields(cls.Config)]
+    names = [field.name for field in dataclasses.fields(cls.Config) if field.name not in cls.ours]
+    ours = [RENAMED.get(name, name) for name in names]
     assert [word for word in words if word in ours] == ours
 
 
@@ -85,7 +88,7 @@ OPTIONS = [
 def test_every_option_gives_what_the_package_gives(cls, options):
     model = cls(**{**SMALL[cls], **options}).eval()
     module, name = cls.package
-    args = {RENAMED.get(key, key): value for key, value in model.get_model_args().items()}
+    args = {RENAMED.get(key, key): value for key, value in model.get_model_args().items() if key not in cls.ours}
     net = getattr(sys.modules[module], name)(**args, **cls.extra).eval()
     torch.nn.Module.load_state_dict(net, model.net.state_dict())  # Demucs' own renames weights of an older generation
     wav = torch.randn(1, model.channels, 9001)
@@ -169,6 +172,60 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
 def test_wrong_arguments_are_named(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(**arguments)
+
+
+# Demucs v2
+
+V2 = {"rewrite": True, "gelu": False, "norm_starts": 9, "dconv_mode": 0, "normalize": False, "lstm_layers": 2,
+      "context_padding": False}  # fmt: skip
+
+
+def v2_instance():
+    """Weights, input and output of the original class."""
+    arrays = np.load(ROOT / "tests" / "golden" / "demucs_v2.npz")
+    arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    return {key[3:]: value for key, value in arrays.items() if key.startswith("sd/")}, arrays["x"], arrays["y"]
+
+
+def test_version_2_gives_what_the_original_gives():
+    state, wav, expected = v2_instance()
+    (adapter,) = [adapter for adapter in FAMILY.adapters if adapter.recognises(state)]
+    model = adapter.build(state, {"sources": ["drums", "bass", "other", "vocals"]})
+    with torch.no_grad():
+        assert relative(model(wav), expected) < 1e-6
+    padded = Demucs(**{**model.get_model_args(), "context_padding": True}).eval()
+    padded.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert relative(padded(wav), expected) > 1e-3
+    assert count_on_meta(Demucs, **V2) == 265_679_496
+
+
+def test_version_2_keeps_the_contract(tmp_path):
+    assert_keeps_contract(Demucs(**{**SMALL[Demucs], **V2, "depth": 3}), silent=False)
+    assert_recomputes(Demucs(**{**SMALL[Demucs], **V2, "depth": 3}))
+    assert_survives_a_file(Demucs(**{**SMALL[Demucs], **V2, "depth": 3}), tmp_path / "model.pth")
+    for wrong in ({"rewrite": False}, {"normalize": True}):
+        with pytest.raises(UserError, match="context_padding false"):
+            Demucs(**{**SMALL[Demucs], **V2, **wrong})
+
+
+def test_a_package_of_version_2():
+    state, wav, expected = v2_instance()
+    kwargs = {"channels": 4, "depth": 3, "samplerate": 44100, "segment_length": 1764000, "context": 3}
+    content = {
+        "klass": SimpleNamespace(name="demucs.model.Demucs"),
+        "args": (["a", "b", "c", "d"], 2),
+        "kwargs": kwargs,
+    }
+    adapter, weights, settings = unwrapped({**content, "state": {key: value.half() for key, value in state.items()}})
+    model = adapter.build(weights, settings)
+    assert model.sources == ("a", "b", "c", "d")
+    with torch.no_grad():
+        assert relative(model(wav), expected) < 1e-2
+    with pytest.raises(UserError, match="demucs-v2: networks with normalize"):
+        adapter.build(weights, settings | {"normalize": True})
+    with pytest.raises(UserError, match="no place for the weight 'encoder.1.5.weight'"):
+        adapter.build(weights | {"encoder.1.5.weight": torch.ones(1)}, settings)
 
 
 # files

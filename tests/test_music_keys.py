@@ -1,5 +1,6 @@
 """Keys that other systems' protocols need: levels, gates, backgrounds, trimmed segments, shifts, settings of one source."""
 
+import engine_toys
 import numpy as np
 import pytest
 import soundfile
@@ -19,6 +20,7 @@ from asteroid_bsrnn.experiment.run import NEUTRAL, compare, flatten
 from asteroid_bsrnn.models.base import SeparationModel
 from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, merge
 from asteroid_bsrnn.separation.segments import apply_segments
+from asteroid_bsrnn.training.fit import fit
 from asteroid_bsrnn.training.optimization import make_optim
 from asteroid_bsrnn.training.systems import MusicSystem
 
@@ -223,6 +225,51 @@ def test_losses_are_their_formulas():
     for name in ("SpectralRMSELoss", "WaveMagnitudeLoss"):
         with pytest.raises(ValueError, match="differ in shape"):
             losses.get(name)()(estimate, target[:1])
+
+
+class StopsAt(losses.WaveMagnitudeLoss):
+    """Notes what it is asked for, and ends the run at a training step; ``None``: at none."""
+
+    def __init__(self, stop, **arguments):
+        super().__init__(n_fft=64, hop=16, **arguments)
+        self.stop, self.with_sum = stop, []
+
+    def error(self, estimate, target):
+        self.with_sum[-1] += estimate.dim() == 3
+        return super().error(estimate, target)
+
+    def forward(self, estimates, targets):
+        if self.training and self.steps_done == self.stop:
+            raise KeyboardInterrupt
+        self.with_sum.append(0)
+        loss = super().forward(estimates, targets)
+        assert self.training or self.with_sum[-1], "validation has the term always"
+        return loss
+
+
+def trained(folder, loss, epochs=2):
+    made = engine_toys.conf(monitor="loss", checkpoint_every=1, epochs=epochs)
+    model = engine_toys.toy(made, sources=("vocals", "bass"))
+    sets = engine_toys.Draws(n_src=2), engine_toys.Draws(3, n_src=2, time=500)
+    try:
+        fit(model, *sets, loss, made, folder)
+    except KeyboardInterrupt:
+        pass
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5])
+def test_the_term_of_the_sum_from_a_step_on_and_exact_resume_across_it(tmp_path, stop):
+    whole = StopsAt(None, of_sum_after=4)
+    expected = trained(tmp_path / "whole", whole)
+    asked = whole.with_sum
+    assert asked[:8] == [0] * 8 and all(asked[8:])  # two micro-batches to a step
+    first, second = StopsAt(stop, of_sum_after=4), StopsAt(None, of_sum_after=4)
+    trained(tmp_path / "cut", first)
+    assert engine_toys.same_weights(trained(tmp_path / "cut", second), expected)
+    assert not engine_toys.same_weights(trained(tmp_path / "always", StopsAt(None)), expected)
+    with pytest.raises(ValueError, match="of_sum_after must be a number of steps, got -1"):
+        losses.WaveMagnitudeLoss(of_sum_after=-1)
 
 
 def test_amsgrad_reaches_adam_and_is_refused_elsewhere():

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 
 import huggingface_hub
@@ -15,8 +16,10 @@ from loopback import serve
 
 from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.models import register_model
+from asteroid_bsrnn.models import Demucs, register_model
 from asteroid_bsrnn.models.family import FAMILIES
+from asteroid_bsrnn.separation import separate
+from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.weights import load_model, published
 
 VOLUME = torch.tensor([0.5, -0.25])
@@ -217,6 +220,32 @@ def test_a_system_of_several_by_one_name(shelf, server):
         expected = torch.stack([a, rest + 0.5 * (wav - a - rest)], 1)
         torch.testing.assert_close(load_model("chain")(wav), expected)
         torch.testing.assert_close(BaseModel.from_pretrained("chain").eval()(wav), expected)
+
+
+def test_a_blend_with_demucs_v2(shelf, server, tmp_path, capsys):
+    """Its weights are a plain dictionary; the entries are those of KUIELab's system, with other names in its first half."""
+    pytest.importorskip("demucs.demucs")
+    shape = {"rewrite": True, "gelu": False, "norm_starts": 9, "dconv_mode": 0, "normalize": False, "lstm_layers": 2}
+    other = Demucs(sources=["b", "a"], channels=4, depth=2, context_padding=False, **shape).eval()
+    names = {key: re.sub(r"(coder\.\d)\.3\.", r"\1.2.", key.removeprefix("net.")) for key in other.state_dict()}
+    buffer = io.BytesIO()
+    torch.save({names[key]: value for key, value in other.state_dict().items()}, buffer)
+    plan = {"scheme": "ola", "segment": 0.5, "overlap": 0.5, "window": "triang", "standardise": "channels"}
+    v2 = {"system": "demucs", "model": "Demucs", "sources": ["b", "a"], "settings": {"sources": ["b", "a"]}}
+    shelf(
+        one={"address": server.add("/1.ckpt", checkpoint()), "settings": SETTINGS},
+        first={"members": ["one"]},
+        v2={"address": server.add("/demucs-e07c671f.th", buffer.getvalue()), **v2},
+        blend={"members": ["first", "v2"], "weights": [[0.7, 0.9], [0.3, 0.1]], "plans": [None, plan]},
+    )
+    assert main(["download", "blend"]) == 0 and server.gets("/demucs-e07c671f.th") == 1
+    one, wav = load_model("one"), 0.1 * torch.randn(2, 50000) + 0.05
+    with torch.no_grad():
+        a, b = one(wav[None])[0]
+    d, c = apply_segments(other, wav, 44100, **plan)
+    found = separate("blend", wav, 44100, scheme="whole")
+    torch.testing.assert_close(found, torch.stack([0.7 * a + 0.3 * c, 0.9 * b + 0.1 * d]), atol=1e-6, rtol=1e-5)
+    assert server.gets("/1.ckpt") == server.gets("/demucs-e07c671f.th") == 1
 
 
 def test_two_families_with_one_name(shelf):

@@ -1,13 +1,18 @@
 """Systems of several networks against the formulas that they stand for."""
 
+import copy
 import json
+import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
 from asteroid.models import BaseModel
 
 from asteroid_bsrnn.models import BSRNN, ConvTDFNet, Mixer, SeparationSystem, StemSeparator, TFCTDFv3
-from asteroid_bsrnn.separation import Separator
+from asteroid_bsrnn.models.base import MusicModel
+from asteroid_bsrnn.separation import Separator, separate
+from asteroid_bsrnn.separation.segments import apply_segments
 
 TINY = {"n_fft": 64, "n_hop": 32, "dim_f": 32, "dim_t": 16}
 RATE = {"sample_rate": 8000}
@@ -85,6 +90,63 @@ def test_mixer_and_blend(tmp_path):
     same_after_a_round_trip(system, tmp_path)
 
 
+def kuielab(mixer, singles, other):
+    """The blend as its entry says it, with segments for these tiny networks; each member cuts for itself."""
+    trims = [{"scheme": "trim", "segment": 0.06, "overlap": overlap} for overlap in (0.1, 0.2, 0.3, 0.4)]
+    inner = SeparationSystem(singles, NAMES, mixer=mixer, plans=trims)
+    shares = [0.5, 0.5, 0.7, 0.9]
+    ola = {"scheme": "ola", "segment": 0.1, "overlap": 0.5, "window": "triang", "standardise": "channels"}
+    weights = [shares, [1 - share for share in shares]]
+    return SeparationSystem([inner, other], NAMES, weights=weights, plans=[None, ola]).eval(), trims, ola
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [800, 3001, 5000])
+def test_each_member_cuts_the_recording_in_its_own_way(length, tmp_path):
+    sizes = {"n_levels": 1, "n_convs": 1, "growth": 4, "bottleneck": 2}
+    singles = [ConvTDFNet(sources=[name], **TINY, **sizes, **RATE).eval() for name in NAMES]
+    mixer, other = Mixer(sources=NAMES, **RATE), net(*NAMES[::-1])
+    torch.nn.init.normal_(mixer.mixing_layer.weight)
+    system, trims, ola = kuielab(mixer, singles, other)
+    wav = 0.1 * noise(length)[0] + 0.2
+    stacked = [apply_segments(single, wav, 8000, **plan)[0] for single, plan in zip(singles, trims)]
+    mixed = torch.einsum("ij,jt->it", mixer.mixing_layer.weight, torch.cat([*stacked, wav])).unflatten(0, (4, 2))
+    mean, std = wav.mean(), wav.std() if wav.unique().numel() > 1 else torch.ones(())
+    plain = {key: value for key, value in ola.items() if key != "standardise"}
+    level = apply_segments(other, (wav - mean) / std, 8000, **plain).flip(0) * std + mean
+    shares = torch.tensor([0.5, 0.5, 0.7, 0.9])[:, None, None]
+    expected = shares * mixed + (1 - shares) * level
+    found = separate(system, wav, 8000, scheme="fader", segment=600.0, overlap=0.02)
+    torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
+    torch.save(system.serialize(), tmp_path / "system.pth")
+    again = BaseModel.from_pretrained(str(tmp_path / "system.pth"))
+    assert again.get_model_args() == system.get_model_args()
+    torch.testing.assert_close(separate(again, wav, 8000, scheme="whole"), found)
+    torch.testing.assert_close(separate(copy.deepcopy(system), wav, 8000, scheme="whole"), found)
+    there = pickle.loads(pickle.dumps(Separator(system)))
+    torch.testing.assert_close(separate(there, wav, 8000, scheme="whole"), found)
+
+
+@torch.no_grad()
+def test_what_is_standardised_for_one_member_follows_the_level():
+    """The network itself does not."""
+
+    class Squashed(MusicModel):
+        def __init__(self):
+            super().__init__(SimpleNamespace(sources=("a",), sample_rate=8000, in_channels=2))
+
+        def separate(self, wav_BCL):
+            return torch.tanh(wav_BCL)[:, None]
+
+    for standardise, follows in (("channels", True), (False, False)):
+        plan = {"scheme": "ola", "segment": 0.1, "overlap": 0.5, "standardise": standardise}
+        separator, wav = Separator(SeparationSystem([Squashed()], plans=[plan]), device="cpu"), noise()[0]
+        quiet, loud = (separate(separator, gain * wav, 8000, scheme="whole") for gain in (1, 8))
+        assert torch.allclose(8 * quiet, loud, atol=1e-4) == follows
+    with pytest.raises(ValueError, match="unknown scheme 'sideways'"):
+        Separator(SeparationSystem([Squashed()], plans=[{"scheme": "sideways"}]))
+
+
 @torch.no_grad()
 def test_half_of_the_residual_goes_to_other(tmp_path):
     model, wav = net(*NAMES), noise()
@@ -124,6 +186,7 @@ def test_a_separator_takes_a_system_as_a_model():
 @pytest.mark.parametrize(
     "options, words",
     [
+        ({"plans": [None]}, "plans needs an entry for each of 2 members"),
         ({"less": [None]}, "less needs an entry for each of 2 members"),
         ({"less": [["vocals"], None]}, "no earlier member estimates 'vocals'"),
         ({"weights": [[1, 1]]}, "2 rows of 2 numbers"),

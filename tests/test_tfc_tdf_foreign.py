@@ -201,7 +201,12 @@ def test_the_mixer():
 def test_published_weights_have_what_a_list_of_them_needs():
     entries = yaml.safe_load(FAMILY.published.read_text())
     known = {adapter.system for adapter in FAMILY.adapters}
-    assert entries.pop("kuielab-a-mixed")["mixer"] in entries
+    blend, mixed = entries.pop("kuielab-a"), entries.pop("kuielab-a-mixed")
+    assert mixed["mixer"] in entries and blend["members"][0] == "kuielab-a-mixed"
+    for own, member in zip(mixed["plans"], mixed["members"], strict=True):
+        assert own == entries[member]["inference"]
+    shares = {name: [row[place] for row in blend["weights"]] for place, name in enumerate(blend["sources"])}
+    assert shares == {"bass": [0.5, 0.5], "drums": [0.5, 0.5], "other": [0.7, 0.3], "vocals": [0.9, 0.1]}
     for name, entry in entries.items():
         assert entry["system"] in known and entry["model"] in {model.__name__ for model in FAMILY.models}, name
         assert entry["address"] and all(address.startswith("https://") for address in entry["address"]), name

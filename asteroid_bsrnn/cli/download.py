@@ -20,16 +20,25 @@ def run(args: argparse.Namespace) -> int:
     if args.out and not args.out.endswith((".safetensors", ".pth")):
         raise UserError(f"{args.out}: the name must end in .safetensors or .pth")
     entry = published.find(args.name)
-    members = (*entry.members, *([entry.mixer] if entry.mixer else []))
-    if members and args.out:
-        raise UserError(f"{args.name} is made of {', '.join(members)}: each of them can be written as a file")
-    for name in members or (args.name,):
+    parts = _parts(args.name)
+    if entry.members and args.out:
+        raise UserError(f"{args.name} is made of {', '.join(parts)}: each of them can be written as a file")
+    for name in parts:
         _fetch(name)
     if args.out:
         conf = published.load_conf(args.name)
         save_model(conf, args.out, conf["infos"]["card"])
         print(f"wrote {args.out}")
     return 0
+
+
+def _parts(name: str) -> list[str]:
+    """The models that have a file of their own: this one, or those that it is made of."""
+    from ..weights import published
+
+    entry = published.find(name)
+    members = (*entry.members, *([entry.mixer] if entry.mixer else []))
+    return [part for member in members for part in _parts(member)] if members else [name]
 
 
 def _fetch(name: str) -> None:

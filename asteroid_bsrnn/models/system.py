@@ -27,6 +27,8 @@ class SeparationSystem(StemSeparator):
         weights: for each member a row of weights, one for each of ``sources``; None: all equal.
         mixer: a :class:`~.tfc_tdf.mixer.Mixer` or its constructor arguments.
         residual: share of the residual by source.
+        plans: for each member None, or how a whole recording is cut for it alone: keywords of
+            :func:`asteroid_bsrnn.separation.segments.apply_segments`. A ``Separator`` follows them; a call of the model does not.
 
     Raises:
         UserError: for members that do not fit each other, a source without a weight, or entries that name what is not there.
@@ -44,11 +46,13 @@ class SeparationSystem(StemSeparator):
         weights: Sequence[Sequence[float]] | None = None,
         mixer: Entry | None = None,
         residual: Mapping[str, float] | None = None,
+        plans: Sequence[Mapping[str, Any] | None] | None = None,
     ) -> None:
         super().__init__(members, sources)
         self.less = None if less is None else self._checked_less(less)
         self.weights = None if weights is None else self._checked_weights(weights)
         self.residual = None if residual is None else self._checked_shares(residual)
+        self.plans = None if plans is None else self._checked_plans(plans)
         self.mixing: Any = None if mixer is None else self._checked_mixer(network_of(mixer))
 
     def _sources_of(self, views: Sequence[Any]) -> tuple[str, ...]:
@@ -89,6 +93,11 @@ class SeparationSystem(StemSeparator):
             number(f"residual: {name}", share, least=0)
         return dict(residual)
 
+    def _checked_plans(self, plans: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any] | None]:
+        if len(plans) != len(self.networks):
+            raise UserError(f"plans needs an entry for each of {len(self.networks)} members, got {len(plans)}")
+        return [None if not plan else dict(plan) for plan in plans]
+
     def _checked_mixer(self, mixer: Any) -> Any:
         if sorted(mixer.sources) != sorted(self.sources):
             raise UserError(f"the mixer is of {', '.join(mixer.sources)}, the members of {', '.join(self.sources)}")
@@ -124,13 +133,17 @@ class SeparationSystem(StemSeparator):
         for index in self._needed(wanted):
             names, less = as_model(self.networks[index]).sources, self.less[index] if self.less else None
             reads_BCL = wav_BCL - sum(sums[name] / totals[name] for name in less) if less else wav_BCL
-            est_BSCL = run_batch(self.networks[index], reads_BCL).to(wav_BCL.dtype)
+            est_BSCL = self.run_member(index, reads_BCL).to(wav_BCL.dtype)
             for name, est_BCL in zip(names, est_BSCL.unbind(1)):
                 weight = self._weight(index, name)
                 if weight:
                     sums[name] = sums.get(name, 0) + weight * est_BCL
                     totals[name] = totals.get(name, 0) + weight
         return {name: sums[name] / totals[name] for name in wanted}
+
+    def run_member(self, index: int, wav_BCL: torch.Tensor) -> torch.Tensor:
+        """(batch, n_src, channels, time) of one member; replaced where :attr:`plans` are followed."""
+        return run_batch(self.networks[index], wav_BCL)
 
     def open_stream(self) -> None:
         """Members read what others leave, which nobody has lined up for streams."""

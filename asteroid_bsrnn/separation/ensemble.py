@@ -17,6 +17,7 @@ from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .columns import separate_columns
 from .memory_limits import MemoryLimits
+from .own_plans import follow_plans
 from .segments import make_plan, stream_segments
 from .speakers import SpeakerMemory, best_order, explain
 from .streams import SeparatorStream
@@ -97,7 +98,7 @@ class Separator:
         self.dtype = PRECISIONS[self.precision]
         self.inference = _published_inference(models)
         models = [model if isinstance(model, torch.nn.Module) else load_model(model) for model in models]
-        self.models = [model.to(self.device).eval() for model in models]
+        self.models = [follow_plans(model.to(self.device).eval()) for model in models]
         self.weights = _shares(weights, len(models))
         self.sample_rate = _rate(models[0])
         self.ordered = as_model(models[0]).sources is not None

@@ -33,7 +33,7 @@ def apply_segments(
     batch: int = 1,
     progress: Callable[[int, int], object] | None = None,
     match_sources: bool = False,
-    standardise: bool = False,
+    standardise: bool | str = False,
     shifts: int = 0,
     shift: float = 0.5,
     shift_seed: int = 0,
@@ -50,7 +50,7 @@ def apply_segments(
         match_sources (bool): for models without an order of sources (speech): permute those of each segment to fit
             what is already there, see :class:`.speakers.SpeakerMemory`.
         standardise (bool): the model is given the recording less the mean of its mono mix, divided by the deviation of that;
-            both are undone afterwards.
+            both are undone afterwards. ``"channels"``: mean and deviation of all samples of all channels.
         shifts (int): 0, or how many random delays the result is the mean of.
         shift (float): largest delay, seconds.
         shift_seed (int): of the delays.
@@ -79,7 +79,7 @@ def apply_segments(
     run: Run = once
     if shifts:
         run = shifted(once, shifts, round(shift * sample_rate), shift_seed)
-    return standardised(run, wav) if standardise else run(wav)
+    return standardised(run, wav, standardise) if standardise else run(wav)
 
 
 def stream_segments(

@@ -27,13 +27,16 @@ def mono_mix_level_of(blocks: Iterable[torch.Tensor]) -> tuple[float, float]:
     return mean, std or 1.0
 
 
-def standardised(run: Run, wav_CL: torch.Tensor) -> torch.Tensor:
+def standardised(run: Run, wav_CL: torch.Tensor, by: bool | str = True) -> torch.Tensor:
     """``run`` on the recording less the mean of its mono mix, divided by the deviation of that; both are undone.
+
+    Args:
+        by: ``"channels"`` takes mean and deviation of all samples of all channels instead.
 
     Shape:
         (channels, time) -> (n_src, channels, time)
     """
-    mean, std = mono_mix_level(wav_CL)
+    mean, std = mono_mix_level(wav_CL.reshape(1, -1) if by == "channels" else wav_CL)
     return run((wav_CL - mean) / std) * std + mean
 
 

@@ -188,6 +188,7 @@ class Loop:
             unreadable files, signal that asks to stop; the same on every rank.
         """
         seed_everything(self.options.seed, self.progress.global_step, self.fabric.global_rank)
+        self.system.begin_step(self.progress.global_step)
         pairs = [self.backward(batch, number, len(parts), keep_all) for number, (batch, _) in enumerate(parts)]
         totals, counts = (torch.stack(values) for values in zip(*pairs))
         loss, counted = totals.mean(), torch.ones_like(totals[0])

@@ -52,9 +52,18 @@ class RecordingSystem(System):
         if hasattr(self.loss_func, "set_epoch"):
             self.loss_func.set_epoch(epoch)
 
+    def begin_step(self, steps_done: int) -> None:
+        """Tell a loss whose terms change over the optimizer steps how many were taken."""
+        if hasattr(self.loss_func, "set_step"):
+            self.loss_func.set_step(steps_done)
+
     def on_train_epoch_start(self) -> None:
         """The same under Lightning's own trainer."""
         self.begin_epoch(self.current_epoch + 1)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """The same under Lightning's own trainer."""
+        self.begin_step(self.global_step)
 
     def configure_optimizers(self) -> Any:
         """For a plain Trainer: a plateau scheduler watches the score if larger is better for it, else the loss."""

@@ -48,7 +48,7 @@ class Entry:
         note: what else one should know.
         members: names of other entries, where it is a bag of them.
         weights: of a bag: a row for each member, a column for each source.
-        less, residual: of a system of several: see :class:`~asteroid_bsrnn.models.system.SeparationSystem`.
+        less, residual, plans: of a system of several: see :class:`~asteroid_bsrnn.models.system.SeparationSystem`.
         mixer: name of the entry of its mixer.
     """
 
@@ -80,6 +80,7 @@ class Entry:
     less: tuple[Sequence[str] | None, ...] | None = None
     mixer: str | None = None
     residual: Mapping[str, float] | None = None
+    plans: tuple[Mapping[str, Any] | None, ...] | None = None
     preset: str | None = None
 
     @property

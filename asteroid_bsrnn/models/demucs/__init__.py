@@ -4,12 +4,13 @@ from pathlib import Path
 
 from ..family import Family
 from .adapter import DemucsPackage, HDemucsPackage, HTDemucsPackage, TorchaudioHDemucs
+from .adapter_v2 import DemucsV2
 from .network import Demucs, HDemucs, HTDemucs
 
 FAMILY = Family(
     "demucs",
     models=(Demucs, HDemucs, HTDemucs),
-    adapters=(DemucsPackage(), HDemucsPackage(), HTDemucsPackage(), TorchaudioHDemucs()),
+    adapters=(DemucsV2(), DemucsPackage(), HDemucsPackage(), HTDemucsPackage(), TorchaudioHDemucs()),
     published=Path(__file__).with_name("published.yml"),
     demo={
         "Demucs": {"channels": 8, "depth": 4, "norm_groups": 2},

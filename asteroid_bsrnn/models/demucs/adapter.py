@@ -78,8 +78,8 @@ class DemucsPackage(RenamingAdapter):
         return {ours: training[theirs] for ours, theirs in FORK.items() if training.get(theirs)} | dict(section)
 
     def recognises(self, state: State) -> bool:
-        """By the first convolution."""
-        return "encoder.0.0.weight" in state and "decoder.0.0.weight" in state and state["encoder.0.0.weight"].ndim == 3
+        """By the first convolution, and that there is none two places behind it as in version 2."""
+        return has_first_convolution(state) and "encoder.0.2.weight" not in state
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The package's defaults, and over them what is set; an argument that the class does not have is left out."""
@@ -165,6 +165,11 @@ class TorchaudioHDemucs(HDemucsPackage):
         last = max((int(key.split(".")[1]) for key in state if key.startswith("time_encoder.")), default=-1)
         used = [key for key in state if not key.startswith(f"time_encoder.{last}.norm1.")]
         return {key: f"net.{of_package(key)}" for key in used}
+
+
+def has_first_convolution(state: State) -> bool:
+    """Whether these may be weights of a time-only Demucs of any version."""
+    return "encoder.0.0.weight" in state and "decoder.0.0.weight" in state and state["encoder.0.0.weight"].ndim == 3
 
 
 def of_package(key: str) -> str:

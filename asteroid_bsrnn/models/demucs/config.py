@@ -57,6 +57,8 @@ class DemucsConfig:
         in_channels: channels that are read together (``audio_channels`` there).
         segment: seconds that it is best given.
         channels: width of the first layer; the others (``growth``, ``depth``, ...) are the package's.
+        context_padding: whether the decoder pads what it convolves over ``context``. Demucs v2 does not: it is given a longer
+            recording, whose ends are cut off.
     """
 
     sources: Sequence[str] = numbered(4)
@@ -84,9 +86,16 @@ class DemucsConfig:
     rescale: float = 0.1
     sample_rate: float = 44100
     segment: float = 40
+    context_padding: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.context_padding and not self.rewrite:
+            raise UserError("context_padding false is about the convolutions of rewrite, which must then be true")
+        if not self.context_padding and self.normalize:
+            raise UserError(
+                "context_padding false needs normalize false: Demucs v2 counts the silence around a recording"
+            )
 
 
 @dataclass(frozen=True)

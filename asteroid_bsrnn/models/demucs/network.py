@@ -5,6 +5,7 @@ Letters of shapes: B batch, S source, C channel, L sample.
 
 import dataclasses
 import importlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -33,11 +34,13 @@ class WrappedDemucs(MusicModel):
     Attributes:
         package: module of the package and class in it.
         extra: arguments of that class that are fixed here.
+        ours: arguments that the package does not know.
     """
 
     package: ClassVar[tuple[str, str]]
     net: Any
     extra: ClassVar[dict[str, Any]] = {}
+    ours: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **arguments: Any) -> None:
         config = self.Config(**arguments)
@@ -53,7 +56,8 @@ class WrappedDemucs(MusicModel):
         except ImportError as error:
             hint = "pip install 'asteroid_bsrnn[demucs]'"
             raise UserError(f"{type(self).__name__} needs the package demucs ({error}): {hint}") from None
-        values = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
+        names = [field.name for field in dataclasses.fields(self.config) if field.name not in self.ours]
+        values = {name: getattr(self.config, name) for name in names}
         try:
             return cls(**{RENAMED.get(name, name): value for name, value in values.items()}, **self.extra)
         except AssertionError as error:
@@ -113,16 +117,34 @@ class WrappedDemucs(MusicModel):
 
 
 class Demucs(WrappedDemucs):
-    """The time-only Demucs of the ``mdx`` models (their own words for it: Demucs v3).
+    """The time-only Demucs of the ``mdx`` models (their own words for it: Demucs v3), and Demucs v2 [2].
 
     Args: those of :class:`~asteroid_bsrnn.models.demucs.config.DemucsConfig`.
 
     References:
         [1] Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX Workshop 2021.
+        [2] Défossez, Usunier, Bottou and Bach, "Music Source Separation in the Waveform Domain", 2019.
     """
 
     Config: ClassVar[Any] = DemucsConfig
     package = ("demucs.demucs", "Demucs")
+    ours = ("context_padding",)
+
+    def _build(self) -> nn.Module:
+        net: Any = super()._build()
+        if not self.config.context_padding:
+            for layer in net.decoder:
+                layer[0].padding = (0,)
+            net.valid_length = partial(length_without_padding, self.config)
+        return net
+
+    def separate(self, wav_BCL: torch.Tensor) -> torch.Tensor:
+        """Version 2 scales by a deviation of 1 where it does not normalise, and 1e-5.
+
+        Shape:
+            (batch, channels, time) -> (batch, n_src, channels, time)
+        """
+        return super().separate(wav_BCL if self.config.context_padding else wav_BCL.float() / (1 + 1e-5)).float()
 
     def last_layers(self) -> list[tuple[str, int]]:
         """Names of the layers whose outputs lie source by source, and their channels per source."""
@@ -191,6 +213,16 @@ class HTDemucs(HDemucs):
     Config: ClassVar[Any] = HTDemucsConfig
     package = ("demucs.htdemucs", "HTDemucs")
     extra = {"use_train_segment": False}
+
+
+def length_without_padding(config: DemucsConfig, length: int) -> int:
+    """Samples that a network without padding is given for ``length`` of its output."""
+    length *= 2 if config.resample else 1
+    for _ in range(config.depth):
+        length = max(1, math.ceil((length - config.kernel_size) / config.stride) + 1) + 2 * config.context
+    for _ in range(config.depth):
+        length = (length - 1) * config.stride + config.kernel_size
+    return math.ceil(length / 2) if config.resample else length
 
 
 @contextmanager

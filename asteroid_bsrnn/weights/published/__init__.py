@@ -62,7 +62,8 @@ def load(name: str) -> torch.nn.Module:
     if entry.members:
         mixer = load(entry.mixer) if entry.mixer else None
         members = [load(member) for member in entry.members]
-        return SeparationSystem(members, entry.sources, entry.less, entry.weights, mixer, entry.residual).eval()
+        how = entry.less, entry.weights, mixer, entry.residual, entry.plans
+        return SeparationSystem(members, entry.sources, *how).eval()
     parts = [
         as_module(open_file(path), path)
         for path in (converted(part["sha256"]) for part in download(name)["checkpoints"])
