@@ -13,7 +13,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def repair() -> list[str]:
     """
     repairs = [torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals]
     repairs += [system_configuration, infer_window, silent_separate, waiting_permutations]
-    repairs += [slow_norm, slow_masks]
+    repairs += [slow_norm, slow_masks, slow_products]
     made = [step.__name__ for step in repairs if step()]
     REPAIRED.extend(name for name in made if name not in REPAIRED)
     return made
@@ -284,6 +284,25 @@ def slow_masks() -> bool:
 
 def _mend_masks(module: ModuleType) -> None:
     module.SuDORMRF.forward = _layers().masks_of_sudormrf
+
+
+def slow_products() -> bool:
+    """Let 1x1 convolutions and linear layers of networks take the quicker library (:mod:`asteroid_bsrnn.common.products`).
+
+    Fault: PyTorch's choice of library, half as fast as the other on AMD's processors, in convolutions on one thread: a
+    third of a training step of Conv-TasNet. Networks are built of subclasses with the same names and weights; only a
+    network that is pickled whole needs this package to be read. Can go when PyTorch chooses better.
+    """
+    return all(when_imported(f"asteroid.masknn.{name}", _mend_products) for name in _OF_PRODUCTS)
+
+
+_OF_PRODUCTS = ("_local", "convolutional", "recurrent")
+
+
+def _mend_products(module: Any) -> None:
+    products = importlib.import_module(".common.products", __package__)
+    quick = {name: getattr(products, name) for name in ("Conv1d", "Linear")}
+    module.nn = SimpleNamespace(**{**vars(module.nn), **quick})
 
 
 def _layers() -> ModuleType:

@@ -153,6 +153,7 @@ def test_repairs_report_what_they_did():
         "waiting_permutations",
         "slow_norm",
         "slow_masks",
+        "slow_products",
     ]
     assert not host.torchaudio_extension() and not host.safe_globals() and not host.pkg_resources_for_torchmetrics()
 
@@ -223,5 +224,19 @@ def test_slow_layers_are_mended_by_import_alone_and_names_stay():
         "import asteroid_bsrnn\nfrom asteroid.models import SuDORMRFNet\nnet = SuDORMRFNet(2, num_blocks=1)\n"
         "assert net.masker.m.weight.shape == (2, 1, 513, 1) and 'masker.m.weight' in net.state_dict()\n"
         "assert type(net.masker).forward.__name__ == 'masks_of_sudormrf'"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_networks_of_the_host_are_built_of_quick_layers_with_the_same_names_and_weights():
+    done = run(
+        "import asteroid_bsrnn, torch\nfrom torch import nn\nfrom asteroid.models import ConvTasNet, DPRNNTasNet, SuDORMRFNet\n"
+        "from asteroid_bsrnn.common.products import Conv1d, Linear\n"
+        "small = ConvTasNet(2, n_filters=8, bn_chan=4, hid_chan=4, skip_chan=4, n_blocks=1, n_repeats=1)\n"
+        "for net in (small, DPRNNTasNet(2), SuDORMRFNet(2, num_blocks=1)):\n"
+        "    for module in net.masker.modules():\n"
+        "        assert type(module) not in (nn.Conv1d, nn.Linear), type(net)\n"
+        "assert 'masker.TCN.0.shared_block.0.weight' in small.state_dict()\n"
+        "assert type(small.masker.TCN[0].shared_block[0]) is Conv1d and nn.Conv1d is not Conv1d\n"
     )
     assert done.returncode == 0, done.stderr

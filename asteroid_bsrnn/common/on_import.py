@@ -15,6 +15,10 @@ class PatchOnImport(importlib.abc.MetaPathFinder):
     def __init__(self, name: str, patch: Callable[[ModuleType], None]) -> None:
         self.name, self.patch = name, patch
 
+    def does(self, name: str, patch: Callable[[ModuleType], None]) -> bool:
+        """Whether this is what was asked for."""
+        return (self.name, self.patch) == (name, patch)
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -39,6 +43,6 @@ def when_imported(name: str, patch: Callable[[ModuleType], None]) -> bool:
     """Patch the module ``name`` now if it is there, else when it is imported."""
     if name in sys.modules:
         patch(sys.modules[name])
-    elif not any(isinstance(finder, PatchOnImport) and finder.name == name for finder in sys.meta_path):
+    elif not any(isinstance(finder, PatchOnImport) and finder.does(name, patch) for finder in sys.meta_path):
         sys.meta_path.insert(0, PatchOnImport(name, patch))
     return True

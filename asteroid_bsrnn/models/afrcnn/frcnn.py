@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ...common.products import Conv1d
 from ..layers.multi_scale import AsyncFusion, DepthwiseNorm, FusePointwise, SyncFusion
 from ..layers.recompute import how_many
 
@@ -34,7 +35,7 @@ class FRCNNBlock(nn.Module):
         strides = [1] + [2] * (fusion.n_scales - 1)
         self.bottom_up = nn.ModuleList(DepthwiseNorm(hid_chan, stride) for stride in strides)
         self.fusion = fusion
-        self.res_conv = nn.Conv1d(hid_chan, bn_chan, 1)
+        self.res_conv = Conv1d(hid_chan, bn_chan, 1)
 
     def forward(self, x_BCF: torch.Tensor) -> torch.Tensor:
         scales = [self.bottom_up[0](self.proj([x_BCF]))]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Conv1d
 from ..base import SpeechModel, as_mixtures
 from ..layers.checks import whole
 from ..layers.multi_scale import AsyncFusion, SyncFusion, global_layer_norm
@@ -31,10 +32,10 @@ class _FRCNN(SpeechModel):
         codec = {"kernel_size": config.kernel_size, "stride": hop, "padding": hop, "bias": False}
         self.encoder_conv = nn.Conv1d(1, config.n_filters, **codec)
         nn.init.xavier_uniform_(self.encoder_conv.weight)
-        norm, narrow = global_layer_norm(config.n_filters), nn.Conv1d(config.n_filters, config.bn_chan, 1)
+        norm, narrow = global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
         self.bottleneck = nn.Sequential(norm, narrow)
         self.trunk = RecurrentTrunk(FRCNNBlock(config.bn_chan, config.hid_chan, self._fusion()), config.bn_chan)
-        masks = nn.Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)
+        masks = Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)
         self.mask_net = nn.Sequential(nn.PReLU(), masks, nn.ReLU())
         n_out = config.n_src if config.decoder == "joint" else 1
         self.decoder_conv = nn.ConvTranspose1d(n_out * config.n_filters, n_out, output_padding=hop - 1, **codec)

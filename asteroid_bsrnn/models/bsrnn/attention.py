@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear, linear
 from ..layers.norms import uniform
 
 _EPS = 1e-7  # added to the variance; fixed, as in the reference, whose `eps` does not reach this block
@@ -42,7 +43,7 @@ class FrameAttention(nn.Module):
         self.qk_bias = nn.Parameter(torch.zeros(2 * n_heads, n_bands, attn_dim))
         self.v_gain = nn.Parameter(torch.ones(n_heads, n_bands, n_value))
         self.v_bias = nn.Parameter(torch.zeros(n_heads, n_bands, n_value))
-        self.proj = nn.Linear(n_feat, n_feat)
+        self.proj = Linear(n_feat, n_feat)
         self.proj_slope = nn.Parameter(torch.full((1,), 0.25))
         self.proj_gain = nn.Parameter(torch.ones(n_bands, n_feat))
         self.proj_bias = nn.Parameter(torch.zeros(n_bands, n_feat))
@@ -58,7 +59,7 @@ class FrameAttention(nn.Module):
     def forward(self, x_KBTN: torch.Tensor) -> torch.Tensor:
         """Shape: (bands, batch, frames, features) in and out."""
         n_bands, n_batch, n_frames, _ = x_KBTN.shape
-        y_Q = F.linear(x_KBTN, self.weight, self.bias).flatten(0, 2)
+        y_Q = linear(x_KBTN, self.weight, self.bias).flatten(0, 2)
         slopes = self.slopes[self.slope_of].to(y_Q.dtype)
         y_KBTQ = F.prelu(y_Q, slopes).view(n_bands, n_batch, n_frames, -1)
         n_qk = 2 * self.n_heads * self.qk_gain.shape[-1]

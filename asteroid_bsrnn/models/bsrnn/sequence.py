@@ -9,6 +9,7 @@ Legend: P positions on the other axis, B batch, S sequence, N feature, H hidden.
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from ..layers.norms import SequenceNorm
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -56,7 +57,7 @@ class ResidualNet(nn.Module):
             self.layer = ConvLayer(n_feat, n_out)
         else:
             self.layer = RECURRENT[layer](n_feat, hid_size, bidirectional=bidirectional)
-        self.proj = nn.Linear(n_out, n_feat)
+        self.proj = Linear(n_out, n_feat)
 
     def forward(self, x_PBSN: torch.Tensor) -> torch.Tensor:
         """Shape: (positions, batch, sequence, features) -> (sequence, batch, positions, features)."""

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear, linear
+
 ACTIVATIONS = ("tanh", "prelu")
 
 
@@ -30,8 +32,8 @@ class TAC(nn.Module):
     def __init__(self, n_feat: int, ratio: int = 3, act: str = "prelu") -> None:
         super().__init__()
         hid = ratio * n_feat
-        self.transform, self.average = nn.Linear(n_feat, hid), nn.Linear(hid, hid)
-        self.concat = nn.Linear(2 * hid, n_feat)
+        self.transform, self.average = Linear(n_feat, hid), Linear(hid, hid)
+        self.concat = Linear(2 * hid, n_feat)
         self.slope = nn.Parameter(torch.full((1,), 0.25)) if act == "prelu" else None
 
     def _act(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,6 +44,6 @@ class TAC(nn.Module):
         v_KBCTH = self._act(self.transform(x_KBTN)).unflatten(1, (-1, n_chan))
         r_KB1TH = self._act(self.average(v_KBCTH.mean(2, keepdim=True)))
         own_NH, mean_NH = self.concat.weight.chunk(2, dim=1)
-        r_KB1TN = F.linear(r_KB1TH, mean_NH, self.concat.bias)
-        y_KBCTN = self._act(F.linear(v_KBCTH, own_NH) + r_KB1TN)
+        r_KB1TN = linear(r_KB1TH, mean_NH, self.concat.bias)
+        y_KBCTN = self._act(linear(v_KBCTH, own_NH) + r_KB1TN)
         return x_KBTN + y_KBCTN.flatten(1, 2)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from ..layers.multi_scale import AsyncFusion, DepthwiseNorm, SyncFusion, global_layer_norm
 
 INTRA, INTER = 2, 3
@@ -36,7 +37,7 @@ class Projection(nn.Module):
 
     def __init__(self, in_size: int, chan: int) -> None:
         super().__init__()
-        self.linear, self.norm = nn.Linear(in_size, chan), global_layer_norm(chan)
+        self.linear, self.norm = Linear(in_size, chan), global_layer_norm(chan)
 
     def forward(self, sequences: torch.Tensor, batch: int, axis: int) -> torch.Tensor:
         return self.norm(from_sequences(self.linear(sequences), batch, axis))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Conv1d
 from ..base import SpeechModel
 from ..layers.chunking import Chunks
 from ..layers.codec import LearnedCodec
@@ -26,10 +27,10 @@ class GatedMaskHead(nn.Module):
     def __init__(self, n_src: int, chan: int, n_filters: int) -> None:
         super().__init__()
         self.n_src = n_src
-        self.act, self.per_source = nn.PReLU(), nn.Conv1d(chan, n_src * chan, 1)
-        self.value = nn.Sequential(nn.Conv1d(chan, chan, 1), nn.Tanh())
-        self.gate = nn.Sequential(nn.Conv1d(chan, chan, 1), nn.Sigmoid())
-        self.mask = nn.Sequential(nn.Conv1d(chan, n_filters, 1, bias=False), nn.Sigmoid())
+        self.act, self.per_source = nn.PReLU(), Conv1d(chan, n_src * chan, 1)
+        self.value = nn.Sequential(Conv1d(chan, chan, 1), nn.Tanh())
+        self.gate = nn.Sequential(Conv1d(chan, chan, 1), nn.Sigmoid())
+        self.mask = nn.Sequential(Conv1d(chan, n_filters, 1, bias=False), nn.Sigmoid())
 
     def forward(self, x_BNKL: torch.Tensor, chunks: Chunks, n_frames: int) -> torch.Tensor:
         """(B, N, K, L) -> masks (B, S, C, F). Joining first is exact and halves the work of the convolution."""
@@ -46,7 +47,7 @@ class _MultiScaleDualPath(SpeechModel):
         super().__init__(config)
         self.keep_arguments()
         self.codec = LearnedCodec(config.n_filters, config.kernel_size, config.stride)
-        norm, narrow = global_layer_norm(config.n_filters), nn.Conv1d(config.n_filters, config.bn_chan, 1)
+        norm, narrow = global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
         self.bottleneck = nn.Sequential(norm, narrow)
         self.chunks = Chunks(config.chunk_size, config.hop_size)
         self.paths = AlternatingPaths(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Conv1d
 from ..base import SpeechModel
 from ..layers.chunking import Chunks
 from ..layers.codec import LearnedCodec
@@ -29,11 +30,11 @@ class _SandglassetFrame(SpeechModel):
         super().__init__(config)
         self.keep_arguments()
         self.codec = LearnedCodec(config.n_filters, config.kernel_size, config.stride)
-        narrow = nn.Conv1d(config.n_filters, config.bn_chan, 1, bias=False)
+        narrow = Conv1d(config.n_filters, config.bn_chan, 1, bias=False)
         self.bottleneck = nn.Sequential(global_layer_norm(config.n_filters), narrow)
         self.chunks = Chunks(config.chunk_size, config.hop_size)
         self.network = nn.Sequential(nn.ReLU(), global_layer_norm(config.bn_chan), self._network())
-        self.head_act, self.head_conv = nn.PReLU(), nn.Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)
+        self.head_act, self.head_conv = nn.PReLU(), Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)
         self.mask = nn.Sequential(global_layer_norm(config.n_filters), nn.ReLU())
 
     def _network(self) -> nn.Module:

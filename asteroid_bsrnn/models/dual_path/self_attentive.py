@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from ..layers.multi_scale import global_layer_norm
 from .blocks import INTER, INTRA, RecurrentPath, from_sequences, sequences_along
 
@@ -35,7 +36,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, chan: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
-        self.in_proj, self.out_proj = nn.Linear(chan, 3 * chan), nn.Linear(chan, chan)
+        self.in_proj, self.out_proj = Linear(chan, 3 * chan), Linear(chan, chan)
         nn.init.xavier_uniform_(self.in_proj.weight)
         nn.init.zeros_(self.in_proj.bias)
         nn.init.zeros_(self.out_proj.bias)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import pointwise
 from .checks import set_plain, truth, whole_numbers
 
 FUSIONS = ("concat", "sum")
@@ -54,11 +55,10 @@ class FusePointwise(nn.Module):
         self.norm, self.act = global_layer_norm(out_chan), nn.PReLU()
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        conv = F.conv1d if inputs[0].ndim == 3 else F.conv2d
         first, *others = self.conv.weight.split(self.in_chan, dim=1)
-        total = conv(inputs[0], first, self.conv.bias)
+        total = pointwise(inputs[0], first, self.conv.bias)
         for x, weight in zip(inputs[1:], others):
-            total += _resize(conv(x, weight), total.shape[2:])
+            total += _resize(pointwise(x, weight), total.shape[2:])
         return self.act(self.norm(total))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from ..layers.features_last import Conv, ConvTranspose
 from .config import Config
 
@@ -68,8 +69,8 @@ class RotaryAttention(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.n_heads, self.dropout = config.n_heads, config.dropout
-        self.qkv = nn.Linear(config.emb_dim, 3 * config.attention_dim, bias=False)
-        self.out = nn.Linear(config.attention_dim, config.emb_dim, bias=False)
+        self.qkv = Linear(config.emb_dim, 3 * config.attention_dim, bias=False)
+        self.out = Linear(config.attention_dim, config.emb_dim, bias=False)
 
     def forward(self, x_BNC: torch.Tensor) -> torch.Tensor:
         q, k, v = self.qkv(x_BNC).unflatten(-1, (3, self.n_heads, -1)).transpose(1, 3).unbind(2)  # (B, H, N, E)

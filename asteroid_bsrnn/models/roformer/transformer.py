@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear, linear
+
 BASE = 10000.0
 SMALLEST = 1e-12
 
@@ -82,13 +84,13 @@ class Attention(nn.Module):
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
         self.norm = RMSNorm(dim)
-        self.to_qkv = nn.Linear(dim, 3 * n_heads * dim_head, bias=False)
-        self.to_gates = nn.Linear(dim, n_heads) if gate else None
-        self.to_out = nn.Sequential(nn.Linear(n_heads * dim_head, dim, bias=False), nn.Dropout(dropout))
+        self.to_qkv = Linear(dim, 3 * n_heads * dim_head, bias=False)
+        self.to_gates = Linear(dim, n_heads) if gate else None
+        self.to_out = nn.Sequential(Linear(n_heads * dim_head, dim, bias=False), nn.Dropout(dropout))
 
     def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor) -> torch.Tensor:
         unit_RND = self.norm.unit(x_RND)
-        qkv = F.linear(unit_RND, self.norm.fold(self.to_qkv)).unflatten(-1, (3, self.n_heads, -1))
+        qkv = linear(unit_RND, self.norm.fold(self.to_qkv)).unflatten(-1, (3, self.n_heads, -1))
         qk_RNXHE, v_RNXHE = qkv.split([2, 1], dim=2)
         q, k = rotate(qk_RNXHE, phase_NE).unbind(2)
         v = v_RNXHE.squeeze(2).contiguous()  # as a part of qkv it would keep all of it for the backward pass
@@ -96,7 +98,7 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         out_RNHE = F.scaled_dot_product_attention(q_RHNE, k_RHNE, v_RHNE, dropout_p=dropout).transpose(1, 2)
         if self.to_gates is not None:
-            gate_RNH = F.linear(unit_RND, self.norm.fold(self.to_gates), self.to_gates.bias).sigmoid()
+            gate_RNH = linear(unit_RND, self.norm.fold(self.to_gates), self.to_gates.bias).sigmoid()
             out_RNHE = out_RNHE * gate_RNH.unsqueeze(-1)
         return self.to_out(out_RNHE.flatten(2))
 
@@ -114,12 +116,12 @@ class LinearAttention(nn.Module):
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
         self.norm = RMSNorm(dim)
-        self.to_qkv: Any = nn.Sequential(nn.Linear(dim, 3 * n_heads * dim_head, bias=False))
+        self.to_qkv: Any = nn.Sequential(Linear(dim, 3 * n_heads * dim_head, bias=False))
         self.temperature = nn.Parameter(torch.ones(n_heads, 1, 1))
-        self.to_out = nn.Sequential(nn.Identity(), nn.Linear(n_heads * dim_head, dim, bias=False))
+        self.to_out = nn.Sequential(nn.Identity(), Linear(n_heads * dim_head, dim, bias=False))
 
     def forward(self, x_RND: torch.Tensor, phase_NE: torch.Tensor | None = None) -> torch.Tensor:
-        qkv = F.linear(self.norm.unit(x_RND), self.norm.fold(self.to_qkv[0])).unflatten(-1, (3, self.n_heads, -1))
+        qkv = linear(self.norm.unit(x_RND), self.norm.fold(self.to_qkv[0])).unflatten(-1, (3, self.n_heads, -1))
         q_RHEN, k_RHEN, v_RHEN = qkv.permute(2, 0, 3, 4, 1)
         q_RHEN = (F.normalize(q_RHEN, dim=-1) * self.temperature.exp()).to(v_RHEN.dtype)
         k_RHEN = F.normalize(k_RHEN, dim=-1).to(v_RHEN.dtype)
@@ -136,10 +138,10 @@ class FeedForward(nn.Module):
         wide = ratio * dim
         layers = [
             RMSNorm(dim),
-            nn.Linear(dim, wide),
+            Linear(dim, wide),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(wide, dim),
+            Linear(wide, dim),
             nn.Dropout(dropout),
         ]
         self.net = nn.Sequential(*layers)
@@ -148,7 +150,7 @@ class FeedForward(nn.Module):
         norm: Any
         first: Any
         norm, first, *rest = self.net
-        x = F.linear(norm.unit(x), norm.fold(first), first.bias)
+        x = linear(norm.unit(x), norm.fold(first), first.bias)
         for layer in rest:
             x = layer(x)
         return x

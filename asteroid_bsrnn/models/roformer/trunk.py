@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from .transformer import Attention, FeedForward, LinearAttention, RMSNorm, Transformer
 
 
@@ -26,7 +27,7 @@ class BandSplit(nn.Module):
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
         super().__init__()
         self.sizes = list(sizes)
-        self.to_features = nn.ModuleList(nn.Sequential(RMSNorm(size), nn.Linear(size, dim)) for size in sizes)
+        self.to_features = nn.ModuleList(nn.Sequential(RMSNorm(size), Linear(size, dim)) for size in sizes)
 
     def forward(self, x_BTW: torch.Tensor) -> torch.Tensor:
         parts = x_BTW.split(self.sizes, dim=-1)
@@ -102,5 +103,5 @@ class MaskEstimator(nn.Module):
 def _layers(sizes: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes, sizes[1:]):
-        layers += [nn.Linear(n_in, n_out), nn.Tanh()]
+        layers += [Linear(n_in, n_out), nn.Tanh()]
     return nn.Sequential(*layers[:-1])

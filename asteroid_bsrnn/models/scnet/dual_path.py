@@ -6,6 +6,8 @@ Letters of shapes: B batch, D channels, F bin, T frame.
 import torch
 from torch import nn
 
+from ...common.products import Linear
+
 
 class Path(nn.Module):
     """Norm, bidirectional LSTM along one axis, linear layer; added to the input.
@@ -21,7 +23,7 @@ class Path(nn.Module):
         self.axis = axis
         self.norm = nn.GroupNorm(1, dim)
         self.lstm = nn.LSTM(dim, expand * dim, batch_first=True, bidirectional=True)
-        self.linear = nn.Linear(2 * expand * dim, dim)
+        self.linear = Linear(2 * expand * dim, dim)
 
     def forward(self, x_BDFT: torch.Tensor) -> torch.Tensor:
         """

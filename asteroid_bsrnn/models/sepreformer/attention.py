@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
+
 QUERIES = 256  # that are compared with all keys at a time: memory grows with the length, not with its square
 
 
@@ -25,7 +27,7 @@ class Attention(nn.Module):
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
         self.norm = nn.LayerNorm(n_feat)
-        self.query, self.key, self.value, self.out = (nn.Linear(n_feat, n_feat) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Linear(n_feat, n_feat) for _ in range(4))
         self.drop = nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from ..layers.features_last import Conv
 from .attention import Attention
 
@@ -44,9 +45,9 @@ class ConvFeedForward(nn.Module):
 
     def __init__(self, n_feat: int, dropout: float) -> None:
         super().__init__()
-        self.norm, self.expand = nn.LayerNorm(n_feat), nn.Linear(n_feat, 6 * n_feat)
+        self.norm, self.expand = nn.LayerNorm(n_feat), Linear(n_feat, 6 * n_feat)
         self.depthwise = depthwise(6 * n_feat, 3)
-        self.contract, self.drop = nn.Linear(3 * n_feat, n_feat), nn.Dropout(dropout)
+        self.contract, self.drop = Linear(3 * n_feat, n_feat), nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))
 
     def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
@@ -60,7 +61,7 @@ class GlobalBlock(nn.Module):
     def __init__(self, n_feat: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.attention = Attention(n_feat, n_heads, dropout)
-        self.norm, self.gate = nn.LayerNorm(n_feat), nn.Linear(n_feat, n_feat)
+        self.norm, self.gate = nn.LayerNorm(n_feat), Linear(n_feat, n_feat)
         self.feed_forward = ConvFeedForward(n_feat, dropout)
 
     def forward(self, x_BTF: torch.Tensor, n_coarse: int, table_RE: torch.Tensor) -> torch.Tensor:
@@ -76,10 +77,10 @@ class LocalBlock(nn.Module):
 
     def __init__(self, n_feat: int, kernel_size: int, dropout: float) -> None:
         super().__init__()
-        self.norm, self.expand = nn.LayerNorm(n_feat), nn.Linear(n_feat, 2 * n_feat)
+        self.norm, self.expand = nn.LayerNorm(n_feat), Linear(n_feat, 2 * n_feat)
         self.depthwise = depthwise(n_feat, kernel_size)
-        self.widen, self.batch_norm = nn.Linear(n_feat, 2 * n_feat), BatchNorm(2 * n_feat)
-        self.contract, self.drop = nn.Linear(2 * n_feat, n_feat), nn.Dropout(dropout)
+        self.widen, self.batch_norm = Linear(n_feat, 2 * n_feat), BatchNorm(2 * n_feat)
+        self.contract, self.drop = Linear(2 * n_feat, n_feat), nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.full((n_feat,), 1e-5))
         self.feed_forward = ConvFeedForward(n_feat, dropout)
 
@@ -111,8 +112,8 @@ class SpeakerSplit(nn.Module):
     def __init__(self, n_feat: int, n_src: int) -> None:
         super().__init__()
         self.n_src = n_src
-        self.expand = nn.Linear(n_feat, 4 * n_feat * n_src)
-        self.contract, self.norm = nn.Linear(2 * n_feat * n_src, n_feat * n_src), GlobalNorm(n_feat)
+        self.expand = Linear(n_feat, 4 * n_feat * n_src)
+        self.contract, self.norm = Linear(2 * n_feat * n_src, n_feat * n_src), GlobalNorm(n_feat)
 
     def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
         split = self.contract(F.glu(self.expand(x_BTF), -1)).unflatten(-1, (self.n_src, -1))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from ..base import SpeechModel, as_mixtures
 from .blocks import GlobalNorm
 from .config import Config
@@ -23,7 +24,7 @@ class Head(nn.Module):
 
     def __init__(self, n_feat: int, n_filters: int) -> None:
         super().__init__()
-        self.expand, self.contract = nn.Linear(n_feat, 4 * n_feat), nn.Linear(2 * n_feat, n_filters)
+        self.expand, self.contract = Linear(n_feat, 4 * n_feat), Linear(2 * n_feat, n_filters)
 
     def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
         return self.contract(F.glu(self.expand(x_BTF), -1))
@@ -66,7 +67,7 @@ class SepReformer(SpeechModel):
         super().__init__(config)
         self.encoder = nn.Conv1d(1, config.n_filters, config.kernel_size, config.stride, bias=False)
         self.norm = GlobalNorm(config.n_filters)
-        self.project = nn.Linear(config.n_filters, config.bn_chan, bias=False)
+        self.project = Linear(config.n_filters, config.bn_chan, bias=False)
         self.separator = Separator(config)
         self.head, self.decoder = Head(config.bn_chan, config.n_filters), _decoder(config)
         n_auxiliary = config.n_stages if config.auxiliary else 0

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from .blocks import BatchNorm, GlobalBlock, LocalBlock, SpeakerBlock, SpeakerSplit, depthwise
 from .config import Config
 
@@ -56,7 +57,7 @@ class Separator(nn.Module):
         self.bottom = _layers(config, 2, False)
         n_splits = 1 if config.shared_split else n_stages + 1
         self.splits = nn.ModuleList(SpeakerSplit(n_feat, config.n_src) for _ in range(n_splits))
-        self.fuse = nn.ModuleList(nn.Linear(2 * n_feat, n_feat) for _ in range(n_stages))
+        self.fuse = nn.ModuleList(Linear(2 * n_feat, n_feat) for _ in range(n_stages))
         self.decoder = nn.ModuleList(_layers(config, 3, True) for _ in range(n_stages))
 
     def forward(self, x_BTF: torch.Tensor, run: Callable[..., torch.Tensor]) -> list[torch.Tensor]:

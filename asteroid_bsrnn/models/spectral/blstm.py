@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ...common.errors import UserError
+from ...common.products import Linear
 from ...dsp.inverse_stft import istft
 
 LOG_FLOOR = 1e-5
@@ -115,7 +116,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, in_size: int, n_src: int, n_bins: int, mask_act: str) -> None:
         super().__init__()
-        self.n_src, self.linear = n_src, nn.Linear(in_size, n_src * n_bins)
+        self.n_src, self.linear = n_src, Linear(in_size, n_src * n_bins)
         self.act = nn.ReLU() if mask_act == "relu" else nn.Sigmoid()
 
     def forward(self, x_BTH: torch.Tensor) -> torch.Tensor:

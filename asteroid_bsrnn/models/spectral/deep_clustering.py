@@ -8,9 +8,9 @@ References
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
+from ...common.products import Linear
 from ...losses.clustering import ClusteringLoss, affinity_distance
 from ...losses.upit import PhaseSensitiveUPIT, phase_sensitive_targets
 from .blstm import BLSTM, MaskHead
@@ -35,7 +35,7 @@ class _ClusteringModel(SpectralSpeechModel):
         config = self.Config(*args, **kwargs)
         super().__init__(config, "sqrt_hann")
         self.rnn = BLSTM(self.front_end.n_bins, config.hid_size, config.n_layers, config.dropout)
-        self.embed = nn.Linear(2 * config.hid_size, self.front_end.n_bins * config.embedding_dim)
+        self.embed = Linear(2 * config.hid_size, self.front_end.n_bins * config.embedding_dim)
 
     def embeddings(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden frames (batch, T, H) -> unit vectors (batch, F * T, embedding_dim)."""

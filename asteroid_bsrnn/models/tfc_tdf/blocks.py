@@ -7,6 +7,7 @@ looks at all bins of a frame. Names of the members are those of published weight
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from .config import ConvTDFNetConfig
 from .norms import norm
 
@@ -44,7 +45,7 @@ def tdf(n_chan: int, n_bins: int, bottleneck: int | None, bias: bool, norm_type:
         return None
     sizes = [n_bins, n_bins] if bottleneck == 0 else [n_bins, n_bins // bottleneck, n_bins]
     layers = [
-        (nn.Linear(n_in, n_out, bias=bias), norm(norm_type, n_chan), nn.ReLU()) for n_in, n_out in zip(sizes, sizes[1:])
+        (Linear(n_in, n_out, bias=bias), norm(norm_type, n_chan), nn.ReLU()) for n_in, n_out in zip(sizes, sizes[1:])
     ]
     return nn.Sequential(*[part for layer in layers for part in layer])
 

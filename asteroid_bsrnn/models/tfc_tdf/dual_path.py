@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from .config import DTTNetConfig
 
 
@@ -21,7 +22,7 @@ class RecurrentResidual(nn.Module):
         super().__init__()
         self.groupnorm = nn.GroupNorm(n_chan // 16, n_chan)
         self.rnn = getattr(nn, rnn_type)(n_chan, 2 * n_chan, batch_first=True, bidirectional=bidirectional)
-        self.fc = nn.Linear(2 * n_chan * (1 + bidirectional), n_chan)
+        self.fc = Linear(2 * n_chan * (1 + bidirectional), n_chan)
 
     def forward(self, x_BCT: torch.Tensor) -> torch.Tensor:
         """(batch, channels, steps), shape kept."""

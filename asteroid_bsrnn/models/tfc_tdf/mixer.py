@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from ..base import SeparationModel
 from ..layers.checks import as_lists, number, numbered, set_plain, source_names, whole
 
@@ -51,7 +52,7 @@ class Mixer(SeparationModel):
         super().__init__(config.sample_rate, config.in_channels)
         self.config, self.sources, self.n_src = config, config.sources, len(config.sources)
         rows = self.n_src * config.in_channels
-        self.mixing_layer = nn.Linear(rows + config.in_channels, rows, bias=False)
+        self.mixing_layer = Linear(rows + config.in_channels, rows, bias=False)
         nn.init.eye_(self.mixing_layer.weight)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.products import Linear
 from .config import TFCTDFv3Config
 from .norms import norm
 from .spectrogram import SpectrogramNet
@@ -132,7 +133,7 @@ class Block(nn.Module):
     def __init__(self, n_in: int, n_chan: int, n_bins: int, config: TFCTDFv3Config) -> None:
         super().__init__()
         hidden = n_bins // config.bottleneck
-        inwards, outwards = nn.Linear(n_bins, hidden, bias=False), nn.Linear(hidden, n_bins, bias=False)
+        inwards, outwards = Linear(n_bins, hidden, bias=False), Linear(hidden, n_bins, bias=False)
         self.tfc1 = nn.Sequential(*before(n_in, config, nn.Conv2d(n_in, n_chan, 3, padding=1, bias=False)))
         self.tdf = nn.Sequential(*before(n_chan, config, inwards), *before(n_chan, config, outwards))
         self.tfc2 = nn.Sequential(*before(n_chan, config, nn.Conv2d(n_chan, n_chan, 3, padding=1, bias=False)))

@@ -1,0 +1,79 @@
+"""Matrix products with weights on a processor, by the quicker of the two libraries that PyTorch brings.
+
+PyTorch takes ``F.linear`` from MKL, which on AMD's processors leaves AVX-512 unused: half of what oneDNN reaches there. A
+product is a convolution of width 1 too, and ``F.conv2d`` takes those from oneDNN where :func:`quick` says that it is worth
+it: an operation of PyTorch like any other, with gradients of any order. Elsewhere the functions below are PyTorch's own.
+
+``dilation=2`` means nothing to filters of width 1, but PyTorch gives such ones to MKL if it runs on one thread and the
+batch is below 16, unless they are dilated (``ConvParams::use_mkldnn`` in aten/src/ATen/native/Convolution.cpp).
+
+Legend: M rows, K features in, N features out, B batch, C channel.
+"""
+
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LEAST_PRODUCTS = 2**22  # multiply-adds; with fewer, the way there costs more than the product
+LEAST_ROWS = 64  # with fewer, laying out the weights does
+
+
+@functools.cache
+def onednn_leads() -> bool:
+    """Whether oneDNN multiplies faster than MKL here: known of AMD's processors with AVX-512."""
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
+    return both and "AMD" in found.get("cpu_name", "") and found.get("avx512_f", False)
+
+
+def quick(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether to take a product of features with a weight (N, K, ...) from oneDNN: large ordinary fp32 tensors of a
+    processor, outside autocast, while nothing is traced or exported."""
+    if not onednn_leads() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    if x.device.type != "cpu" or x.dtype != torch.float32 or type(x) not in (torch.Tensor, nn.Parameter):
+        return False
+    n_rows = x.numel() // weight.shape[1]
+    enough = n_rows >= LEAST_ROWS and n_rows * weight.numel() >= LEAST_PRODUCTS
+    return enough and not torch.is_autocast_enabled("cpu")
+
+
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``F.linear``.
+
+    Shape:
+        (..., K), (N, K), (N,) -> (..., N)
+    """
+    if not quick(x, weight):
+        return F.linear(x, weight, bias)
+    x_1KM1 = x.reshape(1, -1, 1, weight.shape[1]).permute(0, 3, 1, 2)  # in memory (M, K) still: "channels last"
+    y_1NM1 = F.conv2d(x_1KM1, weight[:, :, None, None], bias, dilation=2)
+    return y_1NM1.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
+
+
+def pointwise(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``F.conv1d`` or ``F.conv2d`` of width 1.
+
+    Shape:
+        (B, K, ...), (N, K, 1 or 1, 1), (N,) -> (B, N, ...); without B too
+    """
+    conv = F.conv1d if weight.ndim == 3 else F.conv2d
+    return conv(x, weight, bias, dilation=2 if quick(x, weight) else 1)
+
+
+class Linear(nn.Linear):
+    """``nn.Linear``, its product by :func:`linear`."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+class Conv1d(nn.Conv1d):
+    """``nn.Conv1d``, its product by :func:`pointwise` if that is all it is."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        plain = (self.kernel_size, self.stride, self.padding, self.groups) == ((1,), (1,), (0,), 1)
+        return pointwise(input, self.weight, self.bias) if plain else super().forward(input)
