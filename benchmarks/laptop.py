@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.laptop", description=__doc__.splitlines()[0])
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="of the recipes; default: all")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--limit", type=float, default=8.0, help="GiB of address space of each process")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of the noise")
     parser.add_argument("--demo", action="store_true", help="networks of demonstration size, to see that it runs")
