@@ -26,6 +26,7 @@ NAMES = (
     "scale",
     "streams",
     "onnx",
+    "products",
 )
 
 

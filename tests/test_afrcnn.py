@@ -5,7 +5,7 @@ import torch
 from speech_helpers import assert_same_function, mean_si_sdr, n_params, overfit_gain, small_model, voices
 
 from asteroid_bsrnn.models import AFRCNN, SFRCNN
-from asteroid_bsrnn.models.afrcnn.frcnn import FRCNNBlock
+from asteroid_bsrnn.models.afrcnn.frcnn import ChannelScale, FRCNNBlock
 from asteroid_bsrnn.models.layers.multi_scale import AsyncFusion, NeighbourFusion, SyncFusion
 from benchmarks.naive_speech import NaiveForms
 
@@ -173,3 +173,9 @@ def test_bad_steps():
 def test_overfits_two_mixtures(kind):
     model = small_model(kind, n_filters=128, bn_chan=64, hid_chan=64)
     assert overfit_gain(model, voices(length=1200)) > 3
+
+
+def test_channel_scale_is_the_depthwise_convolution():
+    layer, x = ChannelScale(5), torch.randn(2, 5, 7)
+    torch.testing.assert_close(layer(x), torch.nn.Conv1d.forward(layer, x))
+    assert layer(x.bfloat16()).dtype == torch.bfloat16, "as autocast gives it"

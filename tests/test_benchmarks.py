@@ -167,10 +167,11 @@ def test_every_benchmark_runs(tmp_path):
             "table1",
             "streams",
             "onnx",
+            "products",
             "--out",
             str(tmp_path),
         ]
     )
     blocks = json.loads(next((tmp_path / "machines").iterdir()).read_text())["blocks"]
-    assert set(blocks) == {"training", "songs", "scores", "speech", "scaling", "table1", "streams", "onnx"}
+    assert set(blocks) == {"training", "songs", "scores", "speech", "scaling", "table1", "streams", "onnx", "products"}
     assert (tmp_path / "figures" / "scaling_cpu.png").stat().st_size > 10_000
