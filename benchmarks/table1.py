@@ -19,7 +19,17 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "musdb18hq"
 SYSTEMS = ("presunet", "convtdfnet", "hdemucs", "htdemucs", "simo_optimized", "tfc_tdf_v3", "bs_roformer", "dttnet", "scnet",
            "scnet_large", "mel_roformer")  # fmt: skip
 WRAPPED = ("hdemucs", "htdemucs")
-BESIDE = (*WRAPPED, "tfc_tdf_v3", "convtdfnet", "dttnet", "bs_roformer", "mel_roformer", "scnet", "scnet_large")
+BESIDE = (
+    *WRAPPED,
+    "presunet",
+    "tfc_tdf_v3",
+    "convtdfnet",
+    "dttnet",
+    "bs_roformer",
+    "mel_roformer",
+    "scnet",
+    "scnet_large",
+)
 QUICK_BESIDE = (*WRAPPED, "scnet", "tfc_tdf_v3", "bs_roformer")
 TOLERANCE = 1e-4  # of the largest output: random networks of full size, fp32
 SONG = 240  # s

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import adapter_for
+from helpers import ROOT, adapter_for
 from table1_checks import GOLDEN, needs_shared, relative
 
 from benchmarks.originals import PATHS, Original
 
 INSTANCES = ["bsroformer_stereo2", "melband_60_stereo1", "tfctdf_v3_four_instancenorm", "convtdfnet_7blocks",
-             "dttnet_res2_heads3", "scnet_original_4"]  # fmt: skip
+             "dttnet_res2_heads3", "scnet_original_4", "presunet_conv1_sub4"]  # fmt: skip
 
 
 @needs_shared
@@ -30,4 +30,13 @@ def test_they_pass_the_goldens(name):
     found, wav.grad = wav.grad, None
     (net(wav)[..., : expected.shape[-1]] * torch.from_numpy(grads["w"]).reshape(out.shape)).sum().backward()
     assert relative(found, wav.grad) < 1e-4
-    assert {type(net).__name__} <= set(PATHS)
+    kink = (
+        name == "dttnet_res2_heads3"
+    )  # of a ReLU whose sign hangs on the processor, see tests/test_tfc_tdf_foreign.py
+    assert relative(found, torch.from_numpy(grads["gx"])) < (1e-3 if kink else 1e-4)
+    assert type(net).__name__ in PATHS
+
+
+def test_they_are_no_code_of_ours():
+    for path in (ROOT / "benchmarks" / "originals").glob("*.py"):
+        assert "asteroid_bsrnn" not in path.read_text(), path

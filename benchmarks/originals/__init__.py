@@ -7,11 +7,13 @@ the golden outputs of the originals.
 
 from torch import nn
 
+from .presunet import presunet
 from .roformer import roformer
 from .scnet import scnet
 from .tfc_tdf import dttnet, kuielab, tfc_tdf_v3
 
 PATHS = {
+    "PResUNet": presunet,
     "BSRoFormer": roformer,
     "MelBandRoFormer": roformer,
     "TFCTDFv3": tfc_tdf_v3,
