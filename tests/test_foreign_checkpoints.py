@@ -169,6 +169,7 @@ def test_a_recording_is_separated_by_a_foreign_file(file, config, tmp_path, caps
     [
         ("kuielab_vocals.onnx", "'n_fft'"),
         ("msst_scnet.ckpt", "nfft"),
+        ("scnet_authors_checkpoint.th", "nfft"),
         ("dttnet_epoch=19-step=4000.ckpt", "hop_length"),
         ("msst_bs_roformer_ep_17_sdr_9.6568.ckpt", "stft_hop_length"),
     ],

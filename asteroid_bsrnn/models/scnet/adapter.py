@@ -64,7 +64,9 @@ class ForkSCNet(RenamingAdapter):
         found = self._of_shapes(state) | {word: settings[word] for word in WORDS if settings.get(word) is not None}
         missing = [word for word in ASKED if word not in found]
         if missing:
-            raise UserError(f"{self.name}: the settings lack {', '.join(missing)}, which the weights do not show")
+            raise UserError(
+                f"{self.name}: the settings lack {', '.join(missing)}, which the weights do not show: give a configuration file (--config)"
+            )
         n_src = found.pop("n_src")
         found["sources"] = settings.get("sources") or [f"s{index + 1}" for index in range(n_src)]
         found["sample_rate"] = settings.get("sample_rate") or 44100
