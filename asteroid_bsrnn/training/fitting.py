@@ -91,9 +91,9 @@ class Trial:
         buckets = [torch.empty_like(p) for p in self.trained] if fabric.world_size > 1 else []
         with precision.autocast():
             total, count = self.system.step_totals(fabric.to_device(batch), 0, keep_all=True)
-        precision.scale(total / count).backward()
+        precision.scaler.scale(total / count).backward()
         self.unused = any(p.grad is None for p in self.trained)
-        precision.unscale(optimizer)
+        precision.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.trained, self.state.options.clip or float("inf"))
         optimizer.step()
         del buckets
