@@ -90,7 +90,8 @@ def make_optim(
         own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     given: list[Any] = list(parameters)
-    if optimizer in FUSED and _on_card(given[0]):
+    first = given[0][1] if isinstance(given[0], tuple) else given[0]
+    if optimizer in FUSED and first.device.type == "cuda":
         own["fused"] = True
     if lr_factors:
         given = parameter_groups(given, rate, lr_factors)
@@ -116,11 +117,6 @@ def make_optim(
             return optim, LatePlateau(plateau_start, optim, **keywords)
         return optim, torch.optim.lr_scheduler.ReduceLROnPlateau(optim, **keywords)
     return optim, None
-
-
-def _on_card(parameter: Any) -> bool:
-    """Of a parameter, or of a pair of a name and one."""
-    return (parameter[1] if isinstance(parameter, tuple) else parameter).device.type == "cuda"
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
