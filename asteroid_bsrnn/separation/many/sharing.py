@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...weights import weights_sha256
 from ..addresses import is_address, local_or_address, name_of
 from ..ensemble import Separator
 from ..request import Request
@@ -116,10 +117,6 @@ class Sharing:
 
 def model_hash(models: Sequence[torch.nn.Module]) -> str:
     """16 digits of a hash of all parameters and buffers, whatever file they came from."""
-    total = blake2b(digest_size=8)
-    for model in models:
-        for name, tensor in model.state_dict().items():
-            if isinstance(tensor, torch.Tensor):
-                total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+    states = [model.state_dict() for model in models]
+    tensors = ({name: value for name, value in state.items() if isinstance(value, torch.Tensor)} for state in states)
+    return blake2b("".join(map(weights_sha256, tensors)).encode(), digest_size=8).hexdigest()
