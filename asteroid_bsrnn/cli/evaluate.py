@@ -21,8 +21,6 @@ Exit code 1 when something that was expected is missing or could not be scored."
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add the subcommand."""
-    import argparse
-
     parser = subparsers.add_parser(
         "evaluate",
         help="scores of any folder of stems",

@@ -25,14 +25,13 @@ from ..separation.addresses import is_address
 from ..separation.device_pool import Tell, Work, parse_devices, separate_on_devices
 from ..separation.many.entries import DEFAULT_PATTERN, Entry, Line, check_pattern, read_list
 from ..separation.many.identities import named
-from ..separation.many.journal import Summary
+from ..separation.many.journal import Summary, SummedUp
 from ..separation.many.pipeline import separate_many
 from ..separation.many.places import LocalPlaces, places_at
 from ..separation.many.search import find_songs, named_songs
 from ..separation.many.sharing import Sharing, work_folder
 from ..separation.many.work_plan import durations, parse_shard, shard, slurm_shard
 from ..separation.on_ray import separate_on_ray, start_ray
-from ..separation.on_slurm import SummedUp
 from ..separation.processor_split import auto_devices
 from ..separation.recordings import Separator, check_stems, stem_names
 from ..separation.request import Request
