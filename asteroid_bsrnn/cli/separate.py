@@ -101,7 +101,6 @@ def add_parser(subparsers: Any) -> None:
     add("--tolerant", action="store_true", help="decode damaged stretches as players do, and name them")
     add("--json", action="store_true", help="print one JSON object, and nothing else, on the standard output")
     add_slurm_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -116,18 +116,16 @@ def write_stems(
             gain = spool.fill(parts, form)
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
         settings: dict[str, Any] = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
-        wanted = [path for path in paths if path is not None]
-        partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
-        writers = [
-            None
-            if path is None
-            else stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partials[path]))
-            for path in paths
-        ]
+        wanted = {row: path for row, path in enumerate(paths) if path is not None}
+        writers = {}
+        for (row, path), partial in zip(wanted.items(), stack.enter_context(atomic_paths([*wanted.values()]))):
+            writer = AudioWriter(path, sample_rate, channels, **settings, partial=partial)
+            writers[row] = stack.enter_context(writer)
         for mixture, stems in parts:
-            for writer, row in zip(writers, form.rows(mixture, stems)):
-                if writer is not None:
-                    writer.write(row.float() if not form.integer else torch.round(row / form.last_bit).int())
+            rows = form.rows(mixture, stems)
+            for row, writer in writers.items():
+                exact = torch.round(rows[row] / form.last_bit).int() if form.integer else rows[row].float()
+                writer.write(exact)
     return gain
 
 
