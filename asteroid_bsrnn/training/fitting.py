@@ -108,12 +108,10 @@ class Trial:
             value.copy_(self.buffers[name])
 
 
-def make_feed(
-    system: RecordingSystem, state: RunState, conf: dict[str, Any], train_set: TrainingSet, memory: Memory | None = None
-) -> RingLoader:
+def make_feed(system: RecordingSystem, state: RunState, conf: dict[str, Any], train_set: TrainingSet) -> RingLoader:
     """The loader of this rank's micro-batches, which fit in the memory of every device; its batch sampler holds the position."""
     data = TolerantDataset(train_set, state.options.seed)
-    split = fit_to_device(system, state, data, memory)
+    split = fit_to_device(system, state, data)
     sampler = StepSampler(len(data), split, state.fabric.global_rank, state.options.seed)
     return call_with_section(make_loader, "loader", conf, data, sampler)
 

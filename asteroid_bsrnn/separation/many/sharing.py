@@ -17,7 +17,7 @@ from ...weights import weights_sha256
 from ..addresses import is_address, local_or_address, name_of
 from ..ensemble import Separator
 from ..request import Request
-from .claims import STALE_SECONDS, Claim, Claims
+from .claims import Claim, Claims
 from .entries import Entry
 from .journal import Records
 
@@ -39,20 +39,13 @@ class Sharing:
         separator, request: what is computed; records of anything else say nothing about it.
         n_entries: in the whole list.
         overwrite: do again what was done before now.
-        stale: seconds, see :class:`.claims.Claims`.
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        separator: Separator,
-        request: Request,
-        n_entries: int,
-        overwrite: bool = False,
-        stale: float = STALE_SECONDS,
+        self, folder: str | Path, separator: Separator, request: Request, n_entries: int, overwrite: bool = False
     ) -> None:
         self.overwrite, self.lock, self.begun = overwrite, threading.Lock(), False
-        self.claims, self.records = Claims(Path(folder) / "claims", stale), Records(folder, n_entries)
+        self.claims, self.records = Claims(Path(folder) / "claims"), Records(folder, n_entries)
         self.model, self.device = model_hash(separator.models), str(separator.device)
         asked = {name: value for name, value in dataclasses.asdict(request).items() if name not in _HOW}
         how = [self.model, separator.weights, separator.precision, separator.shifts, asked]
