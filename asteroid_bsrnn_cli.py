@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(_run, load, parse(argv))
 
 
-def _run(load: Callable[[], None] | None, args: Namespace) -> int:
+def _run(load: Callable[[], None] | None, args: Namespace) -> int | None:
     """Let the package load, then the subcommand run."""
     if load is not None:
         load()

@@ -5,7 +5,7 @@ with another network behind the same name (among them amanteur's BSRNN, whose no
 """
 
 from .models.bsrnn.adapter import from_reference, to_reference
+from .weights.any_file import load_reference_checkpoint
 from .weights.foreign import from_foreign
-from .weights.reference_file import load_reference_checkpoint
 
 __all__ = ["from_foreign", "from_reference", "load_reference_checkpoint", "to_reference"]

@@ -153,8 +153,8 @@ def test_gradients_can_be_unscaled_again_after_they_were_given_up():
     for _ in range(2):
         optimizer.zero_grad()
         torch.manual_seed(0)
-        precision.scale(model(torch.ones(1, 2, 160)).square().sum()).backward()
-        precision.unscale(optimizer)
+        precision.scaler.scale(model(torch.ones(1, 2, 160)).square().sum()).backward()
+        precision.scaler.unscale_(optimizer)
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9))
         precision.abandon()
     assert norms[0] == norms[1] and precision.scaler.get_scale() == 8.0

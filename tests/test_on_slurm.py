@@ -15,7 +15,7 @@ from asteroid_bsrnn.cli.slurm_options import own_words
 from asteroid_bsrnn.common.cluster import Command, slurm_parameters, submit_array
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.evaluation import evaluate_folder
-from asteroid_bsrnn.separation.on_slurm import SummedUp
+from asteroid_bsrnn.separation.many.journal import SummedUp
 
 DelayedSubmission = pytest.importorskip("submitit.core.utils").DelayedSubmission
 

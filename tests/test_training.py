@@ -216,13 +216,13 @@ def test_overflow_lowers_the_scale_and_is_no_fault():
     parameter = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([parameter], 1.0)
     for grad, overflow, scale in ((float("inf"), True, 2.0), (float("inf"), True, 1.0), (float("inf"), False, 0.5)):
-        precision.scale((parameter * grad).sum()).backward()
-        precision.unscale(optimizer)
+        precision.scaler.scale((parameter * grad).sum()).backward()
+        precision.scaler.unscale_(optimizer)
         assert precision.step(optimizer, finite=False) is overflow and precision.scaler.get_scale() == scale
         optimizer.zero_grad()
     assert parameter.item() == 1.0
-    precision.scale((parameter * 2).sum()).backward()
-    precision.unscale(optimizer)
+    precision.scaler.scale((parameter * 2).sum()).backward()
+    precision.scaler.unscale_(optimizer)
     assert precision.step(optimizer, finite=True) is False and parameter.item() == -1.0
 
 

@@ -14,7 +14,7 @@ from separation_models import tiny_net
 from asteroid_bsrnn import weights
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.weights import load_model, save_safetensors
-from asteroid_bsrnn.weights.load import read_file
+from asteroid_bsrnn.weights.any_file import read_file
 
 
 @pytest.fixture(autouse=True)

@@ -36,8 +36,10 @@ VORBIS_ORDER = {
 }
 
 # libsndfile's numbers of loudspeakers -> position in SPEAKERS
-_SNDFILE = {1: 2, 2: 0, 3: 1, 4: 2, 5: 0, 6: 1, 7: 2, 8: 8, 9: 4, 10: 5, 11: 3, 12: 6, 13: 7, 14: 9, 15: 10}
-_SNDFILE |= {16: 11, 17: 12, 18: 14, 19: 13, 20: 15, 21: 17, 22: 16}
+_SNDFILE = {
+    1: 2, 2: 0, 3: 1, 4: 2, 5: 0, 6: 1, 7: 2, 8: 8, 9: 4, 10: 5, 11: 3, 12: 6, 13: 7, 14: 9, 15: 10,
+    16: 11, 17: 12, 18: 14, 19: 13, 20: 15, 21: 17, 22: 16,
+}  # fmt: skip
 
 _FFMPEG = {
     "2.1": "FL FR LFE", "3.0": "FL FR FC", "3.0(back)": "FL FR BC", "4.0": "FL FR FC BC", "quad": "FL FR BL BR",

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -132,19 +133,8 @@ def decode_joined(
         facts: from :func:`probe`.
         block_len: samples per block.
     """
-    source = [
-        "-xerror",
-        "-f",
-        "ogg",
-        "-i",
-        "pipe:0",
-        "-map",
-        "0:a:0",
-        "-ac",
-        str(facts["channels"]),
-        "-ar",
-        str(facts["sample_rate"]),
-    ]
+    rate, channels = str(facts["sample_rate"]), str(facts["channels"])
+    source = ["-xerror", "-f", "ogg", "-i", "pipe:0", "-map", "0:a:0", "-ac", channels, "-ar", rate]
     for part in parts:
         run = _Run(source, facts["channels"], feed=partial(_feed, path, [part]))
         yield from run.blocks(block_len)
@@ -196,12 +186,9 @@ class _Run:
 
 
 def _feed(path: str | Path, parts: Iterable[tuple[int, int]], stdin: IO[bytes]) -> None:
-    try:
-        with open(path, "rb") as file, stdin:
-            for begin, length in parts:
-                file.seek(begin)
-                while length and (data := file.read(min(length, 1 << 20))):
-                    stdin.write(data)
-                    length -= len(data)
-    except OSError:  # ffmpeg was ended
-        pass
+    with suppress(OSError), open(path, "rb") as file, stdin:  # ffmpeg may be ended
+        for begin, length in parts:
+            file.seek(begin)
+            while length and (data := file.read(min(length, 1 << 20))):
+                stdin.write(data)
+                length -= len(data)

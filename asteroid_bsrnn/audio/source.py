@@ -89,7 +89,8 @@ def from_libsndfile(
         return None
     with stream:
         info, order = info_of(path, stream, remarks=remarks)
-        seeks = stream.format not in ("MP3", "OGG", "FLAC", "XI") and _fixed_width(stream.subtype)
+        fixed_width = stream.subtype.startswith("PCM_") or stream.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
+        seeks = fixed_width and stream.format not in ("MP3", "OGG", "FLAC", "XI")
 
     def decode(block_len: int, begin: int) -> Iterator[np.ndarray]:
         done = begin
@@ -106,10 +107,6 @@ def from_libsndfile(
             raise AudioError(path, f"is truncated: {promised}")
 
     return Source(info, decode, seeks)
-
-
-def _fixed_width(subtype: str) -> bool:
-    return subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 
 def check_joined(path: str | Path, infos: Sequence[AudioInfo]) -> None:

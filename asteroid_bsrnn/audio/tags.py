@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _WAV_BYTES = 2000  # of one text: libsndfile reads none of them back where they are much longer
-_ID3 = {"title": "TIT2", "artist": "TPE1", "album": "TALB", "date": "TDRC", "genre": "TCON", "tracknumber": "TRCK"}
-_ID3 |= {"copyright": "TCOP"}
+_ID3 = {
+    "title": "TIT2", "artist": "TPE1", "album": "TALB", "date": "TDRC", "genre": "TCON", "tracknumber": "TRCK",
+    "copyright": "TCOP",
+}  # fmt: skip
 
 
 def fitting(tags: Mapping[str, str], fmt: str) -> dict[str, str]:

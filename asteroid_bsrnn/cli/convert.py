@@ -21,15 +21,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="configuration that lay beside IN; again for each further IN",
     )
     parser.add_argument("--sources", help="names of the sources, separated by commas, in the order of the files")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Convert and say what came out.
-
-    Returns:
-        0.
-    """
+def run(args: argparse.Namespace) -> None:
+    """Convert and say what came out."""
     from ..recipe.cost import count_params
     from ..weights.conversion import convert_files
 
@@ -40,4 +35,3 @@ def run(args: argparse.Namespace) -> int:
     names = getattr(model, "sources", None)
     what = ", ".join(names) if names else f"{getattr(model, 'n_src', '?')} sources"
     print(f"{args.out}: {type(model).__name__} for {what}, {count_params(model):,} parameters")
-    return 0

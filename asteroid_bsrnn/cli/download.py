@@ -8,10 +8,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("download", help="fetch a published model (see `models`)")
     parser.add_argument("name", help="name of the model, e.g. obsrnn")
     parser.add_argument("-o", "--out", help="also write it as one file, .safetensors or .pth")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Fetch, and say what came from where under which licence."""
     from ..common.errors import UserError
     from ..weights import published
@@ -29,7 +28,6 @@ def run(args: argparse.Namespace) -> int:
         conf = published.load_conf(args.name)
         save_model(conf, args.out, conf["infos"]["card"])
         print(f"wrote {args.out}")
-    return 0
 
 
 def _parts(name: str) -> list[str]:

@@ -19,10 +19,8 @@ scores with their gains over the mixture; --scores stoi estoi pesq adds these.
 Exit code 1 when something that was expected is missing or could not be scored."""
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
-    import argparse
-
     parser = subparsers.add_parser(
         "evaluate",
         help="scores of any folder of stems",
@@ -49,8 +47,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--shard", metavar="I/N", help="score every N-th recording, from the I-th on; writes no tables")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     add_slurm_options(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,15 +16,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--seconds", type=float, help="a graph for this length alone (default: any length, if it can be)"
     )
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Export and say what came out.
-
-    Returns:
-        0.
-    """
+def run(args: argparse.Namespace) -> None:
+    """Export and say what came out."""
     from ..common.errors import UserError
     from ..publishing.onnx_export import OPSET, export_onnx
     from ..weights import load_model
@@ -36,4 +31,3 @@ def run(args: argparse.Namespace) -> int:
     length = "any length" if made.length is None else f"{made.length} samples"
     print(f"{args.out}: {type(model).__name__}, {made.layout} of {length} in, opset {OPSET}")
     print(f"largest difference from PyTorch: {made.error:.1e} of the largest value")
-    return 0

@@ -10,15 +10,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("model", help="name, file, folder, address or hub id")
     parser.add_argument("-o", "--out", required=True, metavar="VARIANT.yml", help="file to write")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Write it and say how to use it.
-
-    Returns:
-        0.
-    """
+def run(args: argparse.Namespace) -> None:
+    """Write it and say how to use it."""
     from pathlib import Path
 
     from ..recipe.tuning import write_variant
@@ -28,4 +23,3 @@ def run(args: argparse.Namespace) -> int:
     script = f"recipes/{'musdb18hq' if music else 'libri2mix'}/run.sh"
     print(f"wrote {args.out}: {variant['model']['model_name']}, starting from {args.model}")
     print(f"train it with: {script} --stage 0 --variant {path} --tag {path.stem}{' --musdb_root FOLDER' * music}")
-    return 0

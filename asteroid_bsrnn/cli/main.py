@@ -49,7 +49,9 @@ def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"asteroid-bsrnn {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in names:
-        importlib.import_module(f".{COMMANDS[name]}", __package__).add_parser(subparsers)
+        command = importlib.import_module(f".{COMMANDS[name]}", __package__)
+        command.add_parser(subparsers)
+        subparsers.choices[name].set_defaults(run=command.run)
     return parser
 
 

@@ -8,10 +8,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``models`` to the console command."""
     parser = subparsers.add_parser("models", help="list the published models that can be had by name")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the table."""
     import json
 
@@ -20,11 +19,10 @@ def run(args: argparse.Namespace) -> int:
     rows = [_row(entry, published.manifest(name)) for name, entry in published.entries().items()]
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
+        return
     for row in rows:
         print("\n".join(_lines(row)) + "\n")
     print("asteroid-bsrnn separate SONG -o DIR --model NAME fetches a model when it is first needed.")
-    return 0
 
 
 def _row(entry: Any, manifest: dict[str, Any] | None) -> dict[str, Any]:

@@ -12,15 +12,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--all", action="store_true", help="every variant, one line each")
     parser.add_argument("--cost", action="store_true", help="operations too, of every variant unless one is named")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the counts.
-
-    Returns:
-        int: 0.
-    """
+def run(args: argparse.Namespace) -> None:
+    """Print the counts."""
     import json
 
     from ..common.errors import UserError
@@ -46,4 +41,3 @@ def run(args: argparse.Namespace) -> int:
         for name, count in params.items():
             rate = f"{gmac[name]:10.2f} GMAC per second of audio" if gmac else ""
             print(f"{name:<10} {count:>13,}{rate}")
-    return 0

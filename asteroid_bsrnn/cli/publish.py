@@ -11,10 +11,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("-o", "--out", help="folder to write (default: EXP_DIR/publish_dir)")
     parser.add_argument("--licence", help="licence of the weights, e.g. cc-by-nc-4.0; nothing is assumed")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the folder and say how to upload it."""
     from ..publishing.folder import publish
 
@@ -23,4 +22,3 @@ def run(args: argparse.Namespace) -> int:
     if not args.licence:
         print("its licence is given as not stated: pass --licence to state one")
     print(f"upload it with: hf upload ORG/NAME {folder}")
-    return 0

@@ -32,24 +32,20 @@ def add_parser(subparsers: Any) -> None:
         metavar="CSV",
         help="with --page: LibriMix's *_info.csv, to add a pair of speakers of one sex",
     )
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the report or the page and print where it is."""
     from ..common.errors import UserError
+    from ..report import build_page, write_report
 
     if not args.exp_dirs and (args.page or not args.published):
         raise UserError("give at least one EXP_DIR, or --published for the published tables and figures alone")
+    out = args.out or default_out(args.exp_dirs, "page" if args.page else "report")
     if args.page:
-        from ..report import build_page
-
-        print(build_page(args.exp_dirs, args.out or default_out(args.exp_dirs, "page"), seed=args.seed, info=args.info))
-        return 0
-    from ..report import write_report
-
-    print(write_report(args.exp_dirs, args.out or default_out(args.exp_dirs, "report"), args.published, args.seed))
-    return 0
+        print(build_page(args.exp_dirs, out, seed=args.seed, info=args.info))
+    else:
+        print(write_report(args.exp_dirs, out, args.published, args.seed))
 
 
 def default_out(folders: Sequence[str | Path], name: str) -> Path:

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TextIO
 
 
@@ -20,21 +21,17 @@ def as_json(value: Any) -> str:
 
 def say(text: str, stream: TextIO) -> None:
     """Print a line; where nobody reads any more, the work goes on."""
-    try:
+    with suppress(OSError):
         print(text, file=stream, flush=True)
-    except OSError:
-        pass
 
 
 def report(result: dict[str, Any], stream: TextIO) -> None:
     """Print what became of a recording; notes and errors go to the standard error."""
     from tqdm import tqdm
 
-    try:
+    with suppress(OSError):  # nobody reads any more; the songs go on
         for line, where in _lines(result, stream):
             tqdm.write(line, file=where)
-    except OSError:  # nobody reads any more; the songs go on
-        pass
 
 
 def _lines(result: dict[str, Any], stream: TextIO) -> Iterator[tuple[str, TextIO]]:

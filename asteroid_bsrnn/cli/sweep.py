@@ -21,7 +21,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--gpus", type=int, default=1, help="SLURM: GPUs per job")
     parser.add_argument("--cpus", type=int, default=8, help="SLURM: CPU cores per job")
     parser.add_argument("--slurm_set", nargs="*", default=[], metavar="KEY=VALUE", help="SLURM: partition=gpu ...")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,12 @@ def wait_for(process: subprocess.Popen[bytes]) -> int:
 def stop_group(process: subprocess.Popen[bytes], grace: float = 100.0) -> None:
     """Ask the group of ``process`` to stop (SIGTERM) and wait until all of it is gone, at most ``grace`` seconds."""
     end = time.monotonic() + grace
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         while time.monotonic() < end:
             process.poll()  # an ended leader counts until it is asked for
             os.killpg(process.pid, 0)
             time.sleep(0.1)
-    except ProcessLookupError:
-        pass
 
 
 def slurm_parameters(hours: float, gpus: int, cpus: int, pairs: Sequence[str] = ()) -> dict[str, Any]:

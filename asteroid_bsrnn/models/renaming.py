@@ -1,12 +1,20 @@
 """Adapters that are a map of names; their errors speak of the names in the user's file."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
 from ..common.errors import UserError
 from .family import Adapter, State
+
+
+def renamed(key: str, rules: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]]) -> str:
+    """A name after all replacements of (pattern, what stands there instead), one after the other."""
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 class RenamingAdapter(Adapter):

@@ -14,7 +14,7 @@ import operator
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,11 +238,13 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+        with (
+            warnings.catch_warnings(),
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
             warnings.simplefilter("ignore")
-            from contextlib import redirect_stderr, redirect_stdout
-
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                yield
+            yield
     finally:
         logging.disable(before)

@@ -8,7 +8,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
@@ -136,7 +136,10 @@ def put_all(files: Mapping[Path, str]) -> None:
             placed[place] = (system, path)
     except BaseException:
         for system, path in placed:
-            _remove(system, path)
+            with suppress(
+                Exception
+            ):  # it never was there, or the connection is gone; the first error is the one to tell
+                system.rm_file(path)
         raise
 
 
@@ -160,13 +163,6 @@ def named_as(given: str, file: Path) -> Iterator[None]:
         if error.path != str(file):
             raise
         raise AudioError(given, error.reason) from None
-
-
-def _remove(system: AbstractFileSystem, path: str) -> None:
-    try:
-        system.rm_file(path)
-    except Exception:  # it never was there, or the connection is gone; the first error is the one to tell
-        pass
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One recording between opening and the last stem: what separation of one file and of many files share."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ class OpenRecording:
             )
         except BaseException as error:
             for folder in made:
-                remove_empty(folder)
+                with suppress(OSError):  # something is in it, or somebody puts something there at this moment
+                    folder.rmdir()
             if isinstance(error, OSError):
                 reason = f"stems cannot be written: {error.strerror or error}"
                 raise AudioError(self.folder, reason) from None
@@ -98,14 +100,6 @@ class OpenRecording:
         return {
             "file": str(self.path), "stems": stems, **facts, "gain": self.gain, "remarks": self.reader.remarks, **cost
         }  # fmt: skip
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder unless something is in it, or somebody puts something there at this moment."""
-    try:
-        folder.rmdir()
-    except OSError:
-        pass
 
 
 def _open(

@@ -64,13 +64,11 @@ def separate(
     if not isinstance(model, Separator):
         separator = Separator(model, None, device, precision, shifts, None if consistent else sources)
     wanted = check_stems(separator, sources, consistent=consistent)
-    parts, total = [], mixture.shape[-1]
     standardise, plan = separator.how(**inference)
     level = mono_mix_level_of([mixture]) if standardise else None
-    how = (sample_rate, separator.usual_batch if batch is None else batch, progress, total, layout, None, level)
-    for _, part in separated_parts(separator, [mixture], *how, **plan):
-        parts.append(part)
-    stems = torch.cat(parts, dim=-1)
+    batch, total = separator.usual_batch if batch is None else batch, mixture.shape[-1]
+    parts = separated_parts(separator, [mixture], sample_rate, batch, progress, total, layout, None, level, **plan)
+    stems = torch.cat([part for _, part in parts], dim=-1)
     if consistent:
         stems = stems + (mixture - stems.sum(0)) / len(stems)
     stems = stems[[separator.sources.index(name) for name in wanted]]

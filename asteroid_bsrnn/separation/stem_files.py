@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -111,39 +111,30 @@ def write_stems(
     with ExitStack() as stack:
         gain = 1.0
         if form.bits != 32:
-            spool = stack.enter_context(_Spool(folder))
+            folder.mkdir(parents=True, exist_ok=True)
+            spool = _Spool(folder, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
             gain = spool.fill(parts, form)
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
         settings: dict[str, Any] = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
-        wanted = [path for path in paths if path is not None]
-        partials = dict(zip(wanted, stack.enter_context(atomic_paths(wanted))))
-        writers = [
-            None
-            if path is None
-            else stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partials[path]))
-            for path in paths
-        ]
+        wanted = {row: path for row, path in enumerate(paths) if path is not None}
+        writers = {}
+        for (row, path), partial in zip(wanted.items(), stack.enter_context(atomic_paths([*wanted.values()]))):
+            writer = AudioWriter(path, sample_rate, channels, **settings, partial=partial)
+            writers[row] = stack.enter_context(writer)
         for mixture, stems in parts:
-            for writer, row in zip(writers, form.rows(mixture, stems)):
-                if writer is not None:
-                    writer.write(row.float() if not form.integer else torch.round(row / form.last_bit).int())
+            rows = form.rows(mixture, stems)
+            for row, writer in writers.items():
+                exact = torch.round(rows[row] / form.last_bit).int() if form.integer else rows[row].float()
+                writer.write(exact)
     return gain
 
 
 class _Spool:
     """Parts of a recording in a temporary file that has no name, so that nothing of it can be left behind."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, file: IO[bytes]) -> None:
+        self.folder, self.file = folder, file
         self.shapes: list[torch.Size] = []
-
-    def __enter__(self) -> "_Spool":
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file = tempfile.TemporaryFile(dir=self.folder)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
 
     def fill(self, parts: Iterable[Part], form: StemFormat) -> float:
         """Take everything in and return the gain with which nothing clips."""

@@ -1,7 +1,6 @@
 """Automatic mixed precision: what runs in 16 bits, and the loss scaling that fp16 needs."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 
@@ -15,6 +14,9 @@ class Precision:
         name: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; weights and optimizer stay in 32 bits.
         device_type: ``"cpu"`` or ``"cuda"``.
 
+    Attributes:
+        scaler: scales losses for fp16, does nothing for the others.
+
     Raises:
         UserError: a precision that is unknown or that the device does not have.
     """
@@ -22,20 +24,11 @@ class Precision:
     def __init__(self, name: str, device_type: str) -> None:
         name = choose_precision(name, device_type, "training.precision")
         self.dtype, self.device_type = PRECISIONS[name], device_type
-        self.scaler = torch.amp.GradScaler(device_type, init_scale=2.0**13) if name == "fp16" else None
+        self.scaler = torch.amp.GradScaler(device_type, init_scale=2.0**13, enabled=name == "fp16")
 
     def autocast(self) -> AbstractContextManager:
         """Context of the forward pass."""
         return torch.autocast(self.device_type, self.dtype) if self.dtype else nullcontext()
-
-    def scale(self, loss: torch.Tensor) -> torch.Tensor:
-        """The loss to call ``backward`` on."""
-        return self.scaler.scale(loss) if self.scaler else loss
-
-    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide the gradients by the scale again, before they are clipped."""
-        if self.scaler:
-            self.scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer, finite: bool) -> bool:
         """Step where the gradients are finite; adapt the scale.
@@ -46,10 +39,7 @@ class Precision:
         """
         if finite:
             optimizer.step()  # not through the scaler, which would read back whether it may
-            if self.scaler:
-                self.scaler.update()
-            return False
-        if not self.scaler:
+            self.scaler.update()
             return False
         before = self.scaler.get_scale()
         self.scaler.update(before / 2)
@@ -57,14 +47,4 @@ class Precision:
 
     def abandon(self) -> None:
         """Forget that the gradients of a step were unscaled, before they are computed anew."""
-        if self.scaler:
-            self.scaler.update(self.scaler.get_scale())
-
-    def state_dict(self) -> dict[str, Any]:
-        """The loss scale; empty where there is none."""
-        return self.scaler.state_dict() if self.scaler else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the loss scale of :meth:`state_dict`."""
-        if self.scaler and state:
-            self.scaler.load_state_dict(state)
+        self.scaler.update(self.scaler.get_scale())

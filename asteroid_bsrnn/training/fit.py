@@ -114,7 +114,8 @@ def fit(
         if newest and state.finished() and record.run.status == "finished":
             return _finished(fabric, record, model)
         # who looks on
-        log = _make_log(fabric, conf, exp_dir, state.progress.global_step)
+        first = fabric.is_global_zero
+        log = Log(first, make_loggers(conf.get("logging"), exp_dir, state.progress.global_step) if first else [])
         stack.callback(log.close)
         if newest is None:
             _save_first(state, record)
@@ -191,11 +192,6 @@ def _restore(state: RunState, newest: Path) -> bool:
     """Take up a checkpoint; whether the exports lack its last epoch."""
     state.restore(newest)
     return on_first_rank(state.fabric, exports_behind, state.exp_dir, state.progress)
-
-
-def _make_log(fabric: Fabric, conf: dict[str, Any], exp_dir: Path, start_step: int) -> Log:
-    first = fabric.is_global_zero
-    return Log(first, make_loggers(conf.get("logging"), exp_dir, start_step) if first else [])
 
 
 def _save_first(state: RunState, record: RunRecord) -> None:

@@ -91,9 +91,9 @@ class Trial:
         buckets = [torch.empty_like(p) for p in self.trained] if fabric.world_size > 1 else []
         with precision.autocast():
             total, count = self.system.step_totals(fabric.to_device(batch), 0, keep_all=True)
-        precision.scale(total / count).backward()
+        precision.scaler.scale(total / count).backward()
         self.unused = any(p.grad is None for p in self.trained)
-        precision.unscale(optimizer)
+        precision.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.trained, self.state.options.clip or float("inf"))
         optimizer.step()
         del buckets
@@ -108,12 +108,10 @@ class Trial:
             value.copy_(self.buffers[name])
 
 
-def make_feed(
-    system: RecordingSystem, state: RunState, conf: dict[str, Any], train_set: TrainingSet, memory: Memory | None = None
-) -> RingLoader:
+def make_feed(system: RecordingSystem, state: RunState, conf: dict[str, Any], train_set: TrainingSet) -> RingLoader:
     """The loader of this rank's micro-batches, which fit in the memory of every device; its batch sampler holds the position."""
     data = TolerantDataset(train_set, state.options.seed)
-    split = fit_to_device(system, state, data, memory)
+    split = fit_to_device(system, state, data)
     sampler = StepSampler(len(data), split, state.fabric.global_rank, state.options.seed)
     return call_with_section(make_loader, "loader", conf, data, sampler)
 

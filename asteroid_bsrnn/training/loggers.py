@@ -102,7 +102,7 @@ class Log:
 
     def __init__(self, first_rank: bool = True, loggers: Sequence[lightning.Logger] = ()) -> None:
         self.first_rank, self.loggers = first_rank, loggers
-        self.bar: tqdm | None = None
+        self.bar = tqdm(disable=True)
 
     def line(self, text: str) -> None:
         """One line, above the bar if there is one."""
@@ -117,17 +117,14 @@ class Log:
 
     def advance(self, loss: float | None = None, step: int | None = None) -> None:
         """One step further; its loss is a point of the curve ``step_loss``."""
-        if self.bar is not None:
-            self.bar.update()
-        if self.bar is not None and loss is not None:
+        self.bar.update()
+        if loss is not None:
             self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self.scalars({"step_loss": loss}, step)
 
     def stop_bar(self) -> None:
         """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        self.bar.close()
 
     def scalars(self, values: Mapping[str, float], step: int | None) -> None:
         """Points of the loggers' curves."""

@@ -192,7 +192,7 @@ class Loop:
         pairs = [self.backward(batch, number, len(parts), keep_all) for number, (batch, _) in enumerate(parts)]
         totals, counts = (torch.stack(values) for values in zip(*pairs))
         loss, counted = totals.mean(), torch.ones_like(totals[0])
-        self.state.precision.unscale(self.optimizer)
+        self.state.precision.scaler.unscale_(self.optimizer)
         if self.system.counts_examples:
             reduced: Any = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
             counted = reduced
@@ -210,7 +210,7 @@ class Loop:
         with self.fabric.no_backward_sync(self.step_module) if waiting else nullcontext():
             with self.state.precision.autocast():
                 total, counted = self.step_module(self.fabric.to_device(batch), number, keep_all)
-            self.fabric.backward(self.state.precision.scale(total / count))
+            self.fabric.backward(self.state.precision.scaler.scale(total / count))
         return total.detach().double(), counted.detach().double()
 
     def over_ranks(self, numbers: torch.Tensor, n_failures: int, stop: int) -> tuple[float, float, float, int, int]:

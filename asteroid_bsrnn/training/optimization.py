@@ -73,25 +73,20 @@ def make_optim(
         Optimizer, scheduler (None for ``"none"``).
 
     Raises:
-        UserError: for an unknown name, text in the place of a number, or a momentum or amsgrad that the optimizer does not have.
+        UserError: for an unknown name, or a momentum or amsgrad that the optimizer does not have.
     """
     for key, value in (("plateau_start", plateau_start), ("warmup_steps", warmup_steps)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        if value is not None and value < 0:
             raise UserError(f"optim.{key} must be a whole number from 0 on or null, not {value!r}")
     if scheduler not in SCHEDULERS:
         raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
-    for key, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-        if not isinstance(number, (int, float)):
-            raise UserError(f"optim.{key} must be a number, not {number!r} (YAML reads 1e-3 as text: write 1.0e-3)")
-    own: dict[str, Any] = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
-    if momentum:
-        own["momentum"] = momentum
-    if amsgrad:
-        own["amsgrad"] = True
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     given: list[Any] = list(parameters)
-    if optimizer in FUSED and _on_card(given[0]):
-        own["fused"] = True
+    first = given[0][1] if isinstance(given[0], tuple) else given[0]
+    fused = optimizer in FUSED and first.device.type == "cuda"
+    own: dict[str, Any] = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
+    wanted = {"momentum": momentum, "amsgrad": amsgrad, "fused": fused}
+    own.update({key: value for key, value in wanted.items() if value})
     if lr_factors:
         given = parameter_groups(given, rate, lr_factors)
     elif isinstance(given[0], tuple):
@@ -111,16 +106,9 @@ def make_optim(
     if scheduler == "step":
         return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
     if scheduler == "plateau":
-        keywords: dict[str, Any] = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
-        if plateau_start:
-            return optim, LatePlateau(plateau_start, optim, **keywords)
-        return optim, torch.optim.lr_scheduler.ReduceLROnPlateau(optim, **keywords)
+        how: dict[str, Any] = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
+        return optim, LatePlateau(plateau_start or 0, optim, **how)
     return optim, None
-
-
-def _on_card(parameter: Any) -> bool:
-    """Of a parameter, or of a pair of a name and one."""
-    return (parameter[1] if isinstance(parameter, tuple) else parameter).device.type == "cuda"
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

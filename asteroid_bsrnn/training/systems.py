@@ -79,6 +79,10 @@ class RecordingSystem(System):
         watched = {"monitor": self.default_monitor if scheduler.mode == "max" else "val_loss", "interval": "epoch"}
         return {**watched, **(entry if isinstance(entry, dict) else {"scheduler": entry})}
 
+    def estimates(self, mixture: Tensor) -> Any:
+        """What the loss takes: the model's waveforms, and what else it gives to train on."""
+        return as_model(self.model).estimates(mixture)
+
     def loss(self, estimates: Any, targets: Tensor) -> Tensor:
         """``loss_func`` outside autocast, in the precision of the targets at least."""
         with full_precision(targets.device):
@@ -137,10 +141,6 @@ class MusicSystem(RecordingSystem):
         super().__init__(model, optimizer, loss_func, train_loader, val_loader, scheduler, config)
         if hasattr(loss_func, "match_stft"):
             loss_func.match_stft(model)
-
-    def estimates(self, mixture: Tensor) -> Any:
-        """What the loss takes: waveforms, or waveforms and spectra; (batch, n_src, channels, ...)."""
-        return as_model(self.model).estimates(mixture)
 
     def common_step(self, batch: Batch, batch_nb: int, train: bool = True) -> Tensor:
         """Loss of a batch."""
@@ -230,10 +230,6 @@ class SpeechSystem(RecordingSystem):
         if hasattr(self.model, "training_loss"):
             return self.model.training_loss(mixture, sources)
         return self.loss(self.estimates(mixture), sources)
-
-    def estimates(self, mixture: Tensor) -> Any:
-        """What the loss takes: the model's waveforms, and what else it gives to train on."""
-        return as_model(self.model).estimates(mixture)
 
     @property
     def counts_examples(self) -> bool:

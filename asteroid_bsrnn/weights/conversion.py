@@ -50,7 +50,7 @@ def convert_files(
         models.append(_convert_file(path, names, config, remarks))
     model: Any = models[0] if len(models) == 1 else _joined(models, paths)
     names = getattr(model, "sources", None)
-    save_model(model.serialize(), out_path, {"sources": list(names)} if names else None)
+    save_model(model.serialize(), Path(out_path), {"sources": list(names)} if names else None)
     return model, remarks
 
 

@@ -11,12 +11,9 @@ from asteroid.utils import hub_utils
 
 from ..common.errors import UserError
 from . import catalogue, published
-from .any_file import read_file
 from .assemble import build
 from .open_file import Found, as_conf, open_file
 from .sources import local_file
-
-__all__ = ["load_model", "pretrained", "read_conf", "read_file"]
 
 Source = str | os.PathLike | Mapping[str, Any]
 

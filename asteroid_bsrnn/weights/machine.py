@@ -8,16 +8,25 @@ states is there) and this machine plays its instructions on containers of its ow
 import pickle
 import pickletools
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any, BinaryIO
 
 from .inert import Inert, as_key
 from .known import build, call, named
 
-_VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
-_LITERALS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING"}
-_LITERALS |= {"BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-_LITERALS |= {"BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"}
+_NEW: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": set,
+}
+_LITERALS = frozenset(
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
+    "SHORT_BINUNICODE BINUNICODE8 BINBYTES BINBYTES8 SHORT_BINBYTES BYTEARRAY8".split()
+)
 _OF_MARK: dict[str, Callable[[list[Any]], Any]] = {
     "LIST": list,
     "TUPLE": tuple,
@@ -57,10 +66,8 @@ class _Machine:
     def _step(self, name: str, argument: Any) -> None:
         if name in _LITERALS:
             self.stack.append(argument)
-        elif name in _VALUES:
-            self.stack.append(_VALUES[name])
-        elif name in _EMPTY:
-            self.stack.append(_EMPTY[name]())
+        elif name in _NEW:
+            self.stack.append(_NEW[name]())
         elif name in _OF_MARK:
             entries = self._to_mark()
             self.stack.append(_OF_MARK[name](entries))
@@ -109,11 +116,7 @@ class _Machine:
             raise IndexError("too few values for a tuple")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
-    def _tuple2(self, _: Any) -> None:
-        self._tuple1(_, 2)
-
-    def _tuple3(self, _: Any) -> None:
-        self._tuple1(_, 3)
+    _tuple2, _tuple3 = partialmethod(_tuple1, count=2), partialmethod(_tuple1, count=3)
 
     def _dict(self, _: Any) -> None:
         target: dict[Any, Any] = {}

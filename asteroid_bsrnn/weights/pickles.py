@@ -18,10 +18,12 @@ from .machine import read_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # starts the files that torch wrote until 1.5
 _MODEL = ("model_name", "model_args", "state_dict")
-_KINDS = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"}
-_KINDS |= {"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Untyped": "uint8"}
-_KINDS |= {"ComplexDouble": "complex128", "ComplexFloat": "complex64"}
-_KINDS |= {"QInt8": "int8", "QUInt8": "uint8", "QInt32": "int32", "QUInt4x2": "uint8", "QUInt2x4": "uint8"}
+_KINDS = {
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool",
+    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Untyped": "uint8",
+    "ComplexDouble": "complex128", "ComplexFloat": "complex64",
+    "QInt8": "int8", "QUInt8": "uint8", "QInt32": "int32", "QUInt4x2": "uint8", "QUInt2x4": "uint8",
+}  # fmt: skip
 _DAMAGES = (OSError, RuntimeError, ArithmeticError, EOFError, ValueError, LookupError, AttributeError, TypeError,
             AssertionError, MemoryError, struct.error, zipfile.BadZipFile)  # fmt: skip
 

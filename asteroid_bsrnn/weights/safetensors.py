@@ -103,10 +103,8 @@ def json_values(value: Any) -> Any:
         return {str(key): json_values(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_values(entry) for entry in value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, (str, Path)):
         return str(value)
     if value is None or isinstance(value, (bool, int, float)):

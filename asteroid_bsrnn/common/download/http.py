@@ -21,6 +21,7 @@ from . import checksum as checksums
 CHUNK = 1 << 16  # bytes; at most this much is lost when a transfer breaks off
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
 PROGRESS = 1 << 20  # bytes that make an attempt count as progress
+_ATTEMPTS = 3  # at a document
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _REASONS = {401: "it needs a login", 403: "access is refused", 404: "there is no such file", 410: "it was removed"}
 
@@ -80,16 +81,16 @@ def fetch(
     return path
 
 
-def get_json(url: str, attempts: int = 3, pause: float = 1.0) -> Any:
+def get_json(url: str) -> Any:
     """Fetch a JSON document.
 
     Raises:
         UserError: no network, a refusal, or an answer that is not JSON.
     """
     failure: Exception
-    for attempt in range(attempts):
+    for attempt in range(_ATTEMPTS):
         if attempt:
-            time.sleep(pause * 2 ** (attempt - 1))
+            time.sleep(2.0 ** (attempt - 1))
         try:
             response = requests.get(url, headers={"Accept": "application/json"}, timeout=TIMEOUT)
             _check_status(response, url)
@@ -100,7 +101,7 @@ def get_json(url: str, attempts: int = 3, pause: float = 1.0) -> Any:
             raise UserError(f"{url} did not answer with JSON: {error}") from None
         except requests.RequestException as error:
             raise UserError(f"cannot fetch {url}: {error}") from None
-    raise UserError(_gave_up(url, failure, attempts))
+    raise UserError(_gave_up(url, failure, _ATTEMPTS))
 
 
 class _Transfer:

@@ -11,6 +11,7 @@ import torch
 
 from ...common.errors import UserError
 from ..family import Adapter, State
+from ..renaming import renamed
 from .network import AFRCNN
 
 _ORDER = {"conv": 0, "norm": 1}
@@ -72,13 +73,7 @@ class AFRCNNAdapter(Adapter):
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """The weights under our names."""
-        return {_renamed(key): torch.as_tensor(tensor).float() for key, tensor in state.items()}
-
-
-def _renamed(key: str) -> str:
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
+        return {renamed(key, _RENAMES): torch.as_tensor(tensor).float() for key, tensor in state.items()}
 
 
 def _sizes(state: State) -> dict[str, Any]:

@@ -72,13 +72,8 @@ def _build_net(args: BSRNNConfig, layer: Any, axis: int) -> DilatedNet | Passage
     if layer == "none":
         return Passage()
     if layer == "dilated":
-        n_dilated, kernel_size, ratio = dilated_settings(args, axis)
+        values = (args.n_dilated, args.dilated_kernel, args.dilated_ratio)
+        n_dilated, kernel_size, ratio = (value if isinstance(value, int) else value[axis] for value in values)
         return DilatedNet(n_feat, n_dilated, kernel_size, ratio, args.eps)
     n_groups = norm_groups(args.group_num, n_feat)
     return ResidualNet(layer, n_feat, args.hid_ratio, args.bidirectional, n_groups, args.eps)
-
-
-def dilated_settings(args: BSRNNConfig, axis: int) -> tuple[int, ...]:
-    """(layers, kernel, ratio) of the dilated net along time (axis 0) or bands (axis 1)."""
-    values = (args.n_dilated, args.dilated_kernel, args.dilated_ratio)
-    return tuple(value if isinstance(value, int) else value[axis] for value in values)

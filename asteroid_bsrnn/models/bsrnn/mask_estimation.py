@@ -95,11 +95,8 @@ class MaskEstimation(nn.Module):
         return mask_GSBTC2W.permute(1, 2, 3, 4, 0, 5).flatten(4)
 
     def _box_sums(self, est_SBTCF: torch.Tensor) -> torch.Tensor:
+        """Each bin with its neighbours on both sides, within its band."""
         parts = est_SBTCF.split([count * width for _, count, width, _ in self.groups], dim=-1)
         bands = [part.unflatten(-1, (-1, width)) for part, (_, _, width, _) in zip(parts, self.groups)]
-        return torch.cat([box_sum(band, self.context).flatten(-2) for band in bands], dim=-1)
-
-
-def box_sum(x: torch.Tensor, context: int) -> torch.Tensor:
-    """Sum of each value of the last axis and its ``context`` neighbours on both sides; zeros outside."""
-    return F.pad(x, (context, context)).unfold(-1, 2 * context + 1, 1).sum(-1)
+        padded = [F.pad(band, (self.context, self.context)) for band in bands]
+        return torch.cat([band.unfold(-1, 2 * self.context + 1, 1).sum(-1).flatten(-2) for band in padded], dim=-1)

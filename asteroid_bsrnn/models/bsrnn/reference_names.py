@@ -40,13 +40,9 @@ def reference_views(model: BSRNN) -> Views:
             _tac(views, prefix + "tac_module.", block.tac)
         if block.attention is not None:
             _attention(views, prefix + "attn_block.", block.attention)
-    _masks(views, model.masks, "masker" if is_convolutional(model) else None)
+    is_bscnn = {model.time_layer, model.band_layer} <= {"dilated", "none"} and model.masks.n_src == 1
+    _masks(views, model.masks, "masker" if is_bscnn else None)
     return views
-
-
-def is_convolutional(model: BSRNN) -> bool:
-    """Whether the reference has this model as a BSCNN, whose only masker has a name of its own."""
-    return {model.time_layer, model.band_layer} <= {"dilated", "none"} and model.masks.n_src == 1
 
 
 def _same(views: Views, key: str, tensor: torch.Tensor) -> None:

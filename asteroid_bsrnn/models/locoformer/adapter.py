@@ -12,6 +12,7 @@ import torch
 
 from ...common.errors import UserError
 from ..family import Adapter, State
+from ..renaming import renamed
 from .layers import rotary_frequencies
 from .network import TFLocoformer
 
@@ -104,7 +105,7 @@ class TFLocoformerAdapter(Adapter):
             if key.endswith(_FREQUENCIES):
                 self._check_frequencies(key, tensor)
                 continue
-            name = _renamed(key)
+            name = renamed(key, _RENAMES)
             if name not in own:
                 raise UserError(f"{self.name}: nothing in TFLocoformer corresponds to the weight {key!r}")
             weights[name] = torch.as_tensor(tensor).float()
@@ -118,12 +119,6 @@ class TFLocoformerAdapter(Adapter):
 
 def _without_prefix(state: State) -> State:
     return {key.removeprefix("separator."): tensor for key, tensor in state.items()}
-
-
-def _renamed(key: str) -> str:
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
 
 
 def _sizes(state: State) -> dict[str, Any]:

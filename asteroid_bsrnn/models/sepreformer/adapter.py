@@ -12,6 +12,7 @@ import torch
 
 from ...common.errors import UserError
 from ..family import Adapter, State
+from ..renaming import renamed
 from .network import SepReformer
 
 _ENCODER, _DECODER = r"separator\.enc_stages\.(\d+)\.", r"separator\.dec_stages\.(\d+)\."
@@ -93,19 +94,13 @@ class SepReformerAdapter(Adapter):
             own = set(SepReformer(**arguments).state_dict())
         weights = {}
         for key, tensor in state.items():
-            name = _renamed(key)
+            name = renamed(key, _RENAMES)
             if name.startswith("auxiliary.") and not arguments["auxiliary"]:
                 continue
             if name not in own:
                 raise UserError(f"{self.name}: nothing in SepReformer corresponds to the weight {key!r}")
             weights[name] = _reshaped(name, torch.as_tensor(tensor))
         return weights
-
-
-def _renamed(key: str) -> str:
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
 
 
 def _reshaped(name: str, tensor: torch.Tensor) -> torch.Tensor:

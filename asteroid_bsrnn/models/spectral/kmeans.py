@@ -12,6 +12,8 @@ import torch
 
 from ..layers.checks import whole
 
+_MOST_ITERATIONS = 50
+
 
 @torch.no_grad()
 def kmeans(
@@ -19,7 +21,6 @@ def kmeans(
     n_clusters: int,
     weights_BN: torch.Tensor | None = None,
     n_init: int = 10,
-    max_iter: int = 50,
     seed: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cluster each point set by itself; the best of ``n_init`` k-means++ [1] starts is kept.
@@ -31,26 +32,25 @@ def kmeans(
         n_clusters: K.
         weights_BN: points of weight 0 do not move centres, but get the nearest one.
         n_init: restarts.
-        max_iter: iterations at most.
         seed: of the starts.
 
     Returns:
         Labels (B, N) and centres (B, K, D).
     """
-    for name, value in (("n_clusters", n_clusters), ("n_init", n_init), ("max_iter", max_iter)):
+    for name, value in (("n_clusters", n_clusters), ("n_init", n_init)):
         whole(name, value)
     points = points_BND.float()
     weights = torch.ones_like(points[..., 0]) if weights_BN is None else weights_BN.to(points.dtype)
     with torch.autocast(points.device.type, enabled=False):
-        return _best_of(points, weights, n_clusters, n_init, max_iter, seed)
+        return _best_of(points, weights, n_clusters, n_init, seed)
 
 
 def _best_of(
-    points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_init: int, max_iter: int, seed: int
+    points: torch.Tensor, weights: torch.Tensor, n_clusters: int, n_init: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     centres = _plus_plus(points, weights, n_clusters, n_init, seed)
     labels = None
-    for _ in range(max_iter):
+    for _ in range(_MOST_ITERATIONS):
         previous, labels = labels, _square_distances(points, centres).argmin(-1)
         if previous is not None and torch.equal(previous, labels):
             break

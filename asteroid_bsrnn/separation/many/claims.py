@@ -14,6 +14,7 @@ import platform
 import secrets
 import threading
 import time
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -50,10 +51,8 @@ class Claim:
             for number in _generations(self.path.parent):
                 (self.path.parent / str(number)).unlink(missing_ok=True)
         self.close()
-        try:
+        with suppress(OSError):  # somebody has a newer one
             self.path.parent.rmdir()
-        except OSError:  # somebody has a newer one
-            pass
 
     def close(self) -> None:
         """Hold the lock no more."""
@@ -139,10 +138,8 @@ class Claims:
             with self.lock:
                 held = list(self.held.values())
             for claim in held:
-                try:
+                with suppress(OSError):  # released meanwhile
                     os.utime(claim.path)
-                except OSError:  # released meanwhile
-                    pass
 
 
 def _machine() -> str:

@@ -5,6 +5,7 @@ Large lists have a file for every 10,000 entries or so, so that processes seldom
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,26 @@ def merge(folder: str | Path, target: str | Path) -> int:
             if number in wanted:
                 file.write(json.dumps(record) + "\n")
     return len(wanted)
+
+
+@dataclass(frozen=True)
+class SummedUp:
+    """A job that puts the records of all tasks into one file, ``records.jsonl`` beside them, and counts them.
+
+    Args:
+        folder: of the records, see :func:`.sharing.work_folder`.
+    """
+
+    folder: str
+
+    def __call__(self) -> dict[str, int]:
+        """Number of recordings by status; printed too."""
+        target = Path(self.folder, "records.jsonl")
+        merge(self.folder, target)
+        with open(target, encoding="ascii") as file:
+            counts = dict(Counter(json.loads(line)["status"] for line in file))
+        print(f"{target}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items())) or 'no records'}")
+        return counts
 
 
 @dataclass

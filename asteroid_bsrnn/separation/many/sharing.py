@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from ...weights import weights_sha256
 from ..addresses import is_address, local_or_address, name_of
 from ..ensemble import Separator
 from ..request import Request
-from .claims import STALE_SECONDS, Claim, Claims
+from .claims import Claim, Claims
 from .entries import Entry
 from .journal import Records
 
@@ -38,20 +39,13 @@ class Sharing:
         separator, request: what is computed; records of anything else say nothing about it.
         n_entries: in the whole list.
         overwrite: do again what was done before now.
-        stale: seconds, see :class:`.claims.Claims`.
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        separator: Separator,
-        request: Request,
-        n_entries: int,
-        overwrite: bool = False,
-        stale: float = STALE_SECONDS,
+        self, folder: str | Path, separator: Separator, request: Request, n_entries: int, overwrite: bool = False
     ) -> None:
         self.overwrite, self.lock, self.begun = overwrite, threading.Lock(), False
-        self.claims, self.records = Claims(Path(folder) / "claims", stale), Records(folder, n_entries)
+        self.claims, self.records = Claims(Path(folder) / "claims"), Records(folder, n_entries)
         self.model, self.device = model_hash(separator.models), str(separator.device)
         asked = {name: value for name, value in dataclasses.asdict(request).items() if name not in _HOW}
         how = [self.model, separator.weights, separator.precision, separator.shifts, asked]
@@ -116,10 +110,6 @@ class Sharing:
 
 def model_hash(models: Sequence[torch.nn.Module]) -> str:
     """16 digits of a hash of all parameters and buffers, whatever file they came from."""
-    total = blake2b(digest_size=8)
-    for model in models:
-        for name, tensor in model.state_dict().items():
-            if isinstance(tensor, torch.Tensor):
-                total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+    states = [model.state_dict() for model in models]
+    tensors = ({name: value for name, value in state.items() if isinstance(value, torch.Tensor)} for state in states)
+    return blake2b("".join(map(weights_sha256, tensors)).encode(), digest_size=8).hexdigest()

@@ -16,6 +16,7 @@ from ...common.errors import UserError, first_line
 from ...common.files import atomic_path, no_room, remove_leftovers
 
 FORMAT = 1
+KEPT = 2  # checkpoints of a run
 _CHECKPOINT = re.compile(r"resume_(\d{8,})\.ckpt")
 _WEIGHTS = re.compile(r"epoch=(\d+)-step=\d+\.pth")
 
@@ -28,11 +29,10 @@ class Checkpoints:
 
     Args:
         folder: created when the first is written.
-        keep: how many to keep.
     """
 
-    def __init__(self, folder: str | Path, keep: int = 2) -> None:
-        self.folder, self.keep = Path(folder), keep
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
         self.broken: set[Path] = set()
 
     def files(self) -> list[Path]:
@@ -49,7 +49,7 @@ class Checkpoints:
         number = _number(known[0]) + 1 if known else 0
         write_torch({"format": FORMAT, **state}, self.folder / f"resume_{number:08d}.ckpt")
         readable = [path for path in known if path not in self.broken]
-        for old in [*self.broken, *readable[self.keep - 1 :]]:
+        for old in [*self.broken, *readable[KEPT - 1 :]]:
             old.unlink(missing_ok=True)
         self.broken.clear()
 

@@ -16,11 +16,6 @@ OUTCOME = ("status", "epochs", "best_epoch", "best", "monitor", "skipped_steps",
 WAYS_ON = "nothing was changed: restore {} from a copy, or start anew in another folder (another tag)"
 
 
-def has_begun(exp_dir: Path) -> bool:
-    """True if a run has left anything here but its configuration and energy."""
-    return any((exp_dir / name).exists() for name in BEGUN) or bool(weights_files(exp_dir / "checkpoints"))
-
-
 def is_finished(record: RunRecord, changes: dict) -> bool:
     """True if the run has ended by itself and no change (see :func:`.record.compare`) asks for more of it."""
     return record.run.status == "finished" and not any(key in CHANGEABLE for key in changes)
@@ -33,7 +28,8 @@ def newest_checkpoint(exp_dir: Path, checkpoints: Checkpoints, report: Callable 
         UserError: if a run has begun here and no checkpoint of it can be read.
     """
     newest = checkpoints.newest(report)
-    if newest is None and has_begun(exp_dir):
+    begun = any((exp_dir / name).exists() for name in BEGUN) or weights_files(checkpoints.folder)
+    if newest is None and begun:
         way = WAYS_ON.format("a resume_*.ckpt")
         raise UserError(f"{exp_dir} holds a run, but {checkpoints.folder} has no checkpoint to continue it from; {way}")
     return newest
@@ -64,7 +60,8 @@ def exports_behind(exp_dir: Path, progress: Progress) -> bool:
     Raises:
         UserError: if they are of still later epochs, which training would overwrite.
     """
-    last = last_result(exp_dir)
+    epochs = [weights_epoch(path) for path in weights_files(exp_dir / "checkpoints")]
+    last = max([last_epoch(exp_dir), *epochs])
     if last > progress.epoch + 1:
         raise UserError(
             f"{exp_dir} holds results up to epoch {last}, but its newest readable checkpoint is of epoch "
@@ -73,19 +70,13 @@ def exports_behind(exp_dir: Path, progress: Progress) -> bool:
     return last <= progress.epoch
 
 
-def last_result(exp_dir: Path) -> int:
-    """Number of the last epoch of which there is a line in the history or a file of weights, 0 if of none."""
-    epochs = [weights_epoch(path) for path in weights_files(exp_dir / "checkpoints")]
-    return max([last_epoch(exp_dir), *epochs])
-
-
 def outcome(record: RunRecord) -> dict:
     """What :func:`.training.fit` returns of a run that was finished before."""
     found = {key: getattr(record.run, key) for key in OUTCOME}
     return {**found, "best_model": str(record.folder / "best_model.pth"), "exp_dir": str(record.folder)}
 
 
-def mend_best(record: RunRecord, report: Callable = print) -> Path | None:
+def mend_best(record: RunRecord) -> Path | None:
     """``best_model.pth`` of a finished run, from its copy among the checkpoints if it is missing or broken.
 
     Returns:
@@ -103,7 +94,7 @@ def mend_best(record: RunRecord, report: Callable = print) -> Path | None:
     for copy in weights_files(record.folder / "checkpoints"):
         if weights_epoch(copy) == epoch and damage(copy, weights=True) is None:
             replace_by_copy(best, copy)
-            report(f"{best} could not be read ({reason}): mended from {copy}")
+            print(f"{best} could not be read ({reason}): mended from {copy}")
             return best
     raise UserError(
         f"{best} cannot be read ({reason}), nor is there a readable epoch={epoch}-step=*.pth in "

@@ -64,7 +64,7 @@ class RunState:
                     "optimizer": self.optimizer.state_dict(),
                     "scheduler": self.scheduler.state_dict() if self.scheduler else {},
                     "first_lr": self.first_lr,
-                    "scaler": self.precision.state_dict(),
+                    "scaler": self.precision.scaler.state_dict(),
                     "ema": self.ema.state_dict() if self.ema else {},
                     "progress": self.progress.state_dict(),
                 }
@@ -85,7 +85,8 @@ class RunState:
         """Model, optimizer, averages and loss scale of a checkpoint."""
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
-        self.precision.load_state_dict(state["scaler"])
+        if state["scaler"]:
+            self.precision.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
 
