@@ -6,7 +6,6 @@ sources (n_src, time) and mixture (time,), float32; ``describe(i)`` -> speakers 
 of either.
 """
 
-import csv
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ...common.errors import AudioError, UserError
 from .dynamic_mixing import DynamicMixing
+from .metadata import read_rows
 
 
 class MixtureSource(Protocol):
@@ -117,13 +117,8 @@ class GeneratedFiles:
 
     def __init__(self, metadata: str | Path, infos: dict[str, Any], sample_rate: int = 8000, n_src: int = 2) -> None:
         self.path, self.infos, self.sample_rate, self.n_src = _single_csv(Path(metadata)), infos, sample_rate, n_src
-        with open(self.path, newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            columns = ["mixture_ID", "mixture_path", *(f"source_{i + 1}_path" for i in range(n_src)), "length"]
-            missing = [name for name in columns if name not in (rows.fieldnames or [])]
-            if missing:
-                raise UserError(f"{self.path} has no column {missing[0]!r}; it has {rows.fieldnames}")
-            self.rows = list(rows)
+        sources = [f"source_{number + 1}_path" for number in range(n_src)]
+        self.rows = read_rows(self.path, ["mixture_ID", "mixture_path", *sources, "length"])
         self.names = [row["mixture_ID"] for row in self.rows]
         try:
             self.lengths = [int(float(row["length"])) for row in self.rows]
