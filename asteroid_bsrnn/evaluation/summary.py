@@ -62,16 +62,12 @@ def write_music_summary(
     return _listed(evaluation, records, notes, **lists).write(folder, table)
 
 
-def score_of(scores: Mapping[str, float], name: str, median_rule: str) -> float:
-    """A score in a record, by the median rule where that decides; NaN without it."""
-    return scores.get(name, scores.get(f"{name}_{median_rule}", float("nan")))
-
-
 def _music_row(record: Record, source: str, median_rule: str, metrics: Sequence[Metric]) -> dict[str, Any]:
     scores = record["scores"][source]
     names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
     about = {"track": record["track"], "source": source, "seconds": record["seconds"], "rtf": record["rtf"]}
-    return {**about, **{name: score_of(scores, name, median_rule) for name in names}}
+    by_rule = {name: scores.get(f"{name}_{median_rule}", float("nan")) for name in names}  # where the median decides
+    return {**about, **by_rule, **{name: scores[name] for name in names if name in scores}}
 
 
 def _music_means(table: pd.DataFrame, sources: Sequence[str], metrics: Sequence[Metric]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from ..experiment.run import CONF_FILE
 from ..experiment.run_file import RUN_FILE, Run, read_run
 from ..experiment.scores import SCORES_FILE, Scores, read_scores
 from ..metrics import Metric, all_of, of_task
-from .published import SOURCES
+from .published import SOURCES, usual_order
 
 T = TypeVar("T")
 MARKS = (RUN_FILE, SCORES_FILE, FINAL_FILE, HISTORY_FILE, LEDGER_FILE, CONF_FILE, EVALUATION_FILE, "best_model.pth")
@@ -116,10 +116,6 @@ class Experiment:
                 return status
         return "finished" if found else "unknown"
 
-    def why_no_scores(self) -> str:
-        """Why the scores cannot be used, for an empty cell."""
-        return self.status if self.is_unfinished else "not evaluated"
-
 
 def metrics_of(exps: Sequence[Experiment]) -> list[Metric]:
     """Metrics of experiments of one task: the registered ones, and what only their evaluations know, of plug-ins elsewhere."""
@@ -171,7 +167,9 @@ def _is_experiment(path: Path) -> bool:
 def read_experiment(path: str | Path) -> Experiment:
     """Read one experiment folder, with a sentence in ``problems`` for each file that is missing or cannot be read."""
     exp = Experiment(Path(path).resolve())
-    children = sorted((child for child in exp.path.iterdir() if child.is_dir()), key=_in_usual_order)
+    children = sorted(
+        (child for child in exp.path.iterdir() if child.is_dir()), key=lambda child: usual_order(child.name)
+    )
     for source, folder in [("", exp.path)] + [(child.name, child) for child in children]:
         run = _read(exp, folder / RUN_FILE, lambda path: read_run(path.parent))
         if run is not None:
@@ -185,10 +183,6 @@ def read_experiment(path: str | Path) -> Experiment:
     exp.scores = _read(exp, exp.path / SCORES_FILE, read_scores)
     _note_problems(exp)
     return exp
-
-
-def _in_usual_order(child: Path) -> tuple[int, str]:
-    return SOURCES.index(child.name) if child.name in SOURCES else len(SOURCES), child.name
 
 
 def _read(exp: Experiment, path: Path, reader: Callable[[Path], T]) -> T | None:

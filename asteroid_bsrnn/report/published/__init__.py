@@ -39,6 +39,11 @@ def _sources(row: dict[str, Any]) -> tuple[str, ...]:
 SOURCES = _sources(load("bsrnn_table_1")["rows"][0])
 
 
+def usual_order(source: str) -> tuple[int, str]:
+    """Key that sorts sources as the tables do, others behind them by name."""
+    return SOURCES.index(source) if source in SOURCES else len(SOURCES), source
+
+
 def by_variant(table: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Rows of a table that stand for one of our variants, single runs and spreads left out.
 

@@ -10,7 +10,7 @@ from ...metrics import Metric, of_task
 from .. import statistics
 from ..changes import said, variant_words
 from ..experiments import Experiment, metrics_of
-from ..published import SOURCES
+from ..published import usual_order
 from ..statistics import Aggregate
 from .cells import Cell, Table
 from .comparison import recordings
@@ -40,7 +40,7 @@ def aggregate_of(metric: Metric) -> Aggregate:
 def sources_of(exps: Sequence[Experiment]) -> list[str]:
     """Sources that occur in the scores, in the usual order."""
     found = {source for exp in exps if exp.scores is not None for source in exp.scores.sources}
-    return [source for source in SOURCES if source in found] + sorted(found - set(SOURCES))
+    return sorted(found, key=usual_order)
 
 
 def by_track(exp: Experiment, column: str, sources: Sequence[str] | None = None) -> pd.DataFrame:

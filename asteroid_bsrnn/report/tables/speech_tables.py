@@ -127,7 +127,7 @@ def our_score(exps: Sequence[Experiment], corpus: str, metric: str, seed: int = 
     scored = [exp for exp in mine if exp.scores is not None and not exp.is_unfinished]
     tables = [table.to_numpy()[:, 0] for exp in scored if (table := by_track(exp, metric)).size]
     if not tables:
-        return Cell(why=mine[0].why_no_scores())
+        return Cell(why=mine[0].status if mine[0].is_unfinished else "not evaluated")
     if len(tables) == 1:
         return score_cell(tables[0], aggregate_of(get(METRICS[metric])), seed)
     means = [float(np.nanmean(table)) for table in tables]
