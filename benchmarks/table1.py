@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import conf_of, experiments, load_conf
 from asteroid_bsrnn.recipe.cost import recipe_cost
 
 from .contest import Spread, in_turn, timed

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.base import MusicModel, count_params, run_batch
 from ..models.names import MODELS
-from .configuration import build_model, conf_of, experiments, task_name
+from .building import build_model
+from .configuration import conf_of, experiments, task_name
 from .imagined import imagined
 
 SECONDS = {"music": 3, "speech": 2}
