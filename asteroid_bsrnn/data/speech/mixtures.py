@@ -7,7 +7,7 @@ of either.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -17,22 +17,7 @@ from torch.utils.data import Dataset
 from ...common.errors import AudioError, UserError
 from .dynamic_mixing import DynamicMixing
 from .metadata import read_rows
-
-
-class MixtureSource(Protocol):
-    """What :class:`SpeechMixtures` reads; see the module."""
-
-    names: list[str]
-    lengths: list[int]
-    sample_rate: int
-    n_src: int
-    infos: dict[str, Any]
-
-    def load(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sources (n_src, time) and mixture (time,) of a passage, float32; all of it for ``frames`` -1."""
-
-    def describe(self, index: int) -> dict[str, list[str]]:
-        """Speakers and sexes, as far as they are known."""
+from .plan import OnTheFly
 
 
 class SpeechMixtures(Dataset):
@@ -56,7 +41,7 @@ class SpeechMixtures(Dataset):
 
     def __init__(
         self,
-        mixtures: MixtureSource,
+        mixtures: "GeneratedFiles | OnTheFly",
         *,
         segment: float | None = None,
         seed: int = 42,

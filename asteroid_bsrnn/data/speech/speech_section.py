@@ -18,7 +18,7 @@ from .libri2mix import LICENSES, LibriMixPlan
 from .libri2mix import SPLITS as LIBRI_SPLITS
 from .metadata import provide_metadata
 from .mini_librispeech import provide_voices
-from .mixtures import GeneratedFiles, MixtureSource, SpeechMixtures
+from .mixtures import GeneratedFiles, SpeechMixtures
 from .plan import OnTheFly, Plan
 from .real_voices import RECORD as REAL_RECORD
 from .real_voices import SIZES as REAL_SIZES
@@ -249,7 +249,7 @@ class SpeechData:
         """Whole test mixtures."""
         return SpeechMixtures(self._mixtures("test"), limit=self.n_test)
 
-    def _mixtures(self, split: str) -> MixtureSource:
+    def _mixtures(self, split: str) -> GeneratedFiles | OnTheFly:
         plan = self.plan(split)
         if self.storage == "on_the_fly":
             return OnTheFly(plan, self.quantise, self.allow_missing, getattr(self, f"n_{split}"))

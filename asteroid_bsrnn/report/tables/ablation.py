@@ -128,9 +128,7 @@ def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
         seed: of the bootstrap.
     """
     data = published.load("bsrnn_table_3")
-    later = {
-        row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"
-    }
+    later = published.by_variant(published.load("bsrnn_readme"))["simo_optimized"]
     metrics = [get(name) for name in METRICS]
     columns = ["System", "From"] + [f"{score.capitalize()} {metric.label}" for score in SCORES for metric in metrics]
     rows: list[list] = []
@@ -150,7 +148,7 @@ def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
             rows += [_test_row(row["name"], exp, seed) for exp in mine] or [
                 [row["name"], "ours"] + [Cell(why="not run")] * (len(columns) - 2)
             ]
-    for row in later.values():
+    for row in later:
         rows.append(
             [row["name"], "published (README)"]
             + [
