@@ -102,13 +102,13 @@ def _why(mine: Sequence[Experiment], score: str) -> str:
     return "not all sources" if score == "average" else "no validation score"
 
 
-def spread_cell(values: Sequence[float | None], why: str, digits: int = 1) -> Cell:
+def spread_cell(values: Sequence[float | None], why: str) -> Cell:
     """Mean over seeds with its standard deviation; a single value alone."""
     known = [value for value in values if value is not None]
     if not known:
         return Cell(why=why)
     spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Cell(float(np.mean(known)), spread=spread, digits=digits)
+    return Cell(float(np.mean(known)), spread=spread)
 
 
 def inference_label(exp: Experiment) -> str:

@@ -48,7 +48,7 @@ def by_track(exp: Experiment, column: str, sources: Sequence[str] | None = None)
     return pd.DataFrame() if exp.scores is None else exp.scores.by_recording(column, sources)
 
 
-def score_cell(values: Any, aggregate: Aggregate, seed: int, digits: int = 2) -> Cell:
+def score_cell(values: Any, aggregate: Aggregate, seed: int) -> Cell:
     """A score with its interval over tracks, (tracks,) or (tracks, sources); NaN tracks are left out of both."""
     values = np.asarray(values, dtype=float)
     if not values.size or np.isnan(values).all():
@@ -59,7 +59,7 @@ def score_cell(values: Any, aggregate: Aggregate, seed: int, digits: int = 2) ->
     if np.isnan(value):
         return Cell(why="a source has no finite score")
     low, high = statistics.bootstrap(whole, joint, seed)
-    return Cell(float(value), None if np.isnan(low) else low, None if np.isnan(low) else high, digits=digits)
+    return Cell(float(value), None if np.isnan(low) else low, None if np.isnan(low) else high, digits=2)
 
 
 def source_cells(exp: Experiment, metric: Metric, sources: Sequence[str], seed: int) -> list[Cell]:
