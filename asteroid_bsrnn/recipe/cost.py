@@ -55,7 +55,7 @@ def _attention_flop(query: Sequence[int], key: Sequence[int], value: Sequence[in
 
 
 def recipe_cost(conf: dict[str, Any], with_macs: bool = False) -> tuple[dict[str, int], dict[str, float] | None]:
-    """Parameters, and operations per second of audio, of all models of a configuration.
+    """Parameters, and operations per second of audio (music in stereo), of all models of a configuration.
 
     A model reads a segment of the length that it is made for, else as many seconds as :data:`SECONDS` says.
 

@@ -111,10 +111,8 @@ class Experiment:
     def status(self) -> str:
         """``finished``, or the worst status of its trainings, or ``unknown`` without a record."""
         found = {run.status or "unknown" for run in self.runs.values()}
-        for status in ("failed", "interrupted", "running", "unknown"):
-            if status in found:
-                return status
-        return "finished" if found else "unknown"
+        worst = ("failed", "interrupted", "running", "unknown")
+        return next((status for status in worst if status in found), "finished" if found else "unknown")
 
 
 def metrics_of(exps: Sequence[Experiment]) -> list[Metric]:
@@ -157,11 +155,8 @@ def find_experiments(paths: Iterable[str | Path]) -> list[Experiment]:
 
 
 def _is_experiment(path: Path) -> bool:
-    if not path.is_dir():
-        return False
-    if any((path / mark).exists() for mark in MARKS):
-        return True
-    return any((path / source / mark).exists() for source in SOURCES for mark in MARKS)
+    places = [path, *(path / source for source in SOURCES)]
+    return path.is_dir() and any((place / mark).exists() for place in places for mark in MARKS)
 
 
 def read_experiment(path: str | Path) -> Experiment:
