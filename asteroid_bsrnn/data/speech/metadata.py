@@ -9,11 +9,6 @@ from pathlib import Path
 
 from ...common.errors import UserError
 
-URLS = {
-    "libri2mix": "https://github.com/JorisCos/LibriMix",
-    "wsj0_2mix": "https://github.com/mpariente/pywsj0-mix",
-}
-
 
 def provide_metadata(folder: str | Path, url: str | None = None) -> None:
     """Clone ``url`` into ``folder``, whole or not at all, unless the folder is there.

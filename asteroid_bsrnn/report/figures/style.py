@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ...common.files import atomic_path
 
 INK, MUTED, GRID, PAPER = "#1b2330", "#6b7686", "#e3e7ec", "#ffffff"
-ACCENT, WARM, GREY = "#1f6fb4", "#d9622b", "#aab3bf"
+ACCENT, GREY = "#1f6fb4", "#aab3bf"
 SOURCE_COLORS = {"vocals": "#c8432f", "bass": "#1f6fb4", "drums": "#d99a1c", "other": "#3d8f5f", "average": INK}
 DPI = 150
 SERIES = ("#1f6fb4", "#d9622b", "#3d8f5f", "#8a5bb5", "#c79a1a", "#c4457c", "#2e9aa6", "#6b7686")

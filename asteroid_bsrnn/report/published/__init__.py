@@ -13,7 +13,6 @@ import yaml
 
 HERE = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
-KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")
 
 
 def load(name: str) -> dict[str, Any]:
