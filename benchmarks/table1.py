@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import conf_of, experiments, load_conf
 from asteroid_bsrnn.recipe.cost import recipe_cost
 from asteroid_bsrnn.separation.segments import apply_segments
 

@@ -6,7 +6,8 @@ from helpers import ROOT
 from asteroid_bsrnn import models
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models.base import SeparationModel
-from asteroid_bsrnn.recipe.configuration import build_model, experiments, load_conf, parse_overrides, read_yaml
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import experiments, load_conf, parse_overrides, read_yaml
 from asteroid_bsrnn.recipe.variants import variant_file, variant_names
 
 BASE = """

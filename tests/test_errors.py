@@ -9,7 +9,8 @@ from helpers import ROOT
 
 from asteroid_bsrnn.cli.main import guarded
 from asteroid_bsrnn.common.errors import UserError
-from asteroid_bsrnn.recipe.configuration import build_model, load_conf
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import load_conf
 
 FAULT = (
     "import sys, numpy as np\nfrom asteroid_bsrnn.cli.main import guarded\n"

@@ -18,7 +18,8 @@ from asteroid_bsrnn.data.music.levels import loudness, read_levels, write_levels
 from asteroid_bsrnn.data.music.music_section import MusicData
 from asteroid_bsrnn.experiment.run import NEUTRAL, compare, flatten
 from asteroid_bsrnn.models.base import SeparationModel
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, merge
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import conf_of, experiments, load_conf, merge
 from asteroid_bsrnn.separation.segments import apply_segments
 from asteroid_bsrnn.training.fit import fit
 from asteroid_bsrnn.training.optimization import make_optim

@@ -18,7 +18,8 @@ from asteroid_bsrnn.data.speech.speech_section import SpeechData, speech_data
 from asteroid_bsrnn.experiment.energy import make_meter
 from asteroid_bsrnn.models.base import count_params
 from asteroid_bsrnn.recipe import speech_stages as speech_recipe
-from asteroid_bsrnn.recipe.configuration import build_model, load_conf, read_yaml
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import load_conf, read_yaml
 from asteroid_bsrnn.recipe.variants import variant_file, variant_names
 from asteroid_bsrnn.report.published import by_variant, load
 from asteroid_bsrnn.training.feed.sampling import make_loader

@@ -19,7 +19,8 @@ LIMIT = 6 * 2**30  # bytes
 TWO_STEPS = """
 import json, resource, sys, torch
 from asteroid_bsrnn.recipe.command_line import make_loss
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import conf_of, experiments, load_conf
 from asteroid_bsrnn.training.optimization import make_optim
 torch.set_num_threads(1)
 recipe, variant, index = sys.argv[1], sys.argv[2], int(sys.argv[3])

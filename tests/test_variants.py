@@ -11,8 +11,9 @@ from helpers import ROOT
 from asteroid_bsrnn import losses, models
 from asteroid_bsrnn.data.music.music_section import MusicData
 from asteroid_bsrnn.experiment.energy import make_meter
+from asteroid_bsrnn.recipe.building import build_model
 from asteroid_bsrnn.recipe.command_line import make_loss
-from asteroid_bsrnn.recipe.configuration import build_model, conf_of, experiments, load_conf, read_yaml
+from asteroid_bsrnn.recipe.configuration import conf_of, experiments, load_conf, read_yaml
 from asteroid_bsrnn.recipe.cost import recipe_cost
 from asteroid_bsrnn.recipe.variants import variant_names
 from asteroid_bsrnn.report.published import by_variant, load

@@ -9,7 +9,8 @@ from typing import Any
 
 from .errors import UserError
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null", list: "a list",
+         dict: "a mapping"}  # fmt: skip
 
 
 def check_types(values: Mapping[str, Any], reader: Callable[..., Any], section: str) -> None:
@@ -72,5 +73,5 @@ def _entries(member: Any) -> list[Any]:
 
 
 def _words(hint: Any) -> str:
-    found = [_WORDS.get(typing.get_origin(member) or member, "a list") for member in _members(hint)]
+    found = [WORDS.get(typing.get_origin(member) or member, "a list") for member in _members(hint)]
     return " or ".join(dict.fromkeys(found))

@@ -1,5 +1,6 @@
 """Recordings kept for listening, chosen by a seeded rule rather than by hand."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,15 +48,8 @@ def write_music_example(
     partial = folder.with_name(f".{folder.name}.partial")
     for name, wav in files.items():
         write_wav(partial / f"{name}.wav", wav[..., start : start + length], sample_rate)
-    _replace_folder(partial, folder)
-
-
-def _replace_folder(partial: Path, folder: Path) -> None:
-    """Put a complete folder into its place."""
     if folder.exists():
-        for old in folder.iterdir():
-            old.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
     partial.replace(folder)
 
 

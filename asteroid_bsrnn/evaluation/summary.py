@@ -3,7 +3,7 @@
 Everything that was missing, undefined or suspicious is listed in ``evaluation.json``; nothing is left out silently.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,33 +45,31 @@ def write_music_summary(
         about: corpus, subset, sample rate, inference, model: attributes of :class:`Evaluation`.
         **lists: ``missing, extra, problems, notes``, as there.
     """
-    metrics = of_task("music")
-    rows = [_music_row(record, source, median_rule, metrics) for record in records for source in sources]
-    table = music_table(rows)
-    evaluation = Evaluation(**about, n_tracks=len(records), sources=list(sources), median_rule=median_rule)
-    evaluation.metric_definition = {metric.name: metric.definition for metric in metrics} | MUSIC_DEFINITION
-    evaluation.metrics = [metric.about() for metric in metrics]
-    evaluation.final = _music_means(table, sources, metrics)
-    notes = list(lists.pop("notes", ()))
+    metrics, notes, undefined = of_task("music"), list(lists.pop("notes", ())), set()
+    table = music_table(_music_row(record, source, median_rule, metrics) for record in records for source in sources)
     for metric in metrics:
         lacking = sorted(set(table.loc[table[metric.name].isna(), "track"]))
-        every = len(lacking) == len(records)
-        evaluation.undefined = sorted({*evaluation.undefined, *lacking})
+        undefined.update(lacking)
         if lacking:
-            notes.append(f"no {metric.label} ({metric.undefined}): {'every track' if every else ', '.join(lacking)}")
-    return _listed(evaluation, records, notes, **lists).write(folder, table)
-
-
-def score_of(scores: Mapping[str, float], name: str, median_rule: str) -> float:
-    """A score in a record, by the median rule where that decides; NaN without it."""
-    return scores.get(name, scores.get(f"{name}_{median_rule}", float("nan")))
+            which = "every track" if len(lacking) == len(records) else ", ".join(lacking)
+            notes.append(f"no {metric.label} ({metric.undefined}): {which}")
+    own = {
+        "n_tracks": len(records),
+        "sources": list(sources),
+        "median_rule": median_rule,
+        "undefined": sorted(undefined),
+    }
+    final = _music_means(table, sources, metrics)
+    told = _told(records, metrics, MUSIC_DEFINITION, notes, **lists)
+    return Evaluation.of({**about, **own, **told, "final": final}).write(folder, table)
 
 
 def _music_row(record: Record, source: str, median_rule: str, metrics: Sequence[Metric]) -> dict[str, Any]:
     scores = record["scores"][source]
     names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
     about = {"track": record["track"], "source": source, "seconds": record["seconds"], "rtf": record["rtf"]}
-    return {**about, **{name: score_of(scores, name, median_rule) for name in names}}
+    by_rule = {name: scores.get(f"{name}_{median_rule}", float("nan")) for name in names}  # where the median decides
+    return {**about, **by_rule, **{name: scores[name] for name in names if name in scores}}
 
 
 def _music_means(table: pd.DataFrame, sources: Sequence[str], metrics: Sequence[Metric]) -> dict[str, float]:
@@ -95,18 +93,15 @@ def write_speech_summary(
     ]
     always, found = of_task("speech"), [metric for metric in all_of("speech") if rows and metric.name in rows[0]]
     table = speech_table(rows, [name for metric in found if metric.optional for name in metric.columns])
-    known = {**about, "n_tracks": len(records), "intervals": _intervals(records, always)}
-    evaluation = Evaluation.of(known)
-    evaluation.metric_definition = {metric.name: metric.definition for metric in found} | SPEECH_DEFINITION
-    evaluation.metrics = [metric.about() for metric in found]
     columns = [(name, metric) for metric in found for name in metric.columns]
-    evaluation.final = {name: float(getattr(table[name], metric.aggregate)()) for name, metric in columns}
-    undefined = table[[metric.columns[-1] for metric in always]].isna().any(axis=1)
-    evaluation.undefined = table.loc[undefined, "mixture_id"].tolist()
-    notes = list(lists.pop("notes", ()))
-    if evaluation.undefined:
-        notes.append("left out of a mean, as a signal is silent: " + ", ".join(evaluation.undefined))
-    return _listed(evaluation, records, notes, **lists).write(folder, table)
+    final = {name: float(getattr(table[name], metric.aggregate)()) for name, metric in columns}
+    lacking = table[[metric.columns[-1] for metric in always]].isna().any(axis=1)
+    undefined, notes = table.loc[lacking, "mixture_id"].tolist(), list(lists.pop("notes", ()))
+    if undefined:
+        notes.append("left out of a mean, as a signal is silent: " + ", ".join(undefined))
+    own = {"n_tracks": len(records), "intervals": _intervals(records, always), "undefined": undefined}
+    told = _told(records, found, SPEECH_DEFINITION, notes, **lists)
+    return Evaluation.of({**about, **own, **told, "final": final}).write(folder, table)
 
 
 def _intervals(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, list[float]]:
@@ -118,20 +113,25 @@ def _intervals(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str
     return {name: list(speaker_interval([record[name] for record in records], people)) for name in gains}
 
 
-def _listed(
-    evaluation: Evaluation,
+def _told(
     records: Sequence[Record],
+    metrics: Sequence[Metric],
+    definition: Mapping[str, str],
     notes: Sequence[str | None],
-    missing: Sequence[str] = (),
-    extra: Sequence[str] = (),
+    missing: Iterable[str] = (),
+    extra: Iterable[str] = (),
     problems: Mapping[str, str] | None = None,
-) -> Evaluation:
-    """The evaluation with what a person should know of it."""
-    evaluation.missing, evaluation.extra = sorted(missing), sorted(extra)
-    evaluation.problems = dict(sorted((problems or {}).items()))
-    evaluation.warnings = [f"{record['track']}: {text}" for record in records for text in record["warnings"]]
-    evaluation.notes = [note for note in notes if note]
-    return evaluation
+) -> dict[str, Any]:
+    """What a person should know of an evaluation: attributes of :class:`Evaluation`."""
+    return {
+        "metric_definition": {metric.name: metric.definition for metric in metrics} | dict(definition),
+        "metrics": [metric.about() for metric in metrics],
+        "missing": sorted(missing),
+        "extra": sorted(extra),
+        "problems": dict(sorted((problems or {}).items())),
+        "warnings": [f"{record['track']}: {text}" for record in records for text in record["warnings"]],
+        "notes": [note for note in notes if note],
+    }
 
 
 def report_lines(evaluation: Evaluation) -> list[str]:

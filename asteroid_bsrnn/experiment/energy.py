@@ -14,7 +14,7 @@ from typing import Any
 
 from ..common.errors import UserError
 from ..common.files import write_json
-from .energy_entry import PHASES, EnergyEntry, exclusive_folder, same_work, summary
+from .energy_entry import PHASES, EnergyEntry, exclusive_folder, summary
 from .stored import read_object
 from .tracker import Tracker
 
@@ -50,9 +50,9 @@ class Ledger:
             raise ValueError(f"phase {entry.phase!r} is unknown; allowed are {', '.join(PHASES)}")
         with exclusive_folder(self.path.parent):
             entries = self.entries()
-            places = [number for number, known in enumerate(entries) if same_work(known, entry)]
-            if places:
-                entries[places[0]] = entry
+            work = [(known.run_id, known.phase) for known in entries]
+            if (entry.run_id, entry.phase) in work:
+                entries[work.index((entry.run_id, entry.phase))] = entry
             else:
                 entries.append(entry)
             write_json(self.path, {"entries": [each.content() for each in entries], **summary(entries)})

@@ -48,11 +48,6 @@ class EnergyEntry(Stored):
     country: str | None = None
 
 
-def same_work(one: EnergyEntry, other: EnergyEntry) -> bool:
-    """Whether one entry replaces the other."""
-    return (one.phase, one.run_id) == (other.phase, other.run_id)
-
-
 def summary(entries: list[EnergyEntry]) -> dict[str, Any]:
     """What a ledger says of its entries together."""
     phases = {phase: [entry for entry in entries if entry.phase == phase] for phase in PHASES}

@@ -24,13 +24,8 @@ def nan_median(values: torch.Tensor, rule: str = "numpy") -> torch.Tensor:
     """
     if rule not in MEDIAN_RULES:
         raise UserError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {rule!r}")
-    ordered = values.sort(-1).values  # NaN sorts last
-    count = (~values.isnan()).sum(-1, keepdim=True)
-    lower = ordered.gather(-1, ((count - 1) // 2).clamp(min=0))[..., 0]
-    if rule == "lower":
-        return lower
-    upper = ordered.gather(-1, count // 2)[..., 0]
-    return (lower + upper) / 2
+    lower = values.nanmedian(-1).values
+    return lower if rule == "lower" else (lower - (-values).nanmedian(-1).values) / 2
 
 
 def frame_median(frames: torch.Tensor, rule: str = "numpy") -> torch.Tensor:

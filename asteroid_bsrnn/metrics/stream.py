@@ -1,12 +1,12 @@
 """All scores of one song from blocks, so that memory does not grow with its length."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from .energies import FrameEnergies, check_signals
-from .metric import Metric, of_task
+from .metric import of_task
 from .track_sdr import csdr_frames, usdr_of
 
 
@@ -15,7 +15,6 @@ class TrackScores:
 
     Args:
         sample_rate: Hz.
-        metrics: what to compute; every metric of music by default.
 
     Examples
         >>> import torch
@@ -26,9 +25,8 @@ class TrackScores:
         torch.Size([1, 2])
     """
 
-    def __init__(self, sample_rate: int, metrics: Sequence[Metric] | None = None) -> None:
-        self.sample_rate, self.n_samples = sample_rate, 0
-        self.metrics = of_task("music") if metrics is None else list(metrics)
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate, self.n_samples, self.metrics = sample_rate, 0, of_task("music")
         self.energies = FrameEnergies(sample_rate)
         self._collected: dict[Callable[[int], Any], Any] = {FrameEnergies: self.energies}
         for metric in self.metrics:

@@ -15,21 +15,19 @@ later file says for all replaces it.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from asteroid.models import BaseModel
 
 from .. import losses, models
 from ..common.errors import UserError
 from ..common.plugins import load_plugins
 from ..common.registry import check_known
+from ..common.typed import WORDS
 from ..models.family import demo_arguments
 from ..models.names import named_arguments
-from ..models.stems import StemSeparator, build_named
-from ..models.system import SeparationSystem
 from .overrides import Loader, parse_overrides
 from .variants import variant_file
 
@@ -40,14 +38,6 @@ UNDER, OVER = {"corrected"}, {"controlled"}  # protocols whose files lie under t
 PER_SOURCE = "per_source"
 SHARES = ("training.activation_checkpointing",)  # true, false or a number between
 LISTS = ("plugins", "logging")  # the only top-level keys that hold lists; absent is empty
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    list: "a list",
-    dict: "a mapping",
-}
 OPEN = {"model": "model_name", "loss": "name"}  # sections whose keys are the arguments of what this key names
 
 
@@ -204,7 +194,7 @@ def _typed(value: Any, base: Any, where: str) -> Any:
     if isinstance(base, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(base):
-        raise UserError(f"{where} is {_KINDS.get(type(base), type(base).__name__)}, got {value!r}")
+        raise UserError(f"{where} is {WORDS.get(type(base), type(base).__name__)}, got {value!r}")
     return copy.deepcopy(value)
 
 
@@ -246,53 +236,3 @@ def experiments(conf: Conf) -> list[tuple[str | None, tuple[str, ...]]]:
     if listed != sorted(sources):
         raise UserError(f"task.groups must hold each of {', '.join(sources)} once, got {groups}")
     return [("+".join(group), tuple(group)) for group in groups]
-
-
-def build_model(conf: Conf, source: str | None = None) -> BaseModel:
-    """The untrained model of a configuration.
-
-    Args:
-        conf: from :func:`load_conf`.
-        source: name of one of :func:`experiments`, where there are several. Without it, such a
-            configuration gives a ``StemSeparator`` of all of them.
-
-    Raises:
-        UserError: if ``source`` is not one of the configuration's, or the model refuses its arguments.
-    """
-    try:
-        return _built(conf, source)
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise UserError(f"section model: {conf['model']['model_name']} does not take these values: {error}") from error
-
-
-def _built(conf: Conf, source: str | None) -> BaseModel:
-    if task_name(conf) == "speech":
-        arguments = dict(conf["model"])
-        return models.get(arguments.pop("model_name"))(**arguments)
-    named = {name: sources for name, sources in experiments(conf)}
-    if source is not None:
-        check_known("source", source, [name for name in named if name] or conf["task"]["sources"])
-    if source in named:
-        return _music_model(conf_of(conf, source)["model"], named[source])
-    if None in named:
-        return _music_model(conf["model"], named[None])
-    return join_models(conf, [_music_model(conf_of(conf, name)["model"], sources) for name, sources in named.items()])
-
-
-def join_models(conf: Conf, members: Sequence[BaseModel]) -> StemSeparator:
-    """The models of all :func:`experiments`, in their order, as one separator."""
-    less = conf["task"].get("less")
-    if not less:
-        return StemSeparator(members)
-    names = [name for name, _ in experiments(conf)]
-    for name in less:
-        check_known("model", name, names, "in task.less")
-    return SeparationSystem(members, less=[less.get(name) for name in names])
-
-
-def _music_model(section: dict[str, Any], sources: Sequence[str]) -> BaseModel:
-    """A model of these sources; one whose class does not take their names stands in a StemSeparator, which knows them."""
-    model: BaseModel = build_named(sources=sources, **section)
-    return model if model.get_model_args().get("sources") else StemSeparator([model])

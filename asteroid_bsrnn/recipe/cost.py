@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.base import MusicModel, count_params, run_batch
 from ..models.names import MODELS
-from .configuration import build_model, conf_of, experiments, task_name
+from .building import build_model
+from .configuration import conf_of, experiments, task_name
 from .imagined import imagined
 
 SECONDS = {"music": 3, "speech": 2}
@@ -53,17 +54,14 @@ def _attention_flop(query: Sequence[int], key: Sequence[int], value: Sequence[in
     return 2 * rows * n_heads * n_queries * key[2] * (width + value[3])
 
 
-def recipe_cost(
-    conf: dict[str, Any], with_macs: bool = False, channels: int = 2
-) -> tuple[dict[str, int], dict[str, float] | None]:
-    """Parameters, and operations per second of audio, of all models of a configuration.
+def recipe_cost(conf: dict[str, Any], with_macs: bool = False) -> tuple[dict[str, int], dict[str, float] | None]:
+    """Parameters, and operations per second of audio (music in stereo), of all models of a configuration.
 
     A model reads a segment of the length that it is made for, else as many seconds as :data:`SECONDS` says.
 
     Args:
         conf: from :func:`~asteroid_bsrnn.recipe.configuration.load_conf`.
         with_macs: whether to give the operations as well.
-        channels: channels of the music that is separated; speech is mono.
 
     Returns:
         Parameters by source with their ``total`` (only ``total`` where one model does all), and giga operations per second
@@ -79,7 +77,7 @@ def recipe_cost(
                 continue
             alike = repr((section, [tuple(parameter.shape) for parameter in model.parameters()]))
             if alike not in known:
-                known[alike] = _macs_per_second(model, SECONDS[task], channels if task == "music" else 1)
+                known[alike] = _macs_per_second(model, SECONDS[task], 2 if task == "music" else 1)
             macs[name] = known[alike]
     return _with_total(params, 1), _with_total(macs, 1e-9) if with_macs else None
 

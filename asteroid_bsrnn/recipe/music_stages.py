@@ -22,8 +22,9 @@ from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
+from .building import build_model, join_models
 from .command_line import ExperimentRecord, chosen_experiments, make_loss, measured, recipe_conf, recipe_parser
-from .configuration import Conf, build_model, conf_of, experiments, join_models, load_conf, merge, read_yaml
+from .configuration import Conf, conf_of, experiments, load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .preflight import check_inference
 

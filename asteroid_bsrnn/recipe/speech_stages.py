@@ -18,8 +18,9 @@ from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.systems import SpeechSystem
 from ..weights import load_model
+from .building import build_model
 from .command_line import add_overrides, given_overrides, make_loss, measured, recipe_conf, recipe_parser
-from .configuration import build_model, load_conf, merge, read_yaml
+from .configuration import load_conf, merge, read_yaml
 from .cost import recipe_cost
 from .overrides import parse_overrides
 

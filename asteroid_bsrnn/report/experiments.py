@@ -13,7 +13,7 @@ from ..experiment.run import CONF_FILE
 from ..experiment.run_file import RUN_FILE, Run, read_run
 from ..experiment.scores import SCORES_FILE, Scores, read_scores
 from ..metrics import Metric, all_of, of_task
-from .published import SOURCES
+from .published import SOURCES, usual_order
 
 T = TypeVar("T")
 MARKS = (RUN_FILE, SCORES_FILE, FINAL_FILE, HISTORY_FILE, LEDGER_FILE, CONF_FILE, EVALUATION_FILE, "best_model.pth")
@@ -111,14 +111,8 @@ class Experiment:
     def status(self) -> str:
         """``finished``, or the worst status of its trainings, or ``unknown`` without a record."""
         found = {run.status or "unknown" for run in self.runs.values()}
-        for status in ("failed", "interrupted", "running", "unknown"):
-            if status in found:
-                return status
-        return "finished" if found else "unknown"
-
-    def why_no_scores(self) -> str:
-        """Why the scores cannot be used, for an empty cell."""
-        return self.status if self.is_unfinished else "not evaluated"
+        worst = ("failed", "interrupted", "running", "unknown")
+        return next((status for status in worst if status in found), "finished" if found else "unknown")
 
 
 def metrics_of(exps: Sequence[Experiment]) -> list[Metric]:
@@ -161,17 +155,16 @@ def find_experiments(paths: Iterable[str | Path]) -> list[Experiment]:
 
 
 def _is_experiment(path: Path) -> bool:
-    if not path.is_dir():
-        return False
-    if any((path / mark).exists() for mark in MARKS):
-        return True
-    return any((path / source / mark).exists() for source in SOURCES for mark in MARKS)
+    places = [path, *(path / source for source in SOURCES)]
+    return path.is_dir() and any((place / mark).exists() for place in places for mark in MARKS)
 
 
 def read_experiment(path: str | Path) -> Experiment:
     """Read one experiment folder, with a sentence in ``problems`` for each file that is missing or cannot be read."""
     exp = Experiment(Path(path).resolve())
-    children = sorted((child for child in exp.path.iterdir() if child.is_dir()), key=_in_usual_order)
+    children = sorted(
+        (child for child in exp.path.iterdir() if child.is_dir()), key=lambda child: usual_order(child.name)
+    )
     for source, folder in [("", exp.path)] + [(child.name, child) for child in children]:
         run = _read(exp, folder / RUN_FILE, lambda path: read_run(path.parent))
         if run is not None:
@@ -185,10 +178,6 @@ def read_experiment(path: str | Path) -> Experiment:
     exp.scores = _read(exp, exp.path / SCORES_FILE, read_scores)
     _note_problems(exp)
     return exp
-
-
-def _in_usual_order(child: Path) -> tuple[int, str]:
-    return SOURCES.index(child.name) if child.name in SOURCES else len(SOURCES), child.name
 
 
 def _read(exp: Experiment, path: Path, reader: Callable[[Path], T]) -> T | None:

@@ -11,17 +11,7 @@ LEVEL = 0.95
 N_RESAMPLES = 2000
 
 
-def mean(values: Any, axis: int = 0) -> Any:
-    """Mean over an axis, NaN skipped."""
-    return np.nanmean(values, axis=axis)
-
-
-def median(values: Any, axis: int = 0) -> Any:
-    """numpy's median, the mean of the two middle values of an even count; NaN skipped."""
-    return np.nanmedian(values, axis=axis)
-
-
-AGGREGATES: dict[str, Aggregate] = {"mean": mean, "median": median}
+AGGREGATES: dict[str, Aggregate] = {"mean": np.nanmean, "median": np.nanmedian}  # NaN is skipped
 
 
 def average_of_columns(aggregate: Aggregate) -> Aggregate:
@@ -30,7 +20,7 @@ def average_of_columns(aggregate: Aggregate) -> Aggregate:
 
 
 def bootstrap(
-    values: Any, aggregate: Aggregate = mean, seed: int = 0, n_resamples: int = N_RESAMPLES, level: float = LEVEL
+    values: Any, aggregate: Aggregate = np.nanmean, seed: int = 0, n_resamples: int = N_RESAMPLES, level: float = LEVEL
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of an aggregate over tracks.
 
@@ -59,7 +49,7 @@ def bootstrap(
 
 
 def paired_difference(
-    ours: Any, base: Any, aggregate: Aggregate = mean, seed: int = 0, **kwargs: Any
+    ours: Any, base: Any, aggregate: Aggregate = np.nanmean, seed: int = 0, **kwargs: Any
 ) -> tuple[float, float, float]:
     """Difference of an aggregate between two systems on the same tracks, with its interval.
 

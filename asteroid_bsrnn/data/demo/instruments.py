@@ -156,10 +156,8 @@ def _consonant(voice: np.ndarray, generator: np.random.Generator) -> None:
     voice[:n] += 0.35 * filtered_noise(n, low, 2.4 * low, generator) * fade(n, 0.01, 0.02)
 
 
-def reverberate(
-    stem: np.ndarray, generator: np.random.Generator, seconds: float = 0.5, wet: float = 0.12
-) -> np.ndarray:
-    """A short diffuse room: (2, time) convolved with decaying noise, plus the dry sound."""
-    n = samples(seconds)
-    room = generator.standard_normal((2, n)) * decay(n, seconds) * (wet / np.sqrt(n * 0.1))
+def reverberate(stem: np.ndarray, generator: np.random.Generator, wet: float = 0.12) -> np.ndarray:
+    """A diffuse room of half a second: (2, time) convolved with decaying noise, plus the dry sound."""
+    n = samples(0.5)
+    room = generator.standard_normal((2, n)) * decay(n, 0.5) * (wet / np.sqrt(n * 0.1))
     return stem + oaconvolve(stem, room.astype(stem.dtype), axes=1)[:, : stem.shape[1]]

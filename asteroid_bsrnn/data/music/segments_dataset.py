@@ -61,7 +61,6 @@ class MUSDB18HQ(Dataset):
     """
 
     dataset_name = "MUSDB18HQ"
-    channels = 2
 
     def __init__(
         self,

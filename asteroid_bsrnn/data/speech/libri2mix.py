@@ -8,10 +8,9 @@ References
     [1] Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Speech Separation", 2020.
 """
 
-import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import soundfile as sf
 
 from ...common.errors import UserError
 from ...common.registry import check_known
+from .metadata import read_rows
 from .plan import Plan
 from .utterances import MODES, extend_noise, fit_length, look_at, read_utterance, resample
 
@@ -73,9 +73,9 @@ def read_metadata(metadata: str | Path, subset: str, n_src: int = 2) -> list[Mix
     check_known("subset", subset, SPLITS)
     path = _metadata_file(Path(metadata), f"libri{n_src}mix_{subset}.csv")
     info = path.with_name(path.stem + "_info.csv")
-    people = {row["mixture_ID"]: row for row in _rows(info, ["mixture_ID"], info)} if info.exists() else {}
+    people = {row["mixture_ID"]: row for row in read_rows(info, ["mixture_ID"])} if info.exists() else {}
     wanted = ["mixture_ID", *(f"source_{i + 1}_{what}" for i in range(n_src) for what in ("path", "gain"))]
-    mixtures = [_mixture(row, people.get(row["mixture_ID"]), n_src, path) for row in _rows(path, wanted, path)]
+    mixtures = [_mixture(row, people.get(row["mixture_ID"]), n_src, path) for row in read_rows(path, wanted)]
     names = Counter(mixture.name for mixture in mixtures)
     if repeated := [name for name, count in names.items() if count > 1]:
         raise UserError(f"{path} has the mixture {repeated[0]} twice")
@@ -93,20 +93,6 @@ def _metadata_file(metadata: Path, name: str) -> Path:
             f"{metadata}: no {name}; the public metadata is in https://github.com/JorisCos/LibriMix, folder metadata"
         )
     return found[0]
-
-
-def _rows(path: Path, wanted: Sequence[str], where: Path) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in wanted if name not in (rows.fieldnames or [])]
-            if missing:
-                raise UserError(
-                    f"{where} is metadata of another version: it has no column {missing[0]!r}, but {rows.fieldnames}"
-                )
-            return list(rows)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where} is no readable CSV: {error}") from None
 
 
 def _mixture(row: Mapping[str, str], person: Mapping[str, str] | None, n_src: int, path: Path) -> Mixture:

@@ -1,16 +1,13 @@
 """The public lists that define the mixtures: a folder that is there, or a clone of the repository that publishes them."""
 
+import csv
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.errors import UserError
-
-URLS = {
-    "libri2mix": "https://github.com/JorisCos/LibriMix",
-    "wsj0_2mix": "https://github.com/mpariente/pywsj0-mix",
-}
 
 
 def provide_metadata(folder: str | Path, url: str | None = None) -> None:
@@ -44,3 +41,21 @@ def provide_metadata(folder: str | Path, url: str | None = None) -> None:
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"cloning {url} failed ({message}); clone it by hand and give its folder as metadata_dir")
     os.replace(partial, folder)
+
+
+def read_rows(path: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
+    """Lines of a CSV by column.
+
+    Raises:
+        UserError: if it cannot be read as one, or lacks one of the columns ``wanted``.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if missing := [name for name in wanted if name not in (rows.fieldnames or [])]:
+                raise UserError(
+                    f"{path} is metadata of another version: it has no column {missing[0]!r}, but {rows.fieldnames}"
+                )
+            return list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no readable CSV: {error}") from None

@@ -19,18 +19,17 @@ Say where a folder in LibriSpeech's layout lies (--librispeech_root), or let thi
 true): 459 MB from {url}, CC BY 4.0; an interrupted download is continued."""
 
 
-def provide_voices(root: str | Path, download: bool = False, url: str | None = None) -> None:
+def provide_voices(root: str | Path, download: bool = False) -> None:
     """Make sure that ``root`` exists; fetch Mini LibriSpeech into it where it does not.
 
     Args:
         root: LibriSpeech's folder.
-        download: whether it may be fetched.
-        url: folder of the archives; the environment variable ASTEROID_BSRNN_OPENSLR, else OpenSLR's own.
+        download: whether it may be fetched, from where the environment variable ASTEROID_BSRNN_OPENSLR says, else OpenSLR.
 
     Raises:
         UserError: if it is missing and ``download`` is false (says where it comes from), or the download fails.
     """
-    root, url = Path(root), url or os.environ.get("ASTEROID_BSRNN_OPENSLR") or URL
+    root, url = Path(root), os.environ.get("ASTEROID_BSRNN_OPENSLR") or URL
     if root.is_dir():
         return
     if not download:

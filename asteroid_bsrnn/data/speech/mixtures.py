@@ -6,9 +6,8 @@ sources (n_src, time) and mixture (time,), float32; ``describe(i)`` -> speakers 
 of either.
 """
 
-import csv
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -17,22 +16,8 @@ from torch.utils.data import Dataset
 
 from ...common.errors import AudioError, UserError
 from .dynamic_mixing import DynamicMixing
-
-
-class MixtureSource(Protocol):
-    """What :class:`SpeechMixtures` reads; see the module."""
-
-    names: list[str]
-    lengths: list[int]
-    sample_rate: int
-    n_src: int
-    infos: dict[str, Any]
-
-    def load(self, index: int, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sources (n_src, time) and mixture (time,) of a passage, float32; all of it for ``frames`` -1."""
-
-    def describe(self, index: int) -> dict[str, list[str]]:
-        """Speakers and sexes, as far as they are known."""
+from .metadata import read_rows
+from .plan import OnTheFly
 
 
 class SpeechMixtures(Dataset):
@@ -56,7 +41,7 @@ class SpeechMixtures(Dataset):
 
     def __init__(
         self,
-        mixtures: MixtureSource,
+        mixtures: "GeneratedFiles | OnTheFly",
         *,
         segment: float | None = None,
         seed: int = 42,
@@ -117,13 +102,8 @@ class GeneratedFiles:
 
     def __init__(self, metadata: str | Path, infos: dict[str, Any], sample_rate: int = 8000, n_src: int = 2) -> None:
         self.path, self.infos, self.sample_rate, self.n_src = _single_csv(Path(metadata)), infos, sample_rate, n_src
-        with open(self.path, newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            columns = ["mixture_ID", "mixture_path", *(f"source_{i + 1}_path" for i in range(n_src)), "length"]
-            missing = [name for name in columns if name not in (rows.fieldnames or [])]
-            if missing:
-                raise UserError(f"{self.path} has no column {missing[0]!r}; it has {rows.fieldnames}")
-            self.rows = list(rows)
+        sources = [f"source_{number + 1}_path" for number in range(n_src)]
+        self.rows = read_rows(self.path, ["mixture_ID", "mixture_path", *sources, "length"])
         self.names = [row["mixture_ID"] for row in self.rows]
         try:
             self.lengths = [int(float(row["length"])) for row in self.rows]

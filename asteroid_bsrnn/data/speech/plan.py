@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ def in_parallel(
         pool.shutdown(cancel_futures=True)
 
 
-class Plan:
+class Plan(ABC):
     """The mixtures of one split, before anything is mixed.
 
     A subclass sets the attributes and defines ``paths(index)``, ``signals(index)``, ``pcm16(wav)`` and ``definition()``.
@@ -51,21 +52,21 @@ class Plan:
     mode: str
     infos: dict[str, Any]
 
+    @abstractmethod
     def paths(self, index: int) -> list[str]:
         """Files that mixture ``index`` is made of, those of the speakers first."""
-        raise TypeError(f"{type(self).__name__} must define paths")
 
+    @abstractmethod
     def signals(self, index: int) -> dict[str, np.ndarray]:
         """Folder -> (time,), equally long, for every stream of mixture ``index``."""
-        raise TypeError(f"{type(self).__name__} must define signals")
 
+    @abstractmethod
     def pcm16(self, wav: np.ndarray) -> np.ndarray:
         """What 16-bit files hold of ``wav``: int16, rounded as the corpus' original script does."""
-        raise TypeError(f"{type(self).__name__} must define pcm16")
 
+    @abstractmethod
     def definition(self) -> list[tuple[object, ...]]:
         """Everything in the metadata that decides how the mixtures sound, as printable values."""
-        raise TypeError(f"{type(self).__name__} must define definition")
 
     def describe(self, index: int) -> dict[str, list[str]]:
         """Speakers and sexes of a mixture, as far as they are known."""

@@ -18,7 +18,6 @@ import soundfile as sf
 from ...common.errors import UserError
 from ...common.files import atomic_path, read_json, write_json, write_text
 from ...dsp.k_weighting import gated_loudness
-from .libri2mix import LICENSES
 from .plan import in_parallel
 from .utterances import RATE, read_utterance, resample
 
@@ -169,11 +168,6 @@ def make_wsj0_files(
         (folder / place).mkdir(parents=True, exist_ok=True)
     write_json(lists / RECORD, record)
     return _sentence(split)
-
-
-def infos(corpus: str) -> dict[str, Any]:
-    """Name, task and licences of the data, as Asteroid's sharing tools ask for."""
-    return {"dataset": corpus, "task": "sep_clean", "licenses": LICENSES}
 
 
 def _record(corpus: str, split: Split, sizes: Mapping[str, int], seed: int) -> dict[str, Any]:

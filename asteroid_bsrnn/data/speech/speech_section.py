@@ -14,15 +14,14 @@ from ..corpus import CORPUS_FILE
 from ..demo.talks import make_librispeech, make_wsj0
 from .dynamic_mixing import DynamicMixing
 from .generate import RECORD, generate
+from .libri2mix import LICENSES, LibriMixPlan
 from .libri2mix import SPLITS as LIBRI_SPLITS
-from .libri2mix import LibriMixPlan
 from .metadata import provide_metadata
 from .mini_librispeech import provide_voices
-from .mixtures import GeneratedFiles, MixtureSource, SpeechMixtures
+from .mixtures import GeneratedFiles, SpeechMixtures
 from .plan import OnTheFly, Plan
 from .real_voices import RECORD as REAL_RECORD
 from .real_voices import SIZES as REAL_SIZES
-from .real_voices import infos as real_infos
 from .real_voices import make_librimix_lists, make_wsj0_files
 from .wsj0_2mix import COUNTS, WSJ0Plan, decode_sphere
 
@@ -207,7 +206,7 @@ class SpeechData:
             settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
             plan = LibriMixPlan(self.metadata_dir, self.speech_dir, subset, *settings)
         if self.is_real:
-            plan.infos = real_infos(self.corpus)
+            plan.infos = {"dataset": self.corpus, "task": "sep_clean", "licenses": LICENSES}
         if self.is_demo:
             plan.infos = read_json(Path(self.speech_dir) / CORPUS_FILE)["infos"]
         return plan
@@ -250,7 +249,7 @@ class SpeechData:
         """Whole test mixtures."""
         return SpeechMixtures(self._mixtures("test"), limit=self.n_test)
 
-    def _mixtures(self, split: str) -> MixtureSource:
+    def _mixtures(self, split: str) -> GeneratedFiles | OnTheFly:
         plan = self.plan(split)
         if self.storage == "on_the_fly":
             return OnTheFly(plan, self.quantise, self.allow_missing, getattr(self, f"n_{split}"))

@@ -100,10 +100,10 @@ def resampled_len(frames: int, sample_rate: int) -> int:
     return -(-frames * sample_rate // RATE)
 
 
-def extend_noise(noise: np.ndarray, length: int, rate: int = RATE) -> np.ndarray:
+def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
     """Noise that is too short, with copies of itself cross-faded on, as LibriMix' official script does.
 
-    The fades are the halves of a Hann window of ``rate + 1`` samples, which sum to one: each copy overlaps what is there by
+    The fades are the halves of a Hann window of one second and a sample, which sum to one: each copy overlaps what is there by
     half a second. Noise of half a second or less, on which that script fails, is repeated without a fade.
 
     Shape:
@@ -111,7 +111,7 @@ def extend_noise(noise: np.ndarray, length: int, rate: int = RATE) -> np.ndarray
     """
     if len(noise) >= length:
         return noise[:length]
-    rise = np.hanning(rate + 1)[: rate // 2 + 1]
+    rise = np.hanning(RATE + 1)[: RATE // 2 + 1]
     fade, extended = len(rise), noise
     if len(noise) <= fade:
         return np.resize(noise, length)

@@ -199,16 +199,13 @@ class WSJ0Plan(Plan):
         return {"speakers": [PurePosixPath(path).name[:3] for path in self.lines[index].paths], "sexes": []}
 
 
-def decode_sphere(
-    wsj0: str | Path, out: str | Path, allow_missing: bool = False, n_jobs: int | None = None
-) -> tuple[int, list[str]]:
+def decode_sphere(wsj0: str | Path, out: str | Path, allow_missing: bool = False) -> tuple[int, list[str]]:
     """Decode every ``.wv1`` of the three folders to WAV once, checked against its header; what is there stays.
 
     Args:
         wsj0: LDC's folder.
         out: where ``si_tr_s/...wav`` and so on go.
         allow_missing: go on without files that disagree with their header.
-        n_jobs: files at a time.
 
     Returns:
         Number of ``.wv1`` files, and a sentence about each that cannot be used.
@@ -232,7 +229,7 @@ def decode_sphere(
             return str(error)
         return None
 
-    problems = in_parallel(decode, jobs, "decoding wv1", n_jobs) if jobs else []
+    problems = in_parallel(decode, jobs, "decoding wv1") if jobs else []
     return len(jobs), [problem for problem in problems if problem]
 
 

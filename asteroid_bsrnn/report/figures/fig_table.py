@@ -11,30 +11,25 @@ from ..tables.cells import Cell, Table
 from . import style
 
 SHADES = LinearSegmentedColormap.from_list("difference", ["#eda184", "#ffffff", "#8dbde3"])
+TEXT_WIDTH, CELL_WIDTH = 3.2, 0.85  # inches: at most of a column of words, at least of one of numbers
 
 
 @style.styled
 def draw_table(
     table: Table,
     shaded: Collection[str] = (),
-    base_row: int = 0,
-    text_width: float = 3.2,
-    cell_width: float = 0.85,
 ) -> Figure:
     """Draw a table.
 
     Args:
         table: what to draw.
-        shaded: columns whose cells are colored by their difference to the base row.
-        base_row: row that the others are compared with.
-        text_width: width of the widest text column, inches.
-        cell_width: width of a number column, inches.
+        shaded: columns whose cells are colored by their difference to the first row.
 
     Returns:
         One line per row, sub-headings where the group changes.
     """
     lines = list(_lines(table))
-    widths = _widths(table, text_width, cell_width)
+    widths = _widths(table)
     edges = [sum(widths[:i]) for i in range(len(widths) + 1)]
     heads = [column if table.is_text(i) else _head(column) for i, column in enumerate(table.columns)]
     height = 0.24 * (len(lines) + 1) + 0.85
@@ -52,7 +47,7 @@ def draw_table(
             continue
         for i, cell in enumerate(row):
             if table.columns[i] in shaded:
-                _shade(ax, edges, i, y, cell, table.rows[base_row][i])
+                _shade(ax, edges, i, y, cell, table.rows[0][i])
             _put(ax, edges, i, y, cell.text() if cell.value is not None else "–", table.is_text(i))
     ax.axhline(len(lines) + 1, color=style.INK, linewidth=1)
     if shaded:
@@ -70,13 +65,13 @@ def _lines(table: Table) -> Iterator[tuple[str | None, list[Cell]]]:
         yield None, row
 
 
-def _widths(table: Table, text_width: float, cell_width: float) -> list[float]:
+def _widths(table: Table) -> list[float]:
     widths = []
     for i, column in enumerate(table.columns):
         head = column if table.is_text(i) else max(_head(column).split("\n"), key=len)
         longest = max([len(head)] + [len(row[i].text()) if row[i].value is not None else 1 for row in table.rows])
         wanted = 0.085 * longest + 0.2
-        widths.append(min(wanted, text_width) if table.is_text(i) else max(cell_width, wanted))
+        widths.append(min(wanted, TEXT_WIDTH) if table.is_text(i) else max(CELL_WIDTH, wanted))
     return widths
 
 

@@ -15,6 +15,7 @@ from ...common.errors import AudioError
 from . import style
 
 FLOOR_DB = 70
+LOWEST_HZ = 40
 
 
 def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
@@ -61,12 +62,13 @@ def mel_spectrogram(wav: np.ndarray, sample_rate: int, n_mels: int = 80, n_frame
     return 10 * np.log10(_mel_matrix(stft.f, n_mels, sample_rate) @ power + 1e-10)
 
 
-def _mel_matrix(frequencies: np.ndarray, n_mels: int, sample_rate: int) -> np.ndarray:
-    def to_mel(hz: Any) -> np.ndarray:
-        return 2595 * np.log10(1 + np.asarray(hz) / 700)
+def _mel(hz: Any) -> Any:
+    return 2595 * np.log10(1 + hz / 700)
 
-    edges = np.linspace(to_mel(40), to_mel(sample_rate / 2), n_mels + 2)
-    mel = to_mel(frequencies)
+
+def _mel_matrix(frequencies: np.ndarray, n_mels: int, sample_rate: int) -> np.ndarray:
+    edges = np.linspace(_mel(LOWEST_HZ), _mel(sample_rate / 2), n_mels + 2)
+    mel = _mel(frequencies)
     rising = (mel - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - mel) / (edges[2:] - edges[1:-1])[:, None]
     weights = np.maximum(0, np.minimum(rising, falling))
@@ -110,10 +112,10 @@ def draw_triptych(paths: Mapping[str, Path], title: str) -> Figure:
 
 
 def _mel_ticks(ax: Axes, sample_rate: int, n_mels: int) -> None:
-    low, high = 2595 * np.log10(1 + 40 / 700), 2595 * np.log10(1 + sample_rate / 1400)
+    low, high = _mel(LOWEST_HZ), _mel(sample_rate / 2)
     ticks = [hz for hz in (100, 500, 1000, 2000, 5000, 10000, 20000) if hz < sample_rate / 2]
     ax.set_yticks(
-        [(2595 * np.log10(1 + hz / 700) - low) / (high - low) * n_mels for hz in ticks],
+        [(_mel(hz) - low) / (high - low) * n_mels for hz in ticks],
         [f"{hz // 1000} k" if hz >= 1000 else str(hz) for hz in ticks],
     )
     ax.set_ylabel("frequency (Hz), mel scale")

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from ...common.files import atomic_path
 
 INK, MUTED, GRID, PAPER = "#1b2330", "#6b7686", "#e3e7ec", "#ffffff"
-ACCENT, WARM, GREY = "#1f6fb4", "#d9622b", "#aab3bf"
+ACCENT, GREY = "#1f6fb4", "#aab3bf"
 SOURCE_COLORS = {"vocals": "#c8432f", "bass": "#1f6fb4", "drums": "#d99a1c", "other": "#3d8f5f", "average": INK}
+DPI = 150
 SERIES = ("#1f6fb4", "#d9622b", "#3d8f5f", "#8a5bb5", "#c79a1a", "#c4457c", "#2e9aa6", "#6b7686")
 
 RC: dict[str, Any] = {
@@ -80,11 +81,11 @@ def caption(fig: Figure, text: str) -> None:
 
 
 @styled
-def save(fig: Figure, folder: Path, name: str, dpi: int = 150) -> None:
+def save(fig: Figure, folder: Path, name: str) -> None:
     """Write ``<name>.png`` and ``<name>.svg`` into ``folder``, without dates so that equal figures are equal files."""
-    fig.set_dpi(dpi)
+    fig.set_dpi(DPI)
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # the layout is found; doing it again for each file takes as long as drawing
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
         with atomic_path(folder / f"{name}{suffix}") as partial:
-            fig.savefig(partial, dpi=dpi, metadata=metadata)
+            fig.savefig(partial, dpi=DPI, metadata=metadata)

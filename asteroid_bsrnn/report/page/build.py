@@ -58,6 +58,7 @@ def build_page(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     kinds = {item.clip.kind for item, _ in chosen}
+    manifest = json.dumps({"seed": seed, "clips": [clip["manifest"] for clip in clips]})
     html = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8")).render(
         title=TITLE,
         floor=FLOOR_DB,
@@ -69,7 +70,7 @@ def build_page(
         common=loudness.COMMON,
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        manifest=_json_for_html({"seed": seed, "clips": [clip["manifest"] for clip in clips]}),
+        manifest=manifest.replace("<", "\\u003c"),  # so that nothing in it ends its script element
     )
     write_text(partial / "index.html", html)
     if out_dir.exists():
@@ -87,11 +88,6 @@ def _empty_beside(out_dir: Path) -> Path:
     return partial
 
 
-def _json_for_html(value: Any) -> str:
-    """JSON that cannot end the script element that it stands in."""
-    return json.dumps(value).replace("<", "\\u003c")
-
-
 def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str, Any]:
     """Write the sounds and pictures of one clip.
 
@@ -103,7 +99,7 @@ def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str,
         add_sdr(item)
     matched = {
         (system, source): loudness.match(
-            item.clip.kind, wav, item.references[source], item.sample_rate, _si_sdr_for_level(item, system, source)
+            item.clip.kind, wav, item.references[source], item.sample_rate, item.scores[system][source]["out"]
         )
         for system in systems
         for source, wav in item.estimates[system].items()
@@ -165,11 +161,6 @@ def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str,
         "sample_rate": item.sample_rate,
         "manifest": _manifest(key, item, groups),
     }
-
-
-def _si_sdr_for_level(item: Scored, system: str, source: str) -> float:
-    """The score that decides the level rule of speech."""
-    return item.scores[system][source]["out"] if item.clip.kind == "speech" else 0.0
 
 
 def _manifest(key: str, item: Scored, groups: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...common.errors import UserError
-from ..published import SOURCES
+from ..published import usual_order
 
 REFERENCE_NAMES = ("references", "Ground Truth")
 
@@ -69,7 +69,7 @@ def _music(folder: Path, system: str) -> list[Clip]:
     for mixture in sorted(folder.glob("*/mixture.wav")):
         track = mixture.parent
         found = {path.name.removesuffix("_estimate.wav"): path for path in track.glob("*_estimate.wav")}
-        references = {source: track / f"{source}.wav" for source in sorted(found, key=_usual_order)}
+        references = {source: track / f"{source}.wav" for source in sorted(found, key=usual_order)}
         for source, path in references.items():
             if not path.exists():
                 raise UserError(f"{track} has {source}_estimate.wav but no {source}.wav, its reference")
@@ -79,10 +79,6 @@ def _music(folder: Path, system: str) -> list[Clip]:
             Clip(track.name, "music", mixture, references, {system: {source: found[source] for source in references}})
         )
     return clips
-
-
-def _usual_order(source: str) -> tuple[int, str]:
-    return SOURCES.index(source) if source in SOURCES else len(SOURCES), source
 
 
 def _speech(folder: Path) -> list[Clip]:

@@ -22,7 +22,7 @@ def match(kind: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: i
         estimate: (time, channels).
         reference: (time, channels).
         sample_rate: Hz.
-        score: SI-SDR of the estimate in dB; used for speech.
+        score: of the estimate in dB; SI-SDR for speech, and used for speech alone.
 
     Returns:
         (time, channels); silence stays silence.

@@ -21,30 +21,27 @@ def mean_gain(scored: Scored) -> float:
     return float(np.mean(gains)) if gains else float("nan")
 
 
-def choose(
-    clips: Sequence[Scored], seed: int = 0, same_sex: Collection[str] = (), n_each: int = N_EACH
-) -> list[tuple[Scored, str]]:
-    """Choose clips by rule.
+def choose(clips: Sequence[Scored], seed: int = 0, same_sex: Collection[str] = ()) -> list[tuple[Scored, str]]:
+    """Choose clips by rule: three random ones, the three best and the three worst.
 
     Args:
         clips: all that there are.
         seed: of the random draw.
         same_sex: names of clips whose speakers are of one sex; one is added.
-        n_each: random ones, best ones and worst ones.
 
     Returns:
         (Scored, reason), the random ones first; every clip once, with all its reasons.
     """
     reasons: dict[int, list[str]] = {}
     order = np.random.default_rng(seed).permutation(len(clips))
-    for i in order[:n_each]:
+    for i in order[:N_EACH]:
         reasons.setdefault(int(i), []).append(f"random (seed {seed})")
     ranked = sorted(
         (i for i in range(len(clips)) if np.isfinite(mean_gain(clips[i]))), key=lambda i: -mean_gain(clips[i])
     )
-    for rank, i in enumerate(ranked[:n_each], start=1):
+    for rank, i in enumerate(ranked[:N_EACH], start=1):
         reasons.setdefault(i, []).append(_place(rank, "best"))
-    for rank, i in enumerate(ranked[::-1][:n_each], start=1):
+    for rank, i in enumerate(ranked[::-1][:N_EACH], start=1):
         reasons.setdefault(i, []).append(_place(rank, "worst"))
     pairs = [int(i) for i in order if clips[i].clip.name in same_sex]
     if pairs and not any(i in reasons for i in pairs):

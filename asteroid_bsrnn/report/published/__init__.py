@@ -13,7 +13,6 @@ import yaml
 
 HERE = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in HERE.glob("*.yml")))
-KEYS = ("title", "source", "corpus", "subset", "metric", "unit", "caveats", "rows")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -37,6 +36,11 @@ def _sources(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 SOURCES = _sources(load("bsrnn_table_1")["rows"][0])
+
+
+def usual_order(source: str) -> tuple[int, str]:
+    """Key that sorts sources as the tables do, others behind them by name."""
+    return SOURCES.index(source) if source in SOURCES else len(SOURCES), source
 
 
 def by_variant(table: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -102,13 +102,13 @@ def _why(mine: Sequence[Experiment], score: str) -> str:
     return "not all sources" if score == "average" else "no validation score"
 
 
-def spread_cell(values: Sequence[float | None], why: str, digits: int = 1) -> Cell:
+def spread_cell(values: Sequence[float | None], why: str) -> Cell:
     """Mean over seeds with its standard deviation; a single value alone."""
     known = [value for value in values if value is not None]
     if not known:
         return Cell(why=why)
     spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Cell(float(np.mean(known)), spread=spread, digits=digits)
+    return Cell(float(np.mean(known)), spread=spread)
 
 
 def inference_label(exp: Experiment) -> str:
@@ -128,9 +128,7 @@ def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
         seed: of the bootstrap.
     """
     data = published.load("bsrnn_table_3")
-    later = {
-        row["variant"]: row for row in published.load("bsrnn_readme")["rows"] if row["variant"] == "simo_optimized"
-    }
+    later = published.by_variant(published.load("bsrnn_readme"))["simo_optimized"]
     metrics = [get(name) for name in METRICS]
     columns = ["System", "From"] + [f"{score.capitalize()} {metric.label}" for score in SCORES for metric in metrics]
     rows: list[list] = []
@@ -150,7 +148,7 @@ def table_3(exps: Sequence[Experiment], seed: int = 0) -> Table:
             rows += [_test_row(row["name"], exp, seed) for exp in mine] or [
                 [row["name"], "ours"] + [Cell(why="not run")] * (len(columns) - 2)
             ]
-    for row in later.values():
+    for row in later:
         rows.append(
             [row["name"], "published (README)"]
             + [

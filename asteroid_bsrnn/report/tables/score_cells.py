@@ -10,7 +10,7 @@ from ...metrics import Metric, of_task
 from .. import statistics
 from ..changes import said, variant_words
 from ..experiments import Experiment, metrics_of
-from ..published import SOURCES
+from ..published import usual_order
 from ..statistics import Aggregate
 from .cells import Cell, Table
 from .comparison import recordings
@@ -40,7 +40,7 @@ def aggregate_of(metric: Metric) -> Aggregate:
 def sources_of(exps: Sequence[Experiment]) -> list[str]:
     """Sources that occur in the scores, in the usual order."""
     found = {source for exp in exps if exp.scores is not None for source in exp.scores.sources}
-    return [source for source in SOURCES if source in found] + sorted(found - set(SOURCES))
+    return sorted(found, key=usual_order)
 
 
 def by_track(exp: Experiment, column: str, sources: Sequence[str] | None = None) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def by_track(exp: Experiment, column: str, sources: Sequence[str] | None = None)
     return pd.DataFrame() if exp.scores is None else exp.scores.by_recording(column, sources)
 
 
-def score_cell(values: Any, aggregate: Aggregate, seed: int, digits: int = 2) -> Cell:
+def score_cell(values: Any, aggregate: Aggregate, seed: int) -> Cell:
     """A score with its interval over tracks, (tracks,) or (tracks, sources); NaN tracks are left out of both."""
     values = np.asarray(values, dtype=float)
     if not values.size or np.isnan(values).all():
@@ -59,7 +59,7 @@ def score_cell(values: Any, aggregate: Aggregate, seed: int, digits: int = 2) ->
     if np.isnan(value):
         return Cell(why="a source has no finite score")
     low, high = statistics.bootstrap(whole, joint, seed)
-    return Cell(float(value), None if np.isnan(low) else low, None if np.isnan(low) else high, digits=digits)
+    return Cell(float(value), None if np.isnan(low) else low, None if np.isnan(low) else high, digits=2)
 
 
 def source_cells(exp: Experiment, metric: Metric, sources: Sequence[str], seed: int) -> list[Cell]:

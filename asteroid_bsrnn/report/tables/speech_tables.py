@@ -32,15 +32,10 @@ def table_s1(exps: Sequence[Experiment], seed: int = 0) -> Table:
         seed: of the bootstrap.
     """
     data, exps = published.load("supplement_table_s1"), [exp for exp in exps if not said(exp)]
-    rows = []
+    rows, keys = [], [(corpus, next(iter(METRICS))) for corpus in CORPORA]
     for row in data["rows"]:
-        rows.append([row["name"], "published"] + [Cell(row[corpus]) for corpus in CORPORA] + [Cell(row["params_m"])])
-        for mine in _alike(exps, row["variant"]):
-            rows.append(
-                [row["name"], ours(mine)]
-                + [our_score(mine, corpus, next(iter(METRICS)), seed) for corpus in CORPORA]
-                + [_parameters(mine)]
-            )
+        rows.append([row["name"], "published", *(Cell(row[corpus]) for corpus in CORPORA), Cell(row["params_m"])])
+        rows += [_our_row(row["name"], mine, seed, keys) for mine in _alike(exps, row["variant"])]
     notes = [f"Published: {data['source']}."] + data["caveats"] + [_ours_note(seed, exps)]
     columns = ["Model", "From"] + list(CORPORA.values()) + ["Parameters (M)"]
     return Table("table_s1", "Table S1: SI-SNRi (dB), published and ours", columns, rows, notes)
@@ -60,23 +55,10 @@ def afrcnn_table(exps: Sequence[Experiment], seed: int = 0) -> Table:
         printed = {"wsj0-2mix": wsj0.get(variant, {}), "libri2mix": libri.get(variant, {}).get("libri2mix", {})}
         name = libri.get(variant, {}).get("name", variant)
         if variant in libri:
-            rows.append(
-                [name, "published"]
-                + [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in KEYS]
-                + [Cell(libri[variant]["params_m"])]
-            )
-        rows += [
-            [name, ours(mine)]
-            + [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
-            + [_parameters(mine)]
-            for mine in _alike(exps, variant)
-        ]
-    for exp in changed:
-        rows.append(
-            [variant_words(exp), ours([exp])]
-            + [our_score([exp], corpus, metric, seed) for corpus, metric in KEYS]
-            + [_parameters([exp])]
-        )
+            scores = [Cell(printed[corpus].get(metric), why="not published") for corpus, metric in KEYS]
+            rows.append([name, "published", *scores, Cell(libri[variant]["params_m"])])
+        rows += [_our_row(name, mine, seed) for mine in _alike(exps, variant)]
+    rows += [_our_row(variant_words(exp), [exp], seed) for exp in changed]
     notes = [
         "Published: JusperLee/AFRCNN-For-Speech-Separation, README (Libri2Mix, parameters); published values for "
         "WSJ0-2mix.",
@@ -91,10 +73,7 @@ def today_table(exps: Sequence[Experiment], seed: int = 0) -> Table:
     for row in data["rows"]:
         rows.append([row["name"], "published", *today_cells(row)])
         for mine in _alike(exps, row["variant"]) if row["variant"] else []:
-            scores = [our_score(mine, corpus, metric, seed) for corpus, metric in KEYS]
-            rows.append(
-                [row["name"], ours(mine), *scores, _parameters(mine), Cell(row["gmac_per_s"], digits=2), "", ""]
-            )
+            rows.append([*_our_row(row["name"], mine, seed), Cell(row["gmac_per_s"], digits=2), "", ""])
     title, notes = f"{data['title']} (dB), published and ours", data["caveats"] + [_ours_note(seed, exps)]
     return Table("speech_today", title, ["Model", "From", *TODAY], rows, notes)
 
@@ -107,6 +86,11 @@ def today_cells(row: dict[str, Any]) -> list:
         Cell(row.get("gmac_printed"), why="not published"),
     ]
     return [*scores, Cell(row["params_m"]), *costs, row["row_source"]]
+
+
+def _our_row(name: str, mine: Sequence[Experiment], seed: int, keys: Sequence[tuple[str, str]] = KEYS) -> list:
+    """Our scores, for each corpus and gain, and parameters."""
+    return [name, ours(mine), *(our_score(mine, corpus, gain, seed) for corpus, gain in keys), _parameters(mine)]
 
 
 def _alike(exps: Sequence[Experiment], variant: str) -> list[list[Experiment]]:
@@ -127,7 +111,7 @@ def our_score(exps: Sequence[Experiment], corpus: str, metric: str, seed: int = 
     scored = [exp for exp in mine if exp.scores is not None and not exp.is_unfinished]
     tables = [table.to_numpy()[:, 0] for exp in scored if (table := by_track(exp, metric)).size]
     if not tables:
-        return Cell(why=mine[0].why_no_scores())
+        return Cell(why=mine[0].status if mine[0].is_unfinished else "not evaluated")
     if len(tables) == 1:
         return score_cell(tables[0], aggregate_of(get(METRICS[metric])), seed)
     means = [float(np.nanmean(table)) for table in tables]
