@@ -61,7 +61,8 @@ def pointwise(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None =
         (B, K, ...), (N, K, 1 or 1, 1), (N,) -> (B, N, ...); without B too
     """
     conv = F.conv1d if weight.ndim == 3 else F.conv2d
-    return conv(x, weight, bias, dilation=2 if quick(x, weight) else 1)
+    stride, padding, dilation = 1, 0, 2 if quick(x, weight) else 1
+    return conv(x, weight, bias, stride, padding, dilation)
 
 
 class Linear(nn.Linear):
