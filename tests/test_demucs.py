@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers import ROOT
 from safetensors import safe_open
 from table1_checks import (
@@ -24,11 +25,13 @@ from table1_checks import (
     relative,
 )
 
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import Demucs, HDemucs, HTDemucs
 from asteroid_bsrnn.models.demucs import FAMILY
 from asteroid_bsrnn.models.demucs.network import RENAMED
 from asteroid_bsrnn.recipe.cost import count_macs
+from asteroid_bsrnn.weights import load_model
 
 pytest.importorskip("demucs.hdemucs")
 ADAPTERS = {adapter.name: adapter for adapter in FAMILY.adapters}
@@ -282,6 +285,50 @@ def test_old_package_gives_its_reference():
     adapter, state, settings = unwrapped(content)
     wav, expected = reference(CHECKPOINTS / "demucs_local" / "aaaa1111.ref.npz")
     assert relative(adapter.build(state, settings)(wav), expected) < 1e-5
+
+
+def write_bag(folder, seeds=(0, 1), weights=((1.0, 0.5, 0.0), (1.0, 1.5, 2.0))):
+    """Two members as old packages, the second's name with a checksum, and the file of the bag."""
+    for seed, name in zip(seeds, ("aaaa1111.th", "bbbb2222-0123abcd.th")):
+        torch.manual_seed(seed)
+        model = HDemucs(**SMALL[HDemucs]).eval()
+        args = {RENAMED.get(key, key): value for key, value in model.get_model_args().items()}
+        state = {key.removeprefix("net."): value for key, value in model.state_dict().items()}
+        torch.save({"klass": "demucs.hdemucs.HDemucs", "args": (), "kwargs": args, "state": state}, folder / name)
+    document = {"models": ["aaaa1111", "bbbb2222"], "weights": [list(row) for row in weights], "segment": 44}
+    (folder / "mdx.yaml").write_text(yaml.safe_dump(document))
+    return folder / "mdx.yaml"
+
+
+@torch.no_grad()
+def test_a_bag_beside_its_members(tmp_path, capsys):
+    path, wav = write_bag(tmp_path), torch.randn(1, 2, 5000)
+    first, second = (load_model(tmp_path / name)(wav) for name in ("aaaa1111.th", "bbbb2222-0123abcd.th"))
+    expected = [(first + second)[:, 0] / 2, (0.5 * first + 1.5 * second)[:, 1] / 2, second[:, 2]]
+    torch.testing.assert_close(load_model(path)(wav), torch.stack(expected, 1))
+    assert main(["convert", str(path), str(tmp_path / "bag.safetensors"), "--sources", "x,y,z"]) == 0
+    again = load_model(tmp_path / "bag.safetensors")
+    assert again.sources == ("x", "y", "z")
+    torch.testing.assert_close(again(wav), torch.stack(expected, 1))
+    with pytest.raises(UserError, match="is a bag, whose members have their settings"):
+        load_model(path, {"sources": ["a"]})
+    write_bag(tmp_path, weights=[[1.0, 1.0]])
+    with pytest.raises(UserError, match="mdx.yaml: weights must be 2 rows of 3 numbers"):
+        load_model(path)
+    for name, said in (
+        ("cccc3333", "its member 'cccc3333' is not beside it"),
+        ("../x", "a file beside it, not '../x'"),
+    ):
+        path.write_text(yaml.safe_dump({"models": [name]}))
+        with pytest.raises(UserError, match=said):
+            load_model(path)
+
+
+@needs_shared
+def test_the_bag_of_one_gives_its_reference():
+    wav, expected = reference(CHECKPOINTS / "demucs_hub" / "dddd4444.ref.npz")
+    with torch.no_grad():
+        assert relative(load_model(CHECKPOINTS / "demucs_hub" / "htdemucs.yaml")(wav), expected) < 1e-5
 
 
 def test_positional_arguments_and_arguments_that_are_gone():

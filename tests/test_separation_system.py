@@ -8,9 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from asteroid.models import BaseModel
+from helpers import ROOT
 
 from asteroid_bsrnn.models import BSRNN, ConvTDFNet, Mixer, SeparationSystem, StemSeparator, TFCTDFv3
 from asteroid_bsrnn.models.base import MusicModel
+from asteroid_bsrnn.recipe.configuration import conf_of, load_conf
+from asteroid_bsrnn.recipe.music_stages import whole_songs
 from asteroid_bsrnn.separation import Separator, separate
 from asteroid_bsrnn.separation.segments import apply_segments
 
@@ -125,6 +128,22 @@ def test_each_member_cuts_the_recording_in_its_own_way(length, tmp_path):
     torch.testing.assert_close(separate(copy.deepcopy(system), wav, 8000, scheme="whole"), found)
     there = pickle.loads(pickle.dumps(Separator(system)))
     torch.testing.assert_close(separate(there, wav, 8000, scheme="whole"), found)
+
+
+@torch.no_grad()
+def test_a_recipe_may_give_each_source_an_inference_of_its_own():
+    conf = load_conf(ROOT / "recipes" / "musdb18hq", "convtdfnet")
+    sizes = {"n_levels": 1, "n_convs": 1, "growth": 4, "bottleneck": 2}
+    members = [ConvTDFNet(sources=[name], **TINY, **sizes, **RATE).eval() for name in conf["task"]["sources"]]
+    wav, model = noise(4000)[0], StemSeparator(members).eval()
+    conf["inference"] |= {"segment": 0.1, "batch": 3}
+    cut, how = whole_songs(conf, model)
+    found = apply_segments(cut, wav, 8000, **how)
+    for member, name, stem_CL in zip(members, conf["task"]["sources"], found):
+        own = conf_of(conf, name)["inference"]
+        torch.testing.assert_close(stem_CL, apply_segments(member, wav, 8000, **own)[0])
+    assert not torch.allclose(found[0], apply_segments(model, wav, 8000, **conf["inference"])[0], atol=1e-5)
+    assert whole_songs({**conf, "per_source": {}}, model) == (model, conf["inference"])
 
 
 @torch.no_grad()

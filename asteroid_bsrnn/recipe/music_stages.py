@@ -16,6 +16,8 @@ from ..data import music_data
 from ..evaluation import evaluate_music, file_digest
 from ..experiment.energy import LEDGER_FILE
 from ..metrics import MEDIAN_RULES, of_task
+from ..models.system import SeparationSystem
+from ..separation.own_plans import follow_plans
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
@@ -122,6 +124,17 @@ def _trained_model(exp_dir: Path, conf: Conf) -> tuple[Any, Path]:
     return load_model(str(path)), path
 
 
+def whole_songs(conf: Conf, model: Any) -> tuple[Any, dict[str, Any]]:
+    """What separates whole songs, and how they are given to it: where ``per_source`` gives networks an inference of their
+    own, each cuts the song by its own, and it is given the whole.
+    """
+    own = [conf_of(conf, name)["inference"] for name, _ in experiments(conf)]
+    if all(section == conf["inference"] for section in own):
+        return model, conf["inference"]
+    system = SeparationSystem(model.networks, model.sources, getattr(model, "less", None), plans=own)
+    return follow_plans(system.eval()), {"scheme": "whole"}
+
+
 def _seconds(text: str, option: str) -> float | str:
     """A number that was given as text; nothing stays nothing."""
     try:
@@ -160,9 +173,8 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     use_tf32(conf["training"].get("tf32", False))  # scores in the precision of the training, not PyTorch's own choice
     rate = int(model.sample_rate)
-    separate: Callable[[torch.Tensor], torch.Tensor] = partial(
-        apply_segments, model.to(device), sample_rate=rate, **conf["inference"]
-    )
+    cut, how = (model, conf["inference"]) if changes["inference"] else whole_songs(conf, model)
+    separate: Callable[[torch.Tensor], torch.Tensor] = partial(apply_segments, cut.to(device), sample_rate=rate, **how)
     with measured(args.exp_dir, "test", {**conf["energy"], "track": True}):
         scores = evaluate_music(
             lambda mixture: separate(mixture.to(device)),

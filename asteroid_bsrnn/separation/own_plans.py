@@ -9,7 +9,7 @@ from ..models.system import SeparationSystem
 from .plans import make_plan
 from .segments import apply_segments
 
-_AROUND = ("standardise", "shifts", "shift", "shift_seed")  # of a plan: what is done around the cutting
+_AROUND = ("standardise", "shifts", "shift", "shift_seed", "batch")  # of a plan: what is not the cutting
 
 
 def follow_plans(model: torch.nn.Module) -> torch.nn.Module:

@@ -23,7 +23,7 @@ def load_model(source: Source, config: Any = None, **model_args: Any) -> torch.n
 
     Args:
         source: name of a published model (``asteroid-bsrnn models`` lists them), a file of ours, of Asteroid or of
-            another implementation (``.pth``, ``.safetensors``, ``.ckpt``, ``.th``, ``.onnx``), a folder with such a
+            another implementation (``.pth``, ``.safetensors``, ``.ckpt``, ``.th``, ``.onnx``, a bag's ``.yaml``), a folder with such a
             file, an http(s) address, a hub id ``org/name[@revision]``, or a serialized model.
         config: configuration that lay beside the weights of another implementation: a YAML file, or what stands in it.
         **model_args: constructor arguments that replace those in the file.

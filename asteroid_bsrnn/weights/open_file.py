@@ -10,6 +10,7 @@ from ..common.errors import UserError
 from ..models.family import adapters
 from .any_file import read_file
 from .assemble import build, is_model
+from .bag_file import bag_of, open_bag
 from .foreign import open_foreign, settings_of
 
 Found = dict[str, Any] | torch.nn.Module
@@ -30,6 +31,11 @@ def open_file(
     Raises:
         UserError: if it holds no model that is known here, whole.
     """
+    bag = bag_of(Path(path))
+    if bag is not None:
+        if config is not None:
+            raise UserError(f"{path} is a bag, whose members have their settings: leave the configuration out")
+        return open_bag(Path(path), bag, lambda member: as_module(open_file(member, None, system, settings), member))
     suffix, content = Path(path).suffix.lower(), None
     if not any(suffix in adapter.suffixes for adapter in adapters()):
         content = read_file(path)
