@@ -17,8 +17,7 @@ from ..models.base import as_model, run_batch
 from ..weights import catalogue, load_model
 from .columns import separate_columns
 from .memory_limits import MemoryLimits
-from .plans import make_plan
-from .segments import stream_segments
+from .segments import make_plan, stream_segments
 from .speakers import SpeakerMemory, best_order, explain
 from .streams import SeparatorStream
 from .values import among
