@@ -7,7 +7,8 @@ import soundfile as sf
 import torch
 
 from asteroid_bsrnn.data.speech.utterances import resample
-from asteroid_bsrnn.separation.segments import best_order, make_plan, stream_segments
+from asteroid_bsrnn.separation.segments import make_plan, stream_segments
+from asteroid_bsrnn.separation.speakers import best_order
 
 RATE = 8000
 PAUSES = (0, 1, 3, 8, 20, 60)  # s

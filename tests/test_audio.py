@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn.audio.read import AudioReader, AudioWriter, probe, read_audio
+from asteroid_bsrnn.audio.read import AudioReader, probe, read_audio
+from asteroid_bsrnn.audio.write import AudioWriter
 from asteroid_bsrnn.common.errors import AudioError, UserError
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")

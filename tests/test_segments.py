@@ -9,7 +9,8 @@ import torch
 from helpers import SHARED
 
 from asteroid_bsrnn.convert import from_reference
-from asteroid_bsrnn.separation.segments import apply_segments, best_order, make_plan, stream_segments
+from asteroid_bsrnn.separation.segments import apply_segments, make_plan, stream_segments
+from asteroid_bsrnn.separation.speakers import best_order
 
 RATE = 100
 LENGTHS = [1, 2, 3, 9, 10, 11, 19, 20, 21, 37, 100, 101, 257]  # segments have 10 or 20 samples

@@ -12,9 +12,6 @@ from . import ffmpeg
 from .decoders import open_source, through_ffmpeg
 from .info import AudioInfo
 from .source import Source
-from .write import AudioWriter
-
-__all__ = ["SUFFIXES", "AudioInfo", "AudioReader", "AudioWriter", "probe", "read_audio"]
 
 # What is looked for in a folder. A file that is given by its name may have any suffix.
 SUFFIXES = frozenset(

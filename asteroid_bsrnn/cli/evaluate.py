@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from .slurm_options import add_slurm_options, queue_shards
 
 if TYPE_CHECKING:
     from ..experiment.evaluation import Evaluation
-    from ..metrics import Metric
 
 DESCRIPTION = """Scores of separated recordings, ours or another tool's.
 Music: EST_DIR/<track>/<source>.wav against DIR/<track>/<source>.wav (or DIR/test/<track>/...).
@@ -57,17 +56,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..common.errors import UserError
     from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
-    from ..metrics import of_task, with_extra
+    from ..metrics import with_extra
     from ..separation.many.work_plan import parse_shard
 
-    music, speech = (
-        {"--sources": args.sources, "--median": args.median},
-        {"--mixtures": args.mixtures, "--scores": args.scores},
-    )
-    foreign = music if args.speech else speech
-    for option, value in foreign.items():
-        if value is not None:
-            raise UserError(f"{option} has no meaning {'with' if args.speech else 'without'} --speech")
+    for option in ("sources", "median") if args.speech else ("mixtures", "scores"):
+        if getattr(args, option) is not None:
+            raise UserError(f"--{option} has no meaning {'with' if args.speech else 'without'} --speech")
     est_dir = Path(args.est_dir)
     output = Path(args.output) if args.output else est_dir.resolve().with_name(est_dir.resolve().name + "_scores")
     if args.slurm is not None:
@@ -75,27 +69,17 @@ def run(args: argparse.Namespace) -> int:
     shard = None if args.shard is None else parse_shard(args.shard)
     common = {"jobs": args.jobs, "progress": not args.quiet, "shard": shard}
     if args.speech:
-        metrics = with_extra(args.scores or ())
-        extra = [metric.name for metric in metrics if metric.optional]
+        extra = [metric.name for metric in with_extra(args.scores or ()) if metric.optional]
         results = evaluate_speech_folder(
             est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common
         )
-        if shard is not None:
-            return _shard_told(args.shard, results)
-        table = [["system", *(head for metric in metrics for head in _heads(metric)), "n"]]
-        columns = [name for metric in metrics for name in _columns(metric)]
-        table += [[name, *_numbers(result.final, *columns), str(result.n_tracks)] for name, result in results.items()]
     else:
-        rule, metrics = args.median or "numpy", of_task("music")
+        rule = args.median or "numpy"
         result = evaluate_folder(est_dir, args.references, output, sources=args.sources, median_rule=rule, **common)
         results = {"": result}
-        if shard is not None:
-            return _shard_told(args.shard, results)
-        names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
-        heads = [metric.heading for metric in metrics]
-        table = [["source", *heads, *(f"mixture's {head}" for head in heads)]]
-        table += [[each, *_numbers(result.final, *(f"{name}_{each}" for name in names))] for each in result.sources]
-        table.append(["mean", *_numbers(result.final, *(metric.name for metric in metrics)), *("" for _ in metrics)])
+    if shard is not None:
+        return _shard_told(args.shard, results)
+    table = _speech_table(results, args.scores or ()) if args.speech else _music_table(results[""])
     widths = [max(14, *(len(row[place]) for row in table)) for place in range(len(table[0]))]
     widths[0] = max(24, widths[0])
     for row in table:
@@ -108,13 +92,29 @@ def run(args: argparse.Namespace) -> int:
     return int(any(result.missing or result.problems for result in results.values()))
 
 
-def _columns(metric: "Metric") -> tuple[str, ...]:
-    """Columns of a score of speech that are printed: the gain of an optional one is in the files alone."""
-    return metric.columns[1:2] if metric.optional else metric.columns[1:]
+def _speech_table(results: "Mapping[str, Evaluation]", extra: Sequence[str]) -> list[list[str]]:
+    """A row for each system: scores and gains; of optional scores, whose gains are in the files, the scores alone."""
+    from ..metrics import with_extra
+
+    heads: list[str] = []
+    columns: list[str] = []
+    for metric in with_extra(extra):
+        heads += [metric.heading] if metric.optional else [metric.heading, metric.gain_heading]
+        columns += metric.columns[1:2] if metric.optional else metric.columns[1:]
+    rows = [[name, *_numbers(result.final, *columns), str(result.n_tracks)] for name, result in results.items()]
+    return [["system", *heads, "n"], *rows]
 
 
-def _heads(metric: "Metric") -> list[str]:
-    return [metric.heading] if metric.optional else [metric.heading, metric.gain_heading]
+def _music_table(result: "Evaluation") -> list[list[str]]:
+    """A row for each source, with the scores of its mixture, and one for their means."""
+    from ..metrics import of_task
+
+    metrics = of_task("music")
+    names = [f"{prefix}{metric.name}" for prefix in ("", "input_") for metric in metrics]
+    heads = [metric.heading for metric in metrics]
+    rows = [[each, *_numbers(result.final, *(f"{name}_{each}" for name in names))] for each in result.sources]
+    means = ["mean", *_numbers(result.final, *(metric.name for metric in metrics)), *("" for _ in metrics)]
+    return [["source", *heads, *(f"mixture's {head}" for head in heads)], *rows, means]
 
 
 def _shard_told(shard: str, results: "Mapping[str, Evaluation]") -> int:

@@ -32,10 +32,10 @@ from ..separation.many.search import find_songs, named_songs
 from ..separation.many.sharing import Sharing, work_folder
 from ..separation.many.work_plan import durations, parse_shard, shard, slurm_shard
 from ..separation.on_ray import separate_on_ray, start_ray
+from ..separation.plans import make_plan
 from ..separation.processor_split import auto_devices
 from ..separation.recordings import Separator, check_stems, stem_names
 from ..separation.request import Request
-from ..separation.segments import make_plan
 from ..weights import load_model
 from ..weights.conversion import one_each
 from .separate_told import as_json, report, say

@@ -20,8 +20,6 @@ from .stem_files import Part
 from .values import among, as_mixture, as_names, as_rate
 from .whole_song import mono_mix_level_of
 
-__all__ = ["Separator", "separate", "separate_file", "song_name"]
-
 
 def separate(
     model: Any,

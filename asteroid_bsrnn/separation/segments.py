@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from ..common.errors import UserError
-from .plans import SCHEMES, SMALLEST_WEIGHT, Plan, make_plan
-from .speakers import SpeakerMemory, best_order
+from .plans import SMALLEST_WEIGHT, Plan, make_plan
+from .speakers import SpeakerMemory
 from .whole_song import Run, shifted, standardised
 
 Segment = tuple[int, torch.Tensor, bool]  # first sample, (channels, time), whether it reaches the end
-
-__all__ = ["SCHEMES", "apply_segments", "best_order", "make_plan", "stream_segments"]
 
 
 def apply_segments(

@@ -112,7 +112,7 @@ class _Transfer:
     """
 
     def __init__(self, url: str, path: Path, size: int | None, resumable: bool) -> None:
-        self.url, self.path, self.size, self.resumable = url, path, size, resumable
+        self.url, self.path, self.size = url, path, size
         self.part = path.with_name(path.name + ".part")
         self.notes = path.with_name(path.name + ".part.json")
         self.validator = self._remembered()
