@@ -16,7 +16,8 @@ import torch
 
 from asteroid_bsrnn.common.files import write_text
 from asteroid_bsrnn.metrics import get
-from asteroid_bsrnn.recipe.configuration import build_model, load_conf, task_name
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import load_conf, task_name
 from asteroid_bsrnn.recipe.variants import variant_files
 from asteroid_bsrnn.report.published import SOURCES, load
 

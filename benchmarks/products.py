@@ -14,7 +14,8 @@ from asteroid_bsrnn import models
 from asteroid_bsrnn.common import products
 from asteroid_bsrnn.common.memory import keep_freed_memory
 from asteroid_bsrnn.models.base import run_batch
-from asteroid_bsrnn.recipe.configuration import build_model, load_conf
+from asteroid_bsrnn.recipe.building import build_model
+from asteroid_bsrnn.recipe.configuration import load_conf
 from asteroid_bsrnn.recipe.cost import count_macs
 
 from .contest import Spread
