@@ -1,4 +1,4 @@
-"""Matrix products with weights on a processor, by the quicker of the two libraries that PyTorch brings.
+"""Linear layers and convolutions on a processor where PyTorch does not take the quickest of its own ways.
 
 PyTorch takes ``F.linear`` from MKL, which on AMD's processors leaves AVX-512 unused: half of what oneDNN reaches there. A
 product is a convolution of width 1 too, and ``F.conv2d`` takes those from oneDNN where :func:`quick` says that it is worth
@@ -7,7 +7,7 @@ it: an operation of PyTorch like any other, with gradients of any order. Elsewhe
 ``dilation=2`` means nothing to filters of width 1, but PyTorch gives such ones to MKL if it runs on one thread and the
 batch is below 16, unless they are dilated (``ConvParams::use_mkldnn`` in aten/src/ATen/native/Convolution.cpp).
 
-Legend: M rows, K features in, N features out, B batch, C channel.
+Legend: M rows, K features in, N features out, B batch, C channel, T frame.
 """
 
 import functools
@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 LEAST_PRODUCTS = 2**22  # multiply-adds; with fewer, the way there costs more than the product
 LEAST_ROWS = 64  # with fewer, laying out the weights does
+LEAST_VALUES = 2**16  # of the input of a dilated convolution
+MOST_TAPS = 5  # of it
 
 
 @functools.cache
@@ -30,15 +32,18 @@ def onednn_leads() -> bool:
 
 
 def quick(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether to take a product of features with a weight (N, K, ...) from oneDNN: large ordinary fp32 tensors of a
-    processor, outside autocast, while nothing is traced or exported."""
-    if not onednn_leads() or torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return False
-    if x.device.type != "cpu" or x.dtype != torch.float32 or type(x) not in (torch.Tensor, nn.Parameter):
+    """Whether to take a product of features with a weight (N, K, ...) from oneDNN: a large one of :func:`ordinary` ones."""
+    if not onednn_leads() or not ordinary(x):
         return False
     n_rows = x.numel() // weight.shape[1]
-    enough = n_rows >= LEAST_ROWS and n_rows * weight.numel() >= LEAST_PRODUCTS
-    return enough and not torch.is_autocast_enabled("cpu")
+    return n_rows >= LEAST_ROWS and n_rows * weight.numel() >= LEAST_PRODUCTS
+
+
+def ordinary(x: torch.Tensor) -> bool:
+    """Whether it is an fp32 tensor of a processor, outside autocast, while nothing is traced or exported."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, nn.Parameter):
+        return False
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -65,6 +70,25 @@ def pointwise(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None =
     return conv(x, weight, bias, stride, padding, dilation)
 
 
+def dilated(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int, dilation: int
+) -> torch.Tensor:
+    """``F.conv1d`` in as many groups as channels, tap by tap: a sum of shifted inputs, each times its gains.
+
+    For dilated filters PyTorch's own takes twice as long on a processor, with its gradient too.
+
+    Shape:
+        (B, C, T), (C, 1, taps), (C,) -> (B, C, T + 2 padding - (taps - 1) dilation); without B too
+    """
+    length = x.shape[-1] + 2 * padding - (weight.shape[-1] - 1) * dilation
+    padded, gains_C1 = F.pad(x, (padding, padding)), weight[:, 0].split(1, dim=1)
+    shifted = [padded[..., start : start + length] for start in range(0, len(gains_C1) * dilation, dilation)]
+    total = shifted[0] * gains_C1[0] if bias is None else torch.addcmul(bias[:, None], shifted[0], gains_C1[0])
+    for part, gain_C1 in zip(shifted[1:], gains_C1[1:]):
+        total = torch.addcmul(total, part, gain_C1)
+    return total
+
+
 class Linear(nn.Linear):
     """``nn.Linear``, its product by :func:`linear`."""
 
@@ -73,8 +97,16 @@ class Linear(nn.Linear):
 
 
 class Conv1d(nn.Conv1d):
-    """``nn.Conv1d``, its product by :func:`pointwise` if that is all it is."""
+    """``nn.Conv1d``, by :func:`pointwise` or :func:`dilated` if that is all it is."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        plain = (self.kernel_size, self.stride, self.padding, self.groups) == ((1,), (1,), (0,), 1)
-        return pointwise(input, self.weight, self.bias) if plain else super().forward(input)
+        if (self.kernel_size, self.stride, self.padding, self.groups) == ((1,), (1,), (0,), 1):
+            return pointwise(input, self.weight, self.bias)
+        if self._is_dilated() and input.numel() >= LEAST_VALUES and ordinary(input):
+            return dilated(input, self.weight, self.bias, int(self.padding[0]), self.dilation[0])
+        return super().forward(input)
+
+    def _is_dilated(self) -> bool:
+        each = self.groups == self.in_channels == self.out_channels
+        plain = self.stride == (1,) and self.padding_mode == "zeros" and isinstance(self.padding, tuple)
+        return each and plain and self.dilation[0] > 1 and 1 < self.kernel_size[0] <= MOST_TAPS
