@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -355,3 +356,25 @@ def test_ten_thousand_files_in_memory_that_stays_flat(tmp_path):
     assert summary.done == 10_000 and soundfile.info(real[0]).frames == 800
     assert peaks[-1] - peaks[2_000] < 20_000, "KiB"
     assert len({record["id"] for record in all_records(tmp_path / "work")}) == 10_000
+
+
+def test_only_the_network_computes_in_several_threads(tmp_path):
+    counts, around = [], set()
+
+    class Counting(KnownGains):
+        def forward(self, wav):
+            counts.append(torch.get_num_threads())
+            return super().forward(wav)
+
+    def watch(*progress):
+        around.add((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        separator = Separator(Counting())
+        entries = [Entry(Path(path).stem, str(path)) for path in songs_in(tmp_path, 3)]
+        separate_many(separator, entries, LocalPlaces(tmp_path / "out", "wav"), Request(separator.sources), watch=watch)
+        assert set(counts) == {2} and around == {(False, 1)} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(usual)

@@ -85,3 +85,15 @@ def test_level_of_blocks_is_that_of_the_whole(cuts):
     level = mono_mix_level_of(torch.tensor_split(wav, cuts, dim=-1))
     assert level == pytest.approx((float(mean), float(std)), rel=1e-5)
     assert mono_mix_level_of([torch.zeros(2, 5)]) == (0.0, 1.0) and mono_mix_level_of([torch.ones(1, 1)]) == (1.0, 1.0)
+
+
+def test_the_level_does_not_depend_on_the_number_of_threads():
+    usual, found = torch.get_num_threads(), set()
+    blocks = torch.randn(2, 300_000, generator=torch.Generator().manual_seed(0)).split(100_000, dim=-1)
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.add(mono_mix_level_of(blocks))
+    finally:
+        torch.set_num_threads(usual)
+    assert len(found) == 1

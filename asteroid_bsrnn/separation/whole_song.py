@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -16,12 +17,15 @@ def mono_mix_level(wav_CL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def mono_mix_level_of(blocks: Iterable[torch.Tensor]) -> tuple[float, float]:
-    """:func:`mono_mix_level` of a recording that comes in blocks, (channels, time) each, in constant memory."""
+    """:func:`mono_mix_level` of a recording that comes in blocks, (channels, time) each, in constant memory.
+
+    The same to the last bit for any number of threads, which PyTorch's sums are not.
+    """
     n, mean, squares = 0, 0.0, 0.0
     for block_CL in blocks:
-        mono_L = block_CL.double().mean(0)
-        n_here, delta = mono_L.numel(), float(mono_L.mean()) - mean
-        squares += float((mono_L - mono_L.mean()).square().sum()) + delta**2 * n * n_here / (n + n_here)
+        mono_L = block_CL.double().mean(0).cpu().numpy()
+        n_here, delta = mono_L.size, float(mono_L.mean()) - mean
+        squares += float(np.square(mono_L - mono_L.mean()).sum()) + delta**2 * n * n_here / (n + n_here)
         n, mean = n + n_here, mean + delta * n_here / (n + n_here)
     std = math.sqrt(squares / (n - 1)) if n > 1 else 0.0
     return mean, std or 1.0
