@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asteroid_bsrnn.report.figures.pareto import pareto_front
+from asteroid_bsrnn.report.figures.pareto import draw_pareto, pareto_front
 from asteroid_bsrnn.report.figures.spectrogram import mel_spectrogram
 from asteroid_bsrnn.report.statistics import AGGREGATES, average_of_columns, bootstrap, paired_difference
 
@@ -42,6 +42,13 @@ def test_paired_difference_of_a_constant_gain_is_certain(aggregate):
     assert found == pytest.approx((0.3, 0.3, 0.3))
     with pytest.raises(ValueError, match="same tracks"):
         paired_difference(base, base[1:])
+
+
+def test_a_logarithmic_cost_is_labelled_in_plain_numbers():
+    figure = draw_pareto([("a", 9.0, 1.0), ("b", 90.0, 2.0), ("c", 700.0, 3.0)], "t", "dB", "s", logarithmic=True)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert {"10", "20", "50", "100"} <= set(labels) and not any("$" in label for label in labels)
 
 
 def test_pareto_front():

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from . import style
 
@@ -62,6 +63,9 @@ def draw_pareto(
     ax.set(title=title, xlabel=cost_label, ylabel=score_label)
     if logarithmic:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")  # powers of ten would be written in mathematics, which is not parsed
+        ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(loc="upper left")
     if zoom:
         inset = ax.inset_axes((0.43, 0.08, 0.55, 0.39), xlim=zoom[:2], ylim=zoom[2:])
