@@ -65,8 +65,8 @@ def make_step(model_args, textbook, precision, batch, seconds, device="cpu", che
         with mode.autocast():
             estimates = model.forward_stft(wav)
         loss = loss_func(estimates, targets)
-        mode.scale(loss).backward()
-        mode.unscale(optimizer)
+        mode.scaler.scale(loss).backward()
+        mode.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         mode.step(optimizer, True)
 

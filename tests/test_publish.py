@@ -10,7 +10,7 @@ import yaml
 from asteroid.models import BaseModel, ConvTasNet
 
 from asteroid_bsrnn import weights
-from asteroid_bsrnn.cli import publish as command
+from asteroid_bsrnn.cli.main import main
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.models import BSRNN, StemSeparator
 from asteroid_bsrnn.publishing import folder as module
@@ -148,11 +148,6 @@ def test_a_music_experiment_of_several_models(tmp_path):
 
 
 def test_the_command(exp, capsys):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["publish", str(exp)])
-    assert args.run(args) == 0
+    assert main(["publish", str(exp)]) == 0
     said = capsys.readouterr().out
     assert f"wrote {exp / 'publish_dir'}" in said and "licence is given as not stated" in said

@@ -117,8 +117,8 @@ def speech_step(name: str, precision: str, device: str, dry: bool) -> Callable[[
         with mode.autocast():
             estimates = model(sources.sum(1))
         total, count = loss_func.totals(estimates.float(), sources)
-        mode.scale(total / count.clamp(min=1)).backward()
-        mode.unscale(optimizer)
+        mode.scaler.scale(total / count.clamp(min=1)).backward()
+        mode.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         mode.step(optimizer, True)
 
