@@ -290,8 +290,9 @@ def slow_products() -> bool:
     """Let convolutions and linear layers of networks take the quickest of PyTorch's ways (:mod:`asteroid_bsrnn.common.products`).
 
     Fault: PyTorch's choice of library, half as fast as the other on AMD's processors, in 1x1 convolutions on one thread,
-    and its dilated depthwise ones everywhere: two fifths of a training step of Conv-TasNet. Networks are built of subclasses with the same names and weights; only a
-    network that is pickled whole needs this package to be read. Can go when PyTorch chooses better.
+    and its dilated depthwise ones everywhere: two fifths of a training step of Conv-TasNet. Networks are built of
+    subclasses with the same names and weights; only a network that is pickled whole needs this package to be read. Can
+    go when PyTorch chooses better.
     """
     return all(when_imported(f"asteroid.masknn.{name}", _mend_products) for name in _OF_PRODUCTS)
 

@@ -24,6 +24,8 @@ NAMES = (
     "scaling",
     "table1",
     "scale",
+    "memory",
+    "card",
     "streams",
     "onnx",
     "products",
@@ -52,6 +54,8 @@ def main(argv=None):
     if args.quick and args.out == record.HERE:
         parser.error("--quick measures nothing worth keeping: say with --out where its results may go")
     repeats = 1 if args.quick else args.repeats
+    if args.quick:
+        torch.set_num_threads(1)  # two that wait for each other on a busy machine take minutes
     settings = Settings(args.device, args.quick, repeats, torch.get_num_threads(), args.out)
     for name in args.only:
         start = time.perf_counter()

@@ -13,6 +13,7 @@ from .record import Block
 from .training import QUICK
 
 BLOCKS = (512, 2048, 8192)  # samples
+LIMIT = "small blocks hold few frames for each pass of the recurrent layers, whose weights are read anew for each"
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -56,6 +57,7 @@ def run(settings: Any) -> Block:
         for name, function in runs.items():
             times[name].append(timed(function))
     torch.set_num_threads(settings.threads)
+    block = Block("Streams")
     rows = [("whole", "-", f"{Spread.of(times['whole']).median / seconds:.2f}", "1", "-")]
     for size in BLOCKS:
         own = times[str(size)]
@@ -63,7 +65,7 @@ def run(settings: Any) -> Block:
         error = float((runs[str(size)]() - expected).abs().max() / expected.abs().max())
         late = (size + model.open_stream().latency) / 44.1
         rows.append((size, f"{late:.0f}", f"{Spread.of(own).median / seconds:.2f}", ratio.text(), f"{error:.1e}"))
-    block = Block("Streams")
+        block.target(f"speed of real time, blocks of {size}", 1, seconds / Spread.of(own).median, LIMIT)
     block.text(
         f"The variant `causal`, one stem, {seconds:g} s of stereo noise, one thread; processor time. A sample comes out at most so many "
         "milliseconds after it was played: the block that it waits in, and what the network looks ahead."

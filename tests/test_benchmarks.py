@@ -165,6 +165,8 @@ def test_every_benchmark_runs(tmp_path):
             "speech",
             "scaling",
             "table1",
+            "memory",
+            "card",
             "streams",
             "onnx",
             "products",
@@ -173,5 +175,17 @@ def test_every_benchmark_runs(tmp_path):
         ]
     )
     blocks = json.loads(next((tmp_path / "machines").iterdir()).read_text())["blocks"]
-    assert set(blocks) == {"training", "songs", "scores", "speech", "scaling", "table1", "streams", "onnx", "products"}
+    assert set(blocks) == {
+        "training",
+        "songs",
+        "scores",
+        "speech",
+        "scaling",
+        "table1",
+        "memory",
+        "card",
+        "streams",
+        "onnx",
+        "products",
+    }
     assert (tmp_path / "figures" / "scaling_cpu.png").stat().st_size > 10_000

@@ -136,9 +136,7 @@ def put_all(files: Mapping[Path, str]) -> None:
             placed[place] = (system, path)
     except BaseException:
         for system, path in placed:
-            with suppress(
-                Exception
-            ):  # it never was there, or the connection is gone; the first error is the one to tell
+            with suppress(Exception):  # it never was there, or the connection is gone: the first error is told
                 system.rm_file(path)
         raise
 
