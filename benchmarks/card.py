@@ -5,6 +5,7 @@ blocks of 512 bytes, as PyTorch's on a card does.
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,7 +67,8 @@ def fitted(limit: float, quick: bool, **training: Any) -> tuple[int, Any]:
     """Items of a micro-batch on such a card, and what is recomputed."""
     model = BSRNN(**(QUICK if quick else {"feature_dim": 32, "n_repeats": 2})).train()
     options = TrainingOptions(effective_batch=EFFECTIVE, ema=0.9, accelerator="cpu", **training)
-    fabric, checkpoints = make_fabric(accelerator="cpu"), SimpleNamespace(folder=SimpleNamespace(parent=None))
+    fabric = make_fabric(accelerator="cpu")
+    checkpoints: Any = SimpleNamespace(folder=SimpleNamespace(parent=None))
     optimizer, scheduler = make_optim(model.named_parameters(), EFFECTIVE)
     state = RunState(fabric, model, optimizer, scheduler, options, checkpoints)
     system = MusicSystem(model, optimizer, TimeTFLoss().match_stft(model), None)
@@ -99,12 +101,16 @@ def run(settings: Any) -> Block:
     return block
 
 
-def _needs(model: torch.nn.Module, again: bool, quick: bool) -> tuple[float, float]:
+def _needs(model: Any, again: bool, quick: bool) -> tuple[float, float]:
     """Bytes of a step without and per item, by steps of one and of two items."""
     card, found = SimulatedCard(0, model), []
     model.train().activation_checkpointing = again
     loss_func = TimeTFLoss().match_stft(model)
     for count in (1, 2):
         wav = torch.stack([Noise(0.1 if quick else 0.3)[0, index][0] for index in range(count)])
-        found.append(card.peak(lambda wav=wav: loss_func(model.estimates(wav), 0.5 * wav[:, None]).backward()))
+        found.append(card.peak(partial(_step, model, loss_func, wav)))
     return 2 * found[0] - found[1], found[1] - found[0]
+
+
+def _step(model: Any, loss_func: Any, wav: torch.Tensor) -> None:
+    loss_func(model.estimates(wav), 0.5 * wav[:, None]).backward()
