@@ -4,7 +4,6 @@ import argparse
 import importlib
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -12,6 +11,7 @@ import asteroid_bsrnn  # noqa: F401  (its repairs come before everything else)
 from asteroid_bsrnn.common.precision import supports
 
 from . import record
+from .settings import Settings
 
 NAMES = (
     "exactness",
@@ -30,16 +30,6 @@ NAMES = (
     "onnx",
     "products",
 )
-
-
-class Settings(NamedTuple):
-    """What all benchmarks are told."""
-
-    device: str
-    quick: bool
-    repeats: int
-    threads: int
-    folder: Path
 
 
 def main(argv=None):

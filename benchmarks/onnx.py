@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from asteroid_bsrnn.models import AFRCNN, BSRNN, ConvTDFNet
+from asteroid_bsrnn.models import AFRCNN, BSRNN
 from asteroid_bsrnn.models.base import run_batch
 from asteroid_bsrnn.publishing.onnx_export import export_onnx
 from asteroid_bsrnn.publishing.onnx_runner import OnnxModel
@@ -18,7 +18,6 @@ from .training import QUICK
 
 MODELS = {  # name -> class, arguments, channels, seconds
     "BSRNN, base, one stem": (BSRNN, {}, 2, 2.0),
-    "ConvTDFNet": (ConvTDFNet, {}, 2, 5.9),
     "A-FRCNN, 4 iterations": (AFRCNN, {"num_iters": 4}, 1, 2.0),
 }
 LIMIT = "recurrent layers: both run the same products; onnxruntime gains where PyTorch has many small operations"

@@ -1,7 +1,9 @@
 """The systems of Table I: seconds per second of music, memory kept for the gradient; each network beside the original's code path."""
 
+import multiprocessing
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -41,7 +43,7 @@ def run(settings):
     block = Block("Systems of Table I")
     seconds = 0.25 if settings.quick else 1.0
     systems = WRAPPED if settings.quick else SYSTEMS
-    rows = [row(variant, seconds, settings) for variant in systems]
+    rows = each(row, systems, seconds, settings)
     block.text(
         f"Stereo noise of {seconds:g} s (whole blocks of frames where a network pads to them), batch 1, fp32, untrained networks of the recipe's variants; forward pass of all networks that "
         "the four sources need, memory kept for the gradient by the largest (in brackets with checkpointing), both per second of music."
@@ -72,8 +74,19 @@ def run(settings):
         "kept, original / ours (MiB per s)",
         "times less",
     )
-    block.table(header, [beside(name, seconds, settings) for name in (BESIDE if not settings.quick else QUICK_BESIDE)])
+    block.table(header, each(beside, QUICK_BESIDE if settings.quick else BESIDE, seconds, settings))
     return block
+
+
+def each(line, variants, seconds, settings):
+    """Lines of a table; those of large networks in a process each, as memory that is freed stays with a process."""
+    if settings.quick:
+        return [line(variant, seconds, settings) for variant in variants]
+    rows = []
+    for variant in variants:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            rows.append(pool.submit(line, variant, seconds, settings).result())
+    return rows
 
 
 def networks(variant, quick):
