@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,14 +28,15 @@ REPAIRED: list[str] = []
 
 
 def repair() -> list[str]:
-    """Apply every repair whose fault is present.
+    """Apply every repair whose fault is present; those of speed not with ``ASTEROID_BSRNN_PLAIN`` in the environment.
 
     Returns:
         Names of the repairs that were applied.
     """
     repairs = [torchaudio_extension, pkg_resources_for_torchmetrics, safe_globals]
     repairs += [system_configuration, infer_window, silent_separate, waiting_permutations]
-    repairs += [slow_norm, slow_masks, slow_products]
+    if not os.environ.get("ASTEROID_BSRNN_PLAIN"):
+        repairs += [slow_norm, slow_masks, slow_products]
     made = [step.__name__ for step in repairs if step()]
     REPAIRED.extend(name for name in made if name not in REPAIRED)
     return made

@@ -228,6 +228,20 @@ def test_slow_layers_are_mended_by_import_alone_and_names_stay():
     assert done.returncode == 0, done.stderr
 
 
+def test_networks_of_the_host_stay_as_they_are_where_that_is_asked_for():
+    """Bit for bit: what a process gives that has never heard of this package."""
+    step = (
+        "import torch\nfrom asteroid.models import ConvTasNet, SuDORMRFNet\ntorch.manual_seed(0)\n"
+        "nets = ConvTasNet(2, n_filters=64, n_blocks=2, n_repeats=1), SuDORMRFNet(2, num_blocks=1)\n"
+        "for net in nets:\n    out = net(torch.randn(1, 4000))\n    out.square().sum().backward()\n"
+        "    print(out.double().sum().item().hex(), [p.grad.double().sum().item().hex() for p in net.parameters() if p.grad is not None])\n"
+    )
+    ours = run("import os\nos.environ['ASTEROID_BSRNN_PLAIN'] = '1'\nimport asteroid_bsrnn\n" + step)
+    theirs = run("import sys\nsys.modules['torchaudio'] = None\n" + step)
+    assert ours.returncode == theirs.returncode == 0, ours.stderr + theirs.stderr
+    assert ours.stdout == theirs.stdout != ""
+
+
 def test_networks_of_the_host_are_built_of_quick_layers_with_the_same_names_and_weights():
     done = run(
         "import asteroid_bsrnn, torch\nfrom torch import nn\nfrom asteroid.models import ConvTasNet, DPRNNTasNet, SuDORMRFNet\n"

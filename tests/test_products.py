@@ -149,7 +149,10 @@ def test_only_amd_with_avx512_is_known_to_gain(found, leads, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.delenv("ASTEROID_BSRNN_PLAIN", raising=False)
     assert products.onednn_leads.__wrapped__() is leads
+    monkeypatch.setenv("ASTEROID_BSRNN_PLAIN", "1")
+    assert not products.onednn_leads.__wrapped__()
 
 
 LAYERS = {

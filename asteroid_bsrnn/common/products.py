@@ -7,10 +7,13 @@ it: an operation of PyTorch like any other, with gradients of any order. Elsewhe
 ``dilation=2`` means nothing to filters of width 1, but PyTorch gives such ones to MKL if it runs on one thread and the
 batch is below 16, unless they are dilated (``ConvParams::use_mkldnn`` in aten/src/ATen/native/Convolution.cpp).
 
+With ``ASTEROID_BSRNN_PLAIN`` set in the environment, everything is computed as PyTorch and Asteroid have it.
+
 Legend: M rows, K features in, N features out, B batch, C channel, T frame.
 """
 
 import functools
+import os
 from typing import Any
 
 import torch
@@ -26,6 +29,8 @@ MOST_TAPS = 5  # of it
 @functools.cache
 def onednn_leads() -> bool:
     """Whether oneDNN multiplies faster than MKL here: known of AMD's processors with AVX-512."""
+    if os.environ.get("ASTEROID_BSRNN_PLAIN"):
+        return False
     found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
     return both and "AMD" in found.get("cpu_name", "") and found.get("avx512_f", False)

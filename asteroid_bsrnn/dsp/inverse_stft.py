@@ -38,7 +38,8 @@ def istft(
     """
     if has_torch_function((spec,)):  # whoever answers for torch's functions answers for this one
         return handle_torch_function(istft, (spec,), spec, n_fft, n_hop, window, normalized=normalized, length=length)
-    frames_BTN = torch.fft.irfft(spec.transpose(1, 2), n_fft, norm="ortho" if normalized else "backward")
+    pairs_BTN2 = torch.view_as_real(spec.resolve_conj()).transpose(1, 2)  # gradients lie in memory as torch's do
+    frames_BTN = torch.fft.irfft(torch.view_as_complex(pairs_BTN2), n_fft, norm="ortho" if normalized else "backward")
     total_BL = _overlap_add(frames_BTN * _filled(window, n_fft), n_hop)
     n_frames = spec.shape[-1]
     end = n_hop * (n_frames - 1) if length is None else length
