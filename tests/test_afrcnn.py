@@ -175,7 +175,11 @@ def test_overfits_two_mixtures(kind):
     assert overfit_gain(model, voices(length=1200)) > 3
 
 
-def test_channel_scale_is_the_depthwise_convolution():
+def test_channel_scale_is_the_depthwise_convolution(monkeypatch):
     layer, x = ChannelScale(5), torch.randn(2, 5, 7)
-    torch.testing.assert_close(layer(x), torch.nn.Conv1d.forward(layer, x))
+    expected = torch.nn.Conv1d.forward(layer, x)
+    torch.testing.assert_close(layer(x), expected)
+    with monkeypatch.context() as patch:
+        patch.setattr("asteroid_bsrnn.common.products.PLAIN", True)
+        assert "Convolution" in str(layer(x).grad_fn) and torch.equal(layer(x), expected)
     assert layer(x.bfloat16()).dtype == torch.bfloat16, "as autocast gives it"

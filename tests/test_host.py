@@ -236,7 +236,10 @@ def test_networks_of_the_host_stay_as_they_are_where_that_is_asked_for():
         "for net in nets:\n    out = net(torch.randn(1, 4000))\n    out.square().sum().backward()\n"
         "    print(out.double().sum().item().hex(), [p.grad.double().sum().item().hex() for p in net.parameters() if p.grad is not None])\n"
     )
-    ours = run("import os\nos.environ['ASTEROID_BSRNN_PLAIN'] = '1'\nimport asteroid_bsrnn\n" + step)
+    ours = run(
+        "import os\nos.environ['ASTEROID_BSRNN_PLAIN'] = '1'\nimport asteroid_bsrnn\n"
+        "from asteroid_bsrnn.common import products\nassert products.PLAIN\n" + step
+    )
     theirs = run("import sys\nsys.modules['torchaudio'] = None\n" + step)
     assert ours.returncode == theirs.returncode == 0, ours.stderr + theirs.stderr
     assert ours.stdout == theirs.stdout != ""

@@ -149,10 +149,13 @@ def test_only_amd_with_avx512_is_known_to_gain(found, leads, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.delenv("ASTEROID_BSRNN_PLAIN", raising=False)
     assert products.onednn_leads.__wrapped__() is leads
-    monkeypatch.setenv("ASTEROID_BSRNN_PLAIN", "1")
-    assert not products.onednn_leads.__wrapped__()
+
+
+def test_nothing_goes_the_other_way_where_plain_numbers_are_asked_for(every_size, monkeypatch):
+    assert products_made(lambda: products.linear(torch.randn(64, 8), torch.randn(8, 8))) == 1
+    monkeypatch.setattr(products, "PLAIN", True)
+    assert products_made(lambda: products.linear(torch.randn(64, 8), torch.randn(8, 8))) == 0
 
 
 LAYERS = {

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+PLAIN = bool(os.environ.get("ASTEROID_BSRNN_PLAIN"))
 LEAST_PRODUCTS = 2**22  # multiply-adds; with fewer, the way there costs more than the product
 LEAST_ROWS = 64  # with fewer, laying out the weights does
 LEAST_VALUES = 2**16  # of the input of a dilated convolution
@@ -29,8 +30,6 @@ MOST_TAPS = 5  # of it
 @functools.cache
 def onednn_leads() -> bool:
     """Whether oneDNN multiplies faster than MKL here: known of AMD's processors with AVX-512."""
-    if os.environ.get("ASTEROID_BSRNN_PLAIN"):
-        return False
     found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
     return both and "AMD" in found.get("cpu_name", "") and found.get("avx512_f", False)
@@ -46,7 +45,7 @@ def quick(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
 def ordinary(x: torch.Tensor) -> bool:
     """Whether it is an fp32 tensor of a processor, outside autocast, while nothing is traced or exported."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, nn.Parameter):
+    if PLAIN or torch.jit.is_tracing() or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, nn.Parameter):
         return False
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ...common.products import Conv1d
+from ...common import products
 from ..layers.multi_scale import AsyncFusion, DepthwiseNorm, FusePointwise, SyncFusion
 from ..layers.recompute import how_many
 
@@ -35,7 +35,7 @@ class FRCNNBlock(nn.Module):
         strides = [1] + [2] * (fusion.n_scales - 1)
         self.bottom_up = nn.ModuleList(DepthwiseNorm(hid_chan, stride) for stride in strides)
         self.fusion = fusion
-        self.res_conv = Conv1d(hid_chan, bn_chan, 1)
+        self.res_conv = products.Conv1d(hid_chan, bn_chan, 1)
 
     def forward(self, x_BCF: torch.Tensor) -> torch.Tensor:
         scales = [self.bottom_up[0](self.proj([x_BCF]))]
@@ -54,6 +54,8 @@ class ChannelScale(nn.Conv1d):
         super().__init__(chan, chan, 1, groups=chan)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if products.PLAIN:
+            return super().forward(input)
         gain_C1, bias_C1 = self.weight[:, 0], self.bias.unsqueeze(1)  # type: ignore[union-attr]  # it has a bias
         return input * gain_C1.to(input.dtype) + bias_C1.to(input.dtype)
 
