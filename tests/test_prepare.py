@@ -225,5 +225,5 @@ def test_download_needs_room_and_an_empty_folder(tmp_path, monkeypatch):
             provide_musdb18hq(tmp_path / "data" / "musdb18hq", download=True, api=api)
         assert server.gets("/files/musdb18hq.zip") == 0
         os.makedirs(tmp_path / "full" / "photos")
-        with pytest.raises(UserError, match="is not empty and is not MUSDB18-HQ"):
+        with pytest.raises(UserError, match="is not empty and holds no train and test"):
             provide_musdb18hq(tmp_path / "full", download=True, api=api)

@@ -96,8 +96,9 @@ class MUSDB18HQ(Dataset):
         )
         self.reader = StemReader(WavReader())
         self._stems: np.ndarray | None = None
-        found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
-        tracks = {track.name: track for track in found}
+        tracks = {
+            track.name: track for track in self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
+        }
         frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
         if lists is not None:
             check_made_from(Path(lists) / "train.json", {"lengths": frames}, self.root)
@@ -132,8 +133,9 @@ class MUSDB18HQ(Dataset):
             if not 0 <= begin < end <= length:
                 raise AudioError(place, f"has {length} samples; its segment list says {begin} to {end}")
             if end - begin < self.segment_len:
-                wanted = f"an item needs {self.segment_len} (key segment)"
-                raise AudioError(place, f"gives only {end - begin} samples in a row; {wanted}")
+                raise AudioError(
+                    place, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)"
+                )
         if self.levels:
             self.row_levels.append([self.levels[name] for name in names])
         return files, begins, ends
