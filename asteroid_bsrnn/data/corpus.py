@@ -16,10 +16,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..common.errors import UserError
-from ..common.files import nfc
+from ..common.files import load_yaml, nfc
 from ..common.registry import Registry, check_known
 
 SPLITS = ("train", "valid", "test")
@@ -145,11 +143,9 @@ def read_corpus(path: Path) -> Corpus:
         UserError: if there is no such file, it is no YAML, or it has a key that a corpus does not have.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path)
     except OSError as error:
         raise UserError(f"data.corpus: cannot read the corpus file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     known = [entry.name for entry in fields(Corpus) if entry.name != "provide"]
     if not isinstance(values, dict) or "stems" not in values:
         raise UserError(f"{path} describes no corpus: it needs at least the key 'stems'")
