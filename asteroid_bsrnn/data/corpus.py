@@ -152,8 +152,7 @@ def read_corpus(path: Path) -> Corpus:
     if unknown := [key for key in values if key not in known]:
         raise UserError(f"{path}: unknown key {unknown[0]!r}; a corpus has {', '.join(known)}")
     corpus = Corpus(**{"name": path.stem, **values})
-    if corpus.layout not in LAYOUTS.names():
-        raise UserError(f"{path}: unknown layout {corpus.layout!r}; known are {', '.join(LAYOUTS.names())}")
+    check_known("layout", corpus.layout, LAYOUTS.names(), f"of {path}")
     return corpus
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
+from ..common.registry import check_known
 from ..experiment.records import Records, write_museval_folder
 from ..metrics import MEDIAN_RULES, TrackScores, of_task
 from .kept_audio import chosen, write_music_example
@@ -120,8 +121,7 @@ def check_names(names: Sequence[str], corpus: str | Path, subset: str, median_ru
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise UserError(f"{corpus} ({subset}) has two recordings named {twice[0]!r}; names must be unique")
-    if median_rule not in MEDIAN_RULES:
-        raise UserError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {median_rule!r}")
+    check_known("median_rule", median_rule, MEDIAN_RULES)
 
 
 def timed(

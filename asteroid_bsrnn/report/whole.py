@@ -119,8 +119,7 @@ def _beside_published(document: Document, experiments: Sequence[Experiment], see
         return
     document.heading("Beside the published numbers")
     if music:
-        table = table_2(music)
-        document.table(table)
+        document.table(table_2(music))
         tests = [
             exp for exp in music if exp.scores is not None and not exp.is_unfinished and exp.evaluation.subset == "test"
         ]

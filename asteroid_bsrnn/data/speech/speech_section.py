@@ -9,6 +9,7 @@ from typing import Any
 
 from ...common.errors import UserError
 from ...common.files import read_json
+from ...common.registry import check_known
 from ...common.typed import check_counts, check_types
 from ..corpus import CORPUS_FILE
 from ..demo.talks import make_librispeech, make_wsj0
@@ -87,8 +88,7 @@ class SpeechData:
         check_types(vars(self), SpeechData, "data")
         check_counts(vars(self), ("n_train", "n_valid", "n_test"), "data")
         for key, known in (("corpus", CORPORA), ("storage", STORAGES)):
-            if getattr(self, key) not in known:
-                raise UserError(f"data.{key}: unknown value {getattr(self, key)!r}; known are {', '.join(known)}")
+            check_known(f"data.{key}", getattr(self, key), known)
         if not self.segment > 0:
             raise UserError(f"data.segment must be positive, got {self.segment!r}")
         if self.is_wsj0 and (self.n_src != 2 or self.stream != "mix"):
