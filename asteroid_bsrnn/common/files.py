@@ -111,6 +111,27 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``path`` that takes its place when the block succeeds; nothing is left of one that fails.
+
+    Args:
+        path: where the folder shall appear; what is there then is gone. Its parents are created when missing.
+    """
+    path = Path(path).resolve()
+    partial, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _replace_all(partials: Sequence[Path], paths: Sequence[Path]) -> None:
     olds, placed = [_beside(path, ".old") for path in paths], []
     try:

@@ -1,14 +1,13 @@
 """The section ``data`` of a music configuration: which corpus, its lists, and the three data sets made of it."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.files import read_json
+from ...common.files import atomic_folder, read_json
 from ...common.typed import check_counts, check_types
 from ..corpus import CORPUS_FILE, Corpus, check_names, get_corpus, register_corpus
 from ..demo.excerpt import make_excerpt
@@ -196,7 +195,7 @@ register_corpus(Corpus("synth", SOURCES, licence="CC0 1.0", provide=_synth))
 
 def _make(data: MusicData, settings: dict[str, Any], make: Callable[[Path], None]) -> None:
     """Render a demonstration corpus into ``data.root``, whole or not at all, unless it is there already."""
-    root, partial = Path(data.root), Path(data.root).with_name(f".{Path(data.root).name}.partial")
+    root = Path(data.root)
     if root.exists() and any(root.iterdir()):
         found = (
             read_json(root / CORPUS_FILE)
@@ -209,9 +208,8 @@ def _make(data: MusicData, settings: dict[str, Any], make: Callable[[Path], None
                 "remove it or change data.root"
             )
         return
-    shutil.rmtree(partial, ignore_errors=True)
-    make(partial)
-    os.replace(partial, root)
+    with atomic_folder(root) as partial:
+        make(partial)
 
 
 def music_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> MusicData:

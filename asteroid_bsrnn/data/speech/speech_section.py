@@ -1,14 +1,12 @@
 """The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.files import read_json
+from ...common.files import atomic_folder, read_json
 from ...common.registry import check_known
 from ...common.typed import check_counts, check_types
 from ..corpus import CORPUS_FILE
@@ -179,10 +177,8 @@ class SpeechData:
                     f"{root} holds something else than the demonstration {wanted}; remove it or change data.speech_dir"
                 )
             return f"voices: {found['voices']}"
-        partial = root.with_name(f".{root.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
-        os.replace(partial, root)
+        with atomic_folder(root) as partial:
+            engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
         return (
             "voices: espeak-ng"
             if engine == "espeak-ng"
