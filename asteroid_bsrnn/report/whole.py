@@ -203,7 +203,7 @@ def _runs(trained: Sequence[Experiment]) -> list[tuple[str, str, list[Experiment
 
 def _listening_page(document: Document, experiments: Sequence[Experiment], seed: int) -> None:
     """Build the listening page of all experiments with examples beside the index, and link it."""
-    folders = [exp.path for exp in experiments if triptychs(exp)]
+    folders = [exp.path for exp in experiments if any((exp.path / "examples").glob("[!.]*"))]
     if not folders:
         return
     document.heading("Listening page")
