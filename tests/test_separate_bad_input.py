@@ -206,7 +206,7 @@ BAD_REQUESTS = {
     "unknown window": (lambda d: ["--scheme", "ola", "--window", "hanning"], "unknown window 'hanning'"),
     "batch of nothing": (lambda d: ["--batch", 0], "--batch must be at least 1"),
     "no shifts": (lambda d: ["--shifts", 0], "shifts is a number of passes from 1 on"),
-    "no threads": (lambda d: ["--threads", 0], "--threads must be from 1 to 1024"),
+    "no threads": (lambda d: ["--threads", 0], "--threads must be at least 1"),
     "no such device": (lambda d: ["--device", "quantum"], "device 'quantum' cannot be used here"),
     "weights of no model": (lambda d: ["--weights", "1,2"], "1 model(s) need as many weights, not 2"),
     "out is below a file": (lambda d: ["-o", taken(d)], "is a file"),

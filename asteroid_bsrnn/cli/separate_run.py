@@ -46,8 +46,10 @@ _MOST_THREADS = 1024  # more of them than the system grants end the process with
 
 def use_threads(wanted: int | None = None) -> None:
     """Run on so many CPU threads: by default OMP_NUM_THREADS, else the cores that this process may use."""
-    if wanted is not None and not 1 <= wanted <= _MOST_THREADS:
-        raise UserError(f"--threads must be from 1 to {_MOST_THREADS}, not {wanted}")
+    if wanted is not None and wanted < 1:
+        raise UserError(f"--threads must be at least 1, not {wanted}")
+    if wanted is not None and wanted > _MOST_THREADS:
+        raise UserError(f"--threads must be at most {_MOST_THREADS}, not {wanted}")
     if wanted is None and (not os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads() > _MOST_THREADS):
         wanted = int(max(1, min(torch.get_num_threads(), usable_cores(), _quota())))
     if wanted is not None:
