@@ -132,7 +132,7 @@ def test_a_stem_that_moisesdb_does_not_list_is_named(moises):
     ("name: x\n", "at least the key 'stems'"),
     ("stems: vocals\n", "stems must be a list of names"),
     ("stems: [a, a]\n", "stems must be different names"),
-    ("stems: [a]\nlayout: heap\n", "unknown layout 'heap'; known are folders, moisesdb"),
+    ("stems: [a]\nlayout: heap\n", "unknown layout 'heap' of .*: known are folders, moisesdb"),
     ("stems: [a\n", "is no readable YAML"),
 ])  # fmt: skip
 def test_what_describes_no_corpus(tmp_path, text, sentence):

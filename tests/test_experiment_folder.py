@@ -2,6 +2,7 @@
 
 import ast
 import json
+from contextlib import suppress
 from dataclasses import fields
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from helpers import ROOT
 
 from asteroid_bsrnn.common.errors import UserError
+from asteroid_bsrnn.common.files import atomic_folder
 from asteroid_bsrnn.experiment.energy import Ledger, all_entries
 from asteroid_bsrnn.experiment.energy_entry import EnergyEntry
 from asteroid_bsrnn.experiment.evaluation import Evaluation, read_evaluation, read_final
@@ -92,3 +94,12 @@ def test_no_key_of_these_files_is_read_elsewhere(room):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
                 assert node.slice.value not in OF_FILES, f"{path.name}, line {node.lineno}"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    for name, fails in (("one", False), ("two", True), ("three", False)):
+        with suppress(ZeroDivisionError), atomic_folder(tmp_path / "deep" / "it") as partial:
+            (partial / name).touch()
+            assert not fails or 1 / 0
+        assert [path.name for path in (tmp_path / "deep").iterdir()] == ["it"]
+        assert [path.name for path in (tmp_path / "deep" / "it").iterdir()] == ["one" if fails else name]

@@ -44,7 +44,7 @@ def test_silence_and_too_little_speech_have_no_score(talk):
 
 def test_names_and_rates_are_checked(talk):
     assert check_extra_scores(["pesq", "stoi"]) == ("stoi", "pesq")
-    with pytest.raises(UserError, match="unknown score 'mos'; optional scores are stoi, estoi, pesq"):
+    with pytest.raises(UserError, match="unknown optional score 'mos': known are stoi, estoi, pesq"):
         check_extra_scores(["mos"])
     with pytest.raises(UserError, match="not at 11025 Hz"):
         pesq(*[talk[0]] * 2, 11025)

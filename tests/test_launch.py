@@ -14,10 +14,11 @@ import torch
 from engine_toys import conf, train
 
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.cluster import stop_group
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.recipe.command_line import chosen_experiments, recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf
-from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
+from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, submit, table
 from asteroid_bsrnn.recipe.repeat import repeat
 from asteroid_bsrnn.training.state.checkpoints import exclusive
 
@@ -50,9 +51,9 @@ def test_one_job_per_variant_seed_and_source(recipe):
     assert len(jobs) == 8 and len({job.exp_dir for job in jobs}) == 8
     assert jobs[0].tag == "base_seed1" and jobs[0].exp_dir == recipe / "exp" / "base_seed1" / "vocals"
     words = "bash run.sh --stage 2 --stop_stage 3 --variant base --tag base_seed1 --source vocals --seed 1 --demo true"
-    assert [word for word in jobs[0].command() if word not in ("--python_path", sys.executable)] == words.split()
+    assert [word for word in jobs[0].command().words if word not in ("--python_path", sys.executable)] == words.split()
     (plain,) = make_jobs(recipe, ["base"])
-    assert plain.tag == "base" and not {"--source", "--seed"} & set(plain.command())
+    assert plain.tag == "base" and not {"--source", "--seed"} & set(plain.command().words)
     with pytest.raises(UserError, match="unknown variant 'bass' of the recipe .*known are base, broken, large"):
         make_jobs(recipe, ["bass"])
     with pytest.raises(UserError, match="is no recipe: it has no run.sh"):

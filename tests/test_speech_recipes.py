@@ -316,7 +316,7 @@ def test_stages_in_the_wrong_order_say_what_to_run(corpora, tmp_path):
 
 
 @pytest.mark.parametrize("change, said", [
-    ("data.corpus=libri9mix", "unknown value 'libri9mix'"), ("data.storage=disk", "unknown value 'disk'"), ("data.segment=0.0", "must be positive"),
+    ("data.corpus=libri9mix", "unknown data.corpus 'libri9mix'"), ("data.storage=disk", "unknown data.storage 'disk'"), ("data.segment=0.0", "must be positive"),
     ("data.stream=mix", "unknown stream 'mix'"), ("data.speech=a", "did you mean 'speech_dir'"), ("model.n_src=4", "unknown n_src 4"),
 ])  # fmt: skip
 def test_bad_configurations(change, said, corpora, tmp_path):

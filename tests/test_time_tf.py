@@ -80,9 +80,9 @@ def test_any_length(length):
 
 def test_found_by_name_and_wrong_names_are_refused(pair):
     assert losses.get("TimeTFLoss") is TimeTFLoss
-    with pytest.raises(ValueError, match="loss domain 'f' is unknown; allowed are t, tf"):
+    with pytest.raises(ValueError, match="unknown loss domain 'f': .*known are t, tf"):
         TimeTFLoss("f")
-    with pytest.raises(ValueError, match="loss norm 'l2' is unknown"):
+    with pytest.raises(ValueError, match="unknown loss norm 'l2'"):
         TimeTFLoss(norm="l2")
     with pytest.raises(ValueError, match="differ in shape"):
         TimeTFLoss()(pair[0][:1], pair[1])

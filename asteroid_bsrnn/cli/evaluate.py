@@ -56,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..common.errors import UserError
     from ..evaluation import evaluate_folder, evaluate_speech_folder, report_lines
-    from ..metrics import with_extra
     from ..separation.many.work_plan import parse_shard
 
     for option in ("sources", "median") if args.speech else ("mixtures", "scores"):
@@ -69,9 +68,8 @@ def run(args: argparse.Namespace) -> int:
     shard = None if args.shard is None else parse_shard(args.shard)
     common = {"jobs": args.jobs, "progress": not args.quiet, "shard": shard}
     if args.speech:
-        extra = [metric.name for metric in with_extra(args.scores or ()) if metric.optional]
         results = evaluate_speech_folder(
-            est_dir, args.references, output, mixtures_dir=args.mixtures, extra=extra, **common
+            est_dir, args.references, output, mixtures_dir=args.mixtures, extra=args.scores or (), **common
         )
     else:
         rule = args.median or "numpy"

@@ -59,15 +59,17 @@ def add_parser(subparsers: Any) -> None:
     add("--format", choices=("wav", "flac", "mp3"), default="wav", help="of the stems (default: %(default)s)")
     add("--bits", type=int, choices=(16, 24, 32), help="per sample; 32 is float (default: 32 for wav, 24 for flac)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
-    known = ("fp32", "bf16", "fp16", "auto")
     add("--devices", metavar="D", help="a process on each: cuda:0,1 or cpu:4; auto: all GPUs, else what is fastest")
     add(
         "--ray",
         action="store_true",
         help="on a Ray cluster (RAY_ADDRESS), else on a Ray of this machine: one worker per GPU",
     )
-    what = "of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)"
-    add("--precision", choices=known, default=None, help=what)
+    add(
+        "--precision",
+        choices=("fp32", "bf16", "fp16", "auto"),
+        help="of the network; auto: bf16 where fast (default: auto on a CUDA device, else fp32)",
+    )
     add("--threads", type=int, help="on the CPU (default: the cores this process may use, or OMP_NUM_THREADS)")
     add(
         "--batch",
@@ -75,10 +77,9 @@ def add_parser(subparsers: Any) -> None:
         help="segments per pass, of one recording or several (default: 8 on a CUDA device, fewer if they do not fit; else 1)",
     )
     add("--shifts", type=int, default=1, metavar="N", help="average over N delays, N times slower (default: 1)")
-    schemes = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
     add(
         "--scheme",
-        choices=schemes,
+        choices=("fader", "fader_reference", "ola", "ola_reference", "trim", "whole"),
         help="how segments are joined (default: as a published model's scores were, else fader)",
     )
     add("--segment", type=float, metavar="S", help="length of a segment in seconds (default: likewise, else 10)")

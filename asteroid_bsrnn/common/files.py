@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from . import locks
 from .errors import UserError
 
@@ -109,6 +111,27 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``path`` that takes its place when the block succeeds; nothing is left of one that fails.
+
+    Args:
+        path: where the folder shall appear; what is there then is gone. Its parents are created when missing.
+    """
+    path = Path(path).resolve()
+    partial, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _replace_all(partials: Sequence[Path], paths: Sequence[Path]) -> None:
     olds, placed = [_beside(path, ".old") for path in paths], []
     try:
@@ -177,6 +200,15 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
+
+
+def load_yaml(path: str | Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+    """Read a YAML file; a broken one is a :class:`UserError` that names it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return yaml.load(file, loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
 
 
 @contextmanager

@@ -9,7 +9,6 @@ described by a YAML file whose path stands in ``data.corpus``::
     complete: false        # a stem that a track lacks is silent; true (the default): it is an error
     splits: {valid: [Song A, Song B], test: 0.1}   # names of tracks, or a share of them
     licence: CC BY-NC-SA 4.0
-    citation: Pereira et al., "MoisesDB", ISMIR 2023
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..common.errors import UserError
-from ..common.files import nfc
+from ..common.files import load_yaml, nfc
 from ..common.registry import Registry, check_known
 
 SPLITS = ("train", "valid", "test")
@@ -50,7 +47,6 @@ class Corpus:
     Args:
         name: by which configurations call it.
         stems: names, in the order in which they are summed.
-        task: ``"music"``.
         sample_rate: in Hz, of every file.
         channels: of every file.
         layout: name of a function of :data:`LAYOUTS`: how tracks are found.
@@ -58,13 +54,12 @@ class Corpus:
         splits: for ``valid`` and ``test``: names of tracks, or a share of all (drawn by the hash of their names). A
             corpus with a folder for a split needs no entry for it.
         mixtures_differ: tracks whose ``mixture.wav`` is known not to be the sum of their stems.
-        title, licence, licence_link, citation, author: for cards and ``get_infos``.
+        title, licence, licence_link, author: for cards and ``get_infos``.
         provide: stage 0: ``provide(section, download)`` puts the corpus into ``section.root``; None: it must be there.
     """
 
     name: str
     stems: tuple[str, ...]
-    task: str = "music"
     sample_rate: int = 44100
     channels: int = 2
     layout: str = "folders"
@@ -74,7 +69,6 @@ class Corpus:
     title: str = ""
     licence: str = "not stated"
     licence_link: str = ""
-    citation: str = ""
     author: str = ""
     provide: Callable[[Any, bool], None] | None = None
 
@@ -149,19 +143,16 @@ def read_corpus(path: Path) -> Corpus:
         UserError: if there is no such file, it is no YAML, or it has a key that a corpus does not have.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path)
     except OSError as error:
         raise UserError(f"data.corpus: cannot read the corpus file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     known = [entry.name for entry in fields(Corpus) if entry.name != "provide"]
     if not isinstance(values, dict) or "stems" not in values:
         raise UserError(f"{path} describes no corpus: it needs at least the key 'stems'")
     if unknown := [key for key in values if key not in known]:
         raise UserError(f"{path}: unknown key {unknown[0]!r}; a corpus has {', '.join(known)}")
     corpus = Corpus(**{"name": path.stem, **values})
-    if corpus.layout not in LAYOUTS.names():
-        raise UserError(f"{path}: unknown layout {corpus.layout!r}; known are {', '.join(LAYOUTS.names())}")
+    check_known("layout", corpus.layout, LAYOUTS.names(), f"of {path}")
     return corpus
 
 

@@ -51,8 +51,9 @@ class STFT(nn.Module):
         missing = self.n_fft // 2 + 1 - shape[-1]
         if missing > 0:
             wav = F.pad(wav, (0, missing))
-        sizes = (self.n_fft, self.n_hop, self.win_length, window)
-        spec = torch.stft(wav, *sizes, normalized=self.normalized, return_complex=True)
+        spec = torch.stft(
+            wav, self.n_fft, self.n_hop, self.win_length, window, normalized=self.normalized, return_complex=True
+        )
         return spec.view(*shape[:-1], *spec.shape[-2:])
 
     def inverse(self, spec: torch.Tensor, length: int) -> torch.Tensor:
@@ -65,8 +66,7 @@ class STFT(nn.Module):
         shape = spec.shape
         spec = spec.reshape(-1, *shape[-2:])
         full = max(length, self.n_fft // 2 + 1)
-        window = self._wide_window()
-        wav = istft(spec, self.n_fft, self.n_hop, window, normalized=self.normalized, length=full)
+        wav = istft(spec, self.n_fft, self.n_hop, self._wide_window(), normalized=self.normalized, length=full)
         return wav[..., :length].reshape(*shape[:-2], length)
 
     def _wide_window(self) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,27 @@ def tracks(root: str | Path) -> dict[str, Path]:
             f"{root} holds no tracks; expected are folders <track>/<source>.wav, or test/<track>/<source>.wav"
         )
     return found
+
+
+def paired(
+    references: Mapping[str, Any],
+    estimates: Mapping[str, Any],
+    references_dir: str | Path,
+    est_dir: str | Path,
+    unit: str,
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the recordings that both have, and those that one lacks: ``missing`` and ``extra`` estimates.
+
+    Raises:
+        UserError: if there is no estimate at all.
+    """
+    missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
+    names = sorted(set(references) & set(estimates))
+    if not names:
+        raise UserError(
+            f"no {unit} of {references_dir} is in {est_dir}; names must be equal, for example {missing[0]!r}"
+        )
+    return names, {"missing": missing, "extra": extra}
 
 
 def audio_files(folder: str | Path) -> dict[str, Path]:

@@ -1,6 +1,5 @@
 """Recordings kept for listening, chosen by a seeded rule rather than by hand."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from ..common.files import atomic_path
+from ..common.files import atomic_folder, atomic_path
 
 
 def chosen(n_items: int, n_examples: int, seed: int) -> set[int]:
@@ -45,12 +44,9 @@ def write_music_example(
     start = (mixture.shape[-1] - length) // 2
     files = {"mixture": mixture, **{f"{source}_estimate": wav for source, wav in zip(sources, estimates)}}
     files.update(zip(sources, targets))
-    partial = folder.with_name(f".{folder.name}.partial")
-    for name, wav in files.items():
-        write_wav(partial / f"{name}.wav", wav[..., start : start + length], sample_rate)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    with atomic_folder(folder) as partial:
+        for name, wav in files.items():
+            write_wav(partial / f"{name}.wav", wav[..., start : start + length], sample_rate)
 
 
 def write_speech_example(

@@ -10,9 +10,9 @@ from ..common.errors import UserError
 from ..experiment.evaluation import Evaluation
 from ..experiment.records import Records, write_museval_folder
 from ..metrics import TrackScores
-from .folders import MIXTURE, AlignedFiles, audio_files, sources_of, stat_of, stem_paths, tracks
+from .folders import MIXTURE, AlignedFiles, audio_files, paired, sources_of, stat_of, stem_paths, tracks
 from .music_tracks import check_names, lacking, music_entries
-from .pool import each, shard_of
+from .pool import score_each
 from .summary import write_music_summary
 
 
@@ -52,40 +52,29 @@ def evaluate_folder(
         UserError: when not a single track can be scored.
     """
     references, estimates, out_dir = tracks(references_dir), tracks(est_dir), Path(out_dir)
-    missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
-    if len(missing) == len(references):
-        raise UserError(
-            f"no track of {references_dir} is in {est_dir}; names must be equal, for example {missing[0]!r}"
-        )
-    names = sorted(set(references) & set(estimates))
+    names, unpaired = paired(references, estimates, references_dir, est_dir, "track")
     check_names(names, references_dir, "test", median_rule)
     sources = sources_of({name: references[name] for name in names}, {name: estimates[name] for name in names}, sources)
     records = Records(out_dir / "tracks", {"sources": sources}, lacking)
 
-    def score(name: str) -> dict[str, Any] | str:
-        try:
-            return _score_track(name, estimates[name], references[name], sources, records)
-        except UserError as error:
-            return str(error)
+    def score(name: str) -> dict[str, Any]:
+        return _score_track(name, estimates[name], references[name], sources, records)
 
-    names = shard_of(names, shard)
-    done = dict(each(score, names, jobs, progress=progress))
-    problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    scored, problems = score_each(score, names, jobs, shard, progress=progress)
     if shard is not None:
-        return Evaluation(problems=problems, n_tracks=len(names) - len(problems))
-    scored: list[dict[str, Any]] = [done[name] for name in names if name not in problems]
+        return Evaluation(problems=problems, n_tracks=len(scored))
     if not scored:
         raise UserError(f"no track could be scored; the first: {names[0]}: {problems[names[0]]}")
     write_museval_folder(out_dir / "museval", records, [record["track"] for record in scored])
     rates = sorted({record["sample_rate"] for record in scored})
-    info: dict[str, Any] = {
+    about = {
         "corpus": str(references_dir),
         "subset": "test",
         "estimates": str(est_dir),
         "sample_rate": rates[0] if len(rates) == 1 else rates,
     }
-    lists = {"missing": missing, "extra": extra, "problems": problems, "notes": [records.differences()]}
-    return write_music_summary(out_dir, scored, sources, median_rule, info, **lists)
+    lists = {**unpaired, "problems": problems, "notes": [records.differences()]}
+    return write_music_summary(out_dir, scored, sources, median_rule, about, **lists)
 
 
 def _score_track(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
+from ..common.registry import check_known
 from ..experiment.records import Records, write_museval_folder
 from ..metrics import MEDIAN_RULES, TrackScores, of_task
 from .kept_audio import chosen, write_music_example
@@ -73,9 +74,10 @@ def evaluate_music(
     names, exp_dir, sources = list(dataset.names), Path(exp_dir), list(sources)
     check_names(names, corpus, subset, median_rule)
     settings = {"model": model_id, "inference": inference, "sources": sources, "sample_rate": sample_rate}
+    about = {**settings, "corpus": corpus, "subset": subset}
     complete = getattr(dataset, "complete", True)
-    records = Records(exp_dir / "tracks", {**settings, "corpus": corpus, "subset": subset}, lacking)
-    examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
+    records = Records(exp_dir / "tracks", about, lacking)
+    examples, one_at_a_time = chosen(len(names), n_examples, seed), threading.Lock()
 
     def score(index: int) -> dict[str, Any]:
         name, example = names[index], exp_dir / "examples" / names[index]
@@ -93,12 +95,10 @@ def evaluate_music(
         duration = mixture.shape[-1] / sample_rate
         return records.save(name, {**scores, "seconds": seconds, "rtf": seconds / duration}, frames)
 
-    for index, record in each(score, range(len(names)), jobs, progress=progress):
-        done[names[index]] = record
-    tracks = [done[name] for name in names]
+    done = dict(each(score, range(len(names)), jobs, progress=progress))
     write_museval_folder(exp_dir / "museval", records, names)
-    info = {"corpus": corpus, "subset": subset, "model": model_id, "inference": inference, "sample_rate": sample_rate}
-    return write_music_summary(exp_dir, tracks, sources, median_rule, info, notes=[records.differences()]).final
+    tracks = [done[index] for index in range(len(names))]
+    return write_music_summary(exp_dir, tracks, sources, median_rule, about, notes=[records.differences()]).final
 
 
 def lacking(record: dict[str, Any]) -> list[str]:
@@ -121,8 +121,7 @@ def check_names(names: Sequence[str], corpus: str | Path, subset: str, median_ru
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise UserError(f"{corpus} ({subset}) has two recordings named {twice[0]!r}; names must be unique")
-    if median_rule not in MEDIAN_RULES:
-        raise UserError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {median_rule!r}")
+    check_known("median_rule", median_rule, MEDIAN_RULES)
 
 
 def timed(

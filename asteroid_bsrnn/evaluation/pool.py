@@ -56,6 +56,34 @@ def each(
             yield item, result
 
 
+def score_each(
+    score: Callable[[str], dict[str, Any]],
+    names: list[str],
+    jobs: int | None,
+    shard: tuple[int, int] | None = None,
+    **shown: Any,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The records of the recordings that can be scored, and why the others cannot.
+
+    Args:
+        score: from a name to its record.
+        names: of the recordings.
+        jobs, **shown: as of :func:`each`.
+        shard: as of :func:`shard_of`.
+    """
+
+    def attempt(name: str) -> dict[str, Any] | str:
+        try:
+            return score(name)
+        except UserError as error:
+            return str(error)
+
+    names = shard_of(names, shard)
+    done = dict(each(attempt, names, jobs, **shown))
+    problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    return [done[name] for name in names if name not in problems], problems
+
+
 def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[tuple[Any, Any]]:
     waiting = iter(items)
     running: dict[Future, Any] = {}

@@ -12,8 +12,8 @@ from ..common.files import atomic_path
 from ..experiment.evaluation import Evaluation
 from ..experiment.records import Records
 from ..metrics import Metric, with_extra
-from .folders import AlignedFiles, audio_files, stat_of, subfolders
-from .pool import each, shard_of
+from .folders import AlignedFiles, audio_files, paired, stat_of, subfolders
+from .pool import score_each
 from .speech_utterances import lacking, utterance_entries
 from .summary import write_speech_summary
 
@@ -129,38 +129,27 @@ def _evaluate_system(
     shard: tuple[int, int] | None,
 ) -> Evaluation:
     estimates = _by_utterance(folder)
-    missing, extra = sorted(set(references) - set(estimates)), sorted(set(estimates) - set(references))
-    names = sorted(set(references) & set(estimates))
-    if not names:
-        raise UserError(
-            f"no utterance of {references_dir} is in {folder}; names must be equal, for example {missing[0]!r}"
-        )
+    names, unpaired = paired(references, estimates, references_dir, folder, "utterance")
     records = Records(out_dir / "utterances", {"system": system}, lacking(metrics))
 
-    def score(name: str) -> dict[str, Any] | str:
-        try:
-            return _score_utterance(name, estimates[name], references[name], mixtures[name], records, metrics)
-        except UserError as error:
-            return str(error)
+    def score(name: str) -> dict[str, Any]:
+        return _score_utterance(name, estimates[name], references[name], mixtures[name], records, metrics)
 
-    names = shard_of(names, shard)
-    done = dict(each(score, names, jobs, unit="utterance", progress=progress, label=system))
-    problems = {name: result for name, result in done.items() if isinstance(result, str)}
+    scored, problems = score_each(score, names, jobs, shard, unit="utterance", progress=progress, label=system)
     if shard is not None:
-        return Evaluation(problems=problems, n_tracks=len(names) - len(problems))
-    scored: list[dict[str, Any]] = [done[name] for name in names if name not in problems]
+        return Evaluation(problems=problems, n_tracks=len(scored))
     if not scored:
         raise UserError(f"no utterance of {system} could be scored; the first: {problems[names[0]]}")
     rates = sorted({record["sample_rate"] for record in scored})
-    info: dict[str, Any] = {
+    about = {
         "corpus": str(references_dir),
         "subset": "test",
         "system": system,
         "estimates": str(folder),
         "sample_rate": rates[0] if len(rates) == 1 else rates,
     }
-    lists = {"missing": missing, "extra": extra, "problems": problems, "notes": [records.differences()]}
-    return write_speech_summary(out_dir, scored, info, **lists)
+    lists = {**unpaired, "problems": problems, "notes": [records.differences()]}
+    return write_speech_summary(out_dir, scored, about, **lists)
 
 
 def _score_utterance(

@@ -81,7 +81,7 @@ def evaluate_speech(
         **(about or {}),
     }
     records = Records(exp_dir / "utterances", settings, lacking(metrics))
-    examples, one_at_a_time, done = chosen(len(names), n_examples, seed), threading.Lock(), {}
+    examples, one_at_a_time = chosen(len(names), n_examples, seed), threading.Lock()
 
     def separate(mix: torch.Tensor) -> torch.Tensor:
         return model(mix[None].to(place))[0]
@@ -101,18 +101,9 @@ def evaluate_speech(
         entries.update(speakers=described.get("speakers", ""), sexes=described.get("sexes", ""))
         return records.save(name, {**entries, "seconds": seconds, "rtf": seconds * rate / mix.shape[-1]})
 
-    for index, record in each(score, range(len(names)), jobs, unit="utterance", progress=progress):
-        done[names[index]] = record
-    info = {
-        "corpus": corpus,
-        "subset": subset,
-        "model": model_id,
-        "system": name_of_system,
-        "sample_rate": rate,
-        **(about or {}),
-    }
-    rows = [done[name] for name in names]
-    return write_speech_summary(exp_dir, rows, info, notes=[records.differences()]).final
+    done = dict(each(score, range(len(names)), jobs, unit="utterance", progress=progress))
+    rows, told = [done[index] for index in range(len(names))], {**settings, "system": name_of_system}
+    return write_speech_summary(exp_dir, rows, told, notes=[records.differences()]).final
 
 
 def lacking(metrics: Sequence[Metric]) -> Callable[[dict[str, Any]], list[str]]:

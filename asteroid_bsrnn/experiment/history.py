@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,8 @@ def read_history(path: str | Path) -> History:
     return History(columns["epoch"], columns.get("train_loss"), columns.get("lr"), scores)
 
 
-def write_history(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_history(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """One line per epoch, whole or not at all."""
-    rows = list(rows)
     text = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ..common.errors import UserError
-from ..common.files import write_json, write_text
+from ..common.files import load_yaml, write_json, write_text
 from ..common.version import __version__
 from .run_file import RUN_FILE, Run, read_run
 
@@ -175,10 +175,7 @@ class RunRecord:
         """Differences to the configuration that the folder already holds (see :func:`compare`)."""
         known = self.run.conf or None  # what was trained; a recipe may have written conf.yml a moment ago
         if known is None and self.conf_path.exists():
-            try:
-                known = yaml.safe_load(self.conf_path.read_text(encoding="utf-8"))
-            except yaml.YAMLError as error:
-                raise UserError(f"{self.conf_path} is not valid YAML: {error}") from None
+            known = load_yaml(self.conf_path)
         if known is None:
             return {}
         return compare(known, self.conf, allow_changes, self.folder, self.defaults)

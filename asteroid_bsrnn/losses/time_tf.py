@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ..common.errors import UserError
+from ..common.registry import check_known
 from .signals import centred_stft, waveforms_of
 
 DOMAINS = ("t", "tf", "t+tf")
@@ -40,10 +41,8 @@ class TimeTFLoss(nn.Module):
         self, domain: str = "t+tf", norm: str = "l1", n_fft: int | None = None, n_hop: int | None = None
     ) -> None:
         super().__init__()
-        if domain not in DOMAINS:
-            raise UserError(f"loss domain {domain!r} is unknown; allowed are {', '.join(DOMAINS)}")
-        if norm not in NORMS:
-            raise UserError(f"loss norm {norm!r} is unknown; allowed are {', '.join(NORMS)}")
+        check_known("loss domain", domain, DOMAINS)
+        check_known("loss norm", norm, NORMS)
         self.domain, self.norm, self.n_fft, self.n_hop = domain, norm, n_fft, n_hop
 
     def match_stft(self, model: nn.Module) -> "TimeTFLoss":

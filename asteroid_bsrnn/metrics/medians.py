@@ -2,7 +2,7 @@
 
 import torch
 
-from ..common.errors import UserError
+from ..common.registry import check_known
 
 MEDIAN_RULES = ("numpy", "lower")
 
@@ -22,8 +22,7 @@ def nan_median(values: torch.Tensor, rule: str = "numpy") -> torch.Tensor:
     Raises:
         UserError: for an unknown rule.
     """
-    if rule not in MEDIAN_RULES:
-        raise UserError(f"median_rule must be one of {', '.join(MEDIAN_RULES)}, got {rule!r}")
+    check_known("median_rule", rule, MEDIAN_RULES)
     lower = values.nanmedian(-1).values
     return lower if rule == "lower" else (lower - (-values).nanmedian(-1).values) / 2
 

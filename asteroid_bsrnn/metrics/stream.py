@@ -27,11 +27,9 @@ class TrackScores:
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate, self.n_samples, self.metrics = sample_rate, 0, of_task("music")
-        self.energies = FrameEnergies(sample_rate)
-        self._collected: dict[Callable[[int], Any], Any] = {FrameEnergies: self.energies}
-        for metric in self.metrics:
-            if metric.collect not in self._collected:
-                self._collected[metric.collect] = metric.collect(sample_rate)
+        makers = dict.fromkeys([FrameEnergies, *(metric.collect for metric in self.metrics)])
+        self._collected: dict[Callable[[int], Any], Any] = {make: make(sample_rate) for make in makers}
+        self.energies: FrameEnergies = self._collected[FrameEnergies]
 
     def update(self, est_targets: torch.Tensor, targets: torch.Tensor, mixture: torch.Tensor | None = None) -> None:
         """Add the next block; every block but the last holds whole seconds.

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..common.errors import UserError
+from ..common.registry import check_known
 from .metric import Metric, of_task
 from .utterance_sdr import best_permutation
 
@@ -51,8 +51,7 @@ def check_extra_scores(names: Iterable[str]) -> tuple[str, ...]:
     """
     known = [metric.name for metric in of_task("speech", optional=True)]
     for name in names:
-        if name not in known:
-            raise UserError(f"unknown score {name!r}; optional scores are {', '.join(known)}")
+        check_known("optional score", name, known)
     return tuple(name for name in known if name in names)
 
 

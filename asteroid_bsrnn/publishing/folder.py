@@ -1,10 +1,6 @@
 """The folder that one uploads to the hub: weights in both formats, a model card, the configuration."""
 
-import os
-import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +8,7 @@ import torch
 
 from ..common.download import checksum
 from ..common.errors import UserError
-from ..common.files import write_json, write_text
+from ..common.files import atomic_folder, write_json, write_text
 from ..experiment.evaluation import FINAL_FILE
 from ..experiment.run import CONF_FILE
 from ..weights.load import load_model, read_conf
@@ -47,7 +43,8 @@ def publish(
     card = read_card(exp_dir, model, stored, licence)
     conf_file = exp_dir / CONF_FILE
     training_conf = conf_file.read_text(encoding="utf-8") if conf_file.exists() else ""
-    with _atomic_folder(out, overwrite) as folder:
+    _check_place(out, overwrite)
+    with atomic_folder(out) as folder:
         _write_weights(folder, stored, card, training_conf)
         for name in (CONF_FILE, FINAL_FILE):
             if (exp_dir / name).exists():
@@ -93,22 +90,8 @@ def _write_weights(folder: Path, stored: dict[str, Any], card: Card, training_co
             raise UserError(f"{name} does not give back the weights of the experiment; nothing was published")
 
 
-@contextmanager
-def _atomic_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a hidden folder beside ``path`` that takes its place when the block succeeds."""
+def _check_place(path: Path, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} exists and is no folder")
     if path.exists() and any(path.iterdir()) and not overwrite:
         raise UserError(f"{path} exists already; choose another folder or pass --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.absolute().with_name(f".{path.absolute().name}.{secrets.token_hex(4)}.partial")
-    partial.mkdir()
-    try:
-        yield partial
-        old = partial.with_suffix(".old")
-        if path.exists():
-            os.replace(path, old)
-        os.replace(partial, path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

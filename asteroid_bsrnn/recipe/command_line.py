@@ -12,6 +12,7 @@ import torch
 from .. import losses
 from ..common.errors import UserError
 from ..common.files import full_disk_explained, remove_leftovers
+from ..common.registry import check_known
 from ..experiment.energy import LEDGER_FILE, Ledger
 from ..experiment.run import RunRecord, changed_from, now
 from ..experiment.run_file import Run, read_run
@@ -100,9 +101,7 @@ def chosen_experiments(conf: Conf, source: str = "all") -> list[tuple[str | None
         return every
     wanted, known = source.split(","), [name for name, _ in every if name]
     for name in wanted:
-        if name not in known:
-            allowed = ", ".join(["all", *known])
-            raise UserError(f"--source {name!r}: this configuration trains models for {allowed}")
+        check_known("--source", name, ["all", *known], "of this configuration")
     return [entry for entry in every if entry[0] in wanted]
 
 
@@ -124,9 +123,11 @@ def make_loss(conf: Conf, n_src: int) -> Callable[..., torch.Tensor]:
 
 def measured(exp_dir: str | Path, phase: str, energy: dict[str, Any], done: bool = False) -> AbstractContextManager:
     """Context in which energy is entered under ``phase``, unless there is nothing to do or none is tracked."""
-    if done or not energy["track"]:
-        return nullcontext()
-    return Ledger(Path(exp_dir) / LEDGER_FILE).track(phase, country=energy["country"], pue=energy["pue"])
+    return (
+        nullcontext()
+        if done or not energy["track"]
+        else Ledger(Path(exp_dir) / LEDGER_FILE).track(phase, country=energy["country"], pue=energy["pue"])
+    )
 
 
 class ExperimentRecord:

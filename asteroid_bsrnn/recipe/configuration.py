@@ -19,10 +19,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .. import losses, models
 from ..common.errors import UserError
+from ..common.files import load_yaml
 from ..common.plugins import load_plugins
 from ..common.registry import check_known
 from ..common.typed import WORDS
@@ -47,14 +46,10 @@ def read_yaml(path: str | Path) -> Conf:
     Raises:
         UserError: if the file is missing, is no YAML, or is not made of sections.
     """
-    path = Path(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            conf = yaml.load(file, Loader) or {}
+        conf = load_yaml(path, Loader) or {}
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     rule = f"{path}: a configuration is made of sections with keys, as in conf.yml"
     if not isinstance(conf, dict):
         raise UserError(rule)

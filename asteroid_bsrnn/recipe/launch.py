@@ -1,14 +1,13 @@
 """Many trainings: one job per variant, source and seed, on this machine or on a SLURM cluster, and their table."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..common.cluster import stop_group, submit_array, wait_for
+from ..common.cluster import Command, submit_array
 from ..common.errors import UserError
 from ..experiment.evaluation import FINAL_FILE, read_final
 from ..experiment.run_file import Run, read_run
@@ -19,7 +18,7 @@ STATES = ("waiting", "running", "interrupted", "failed", "finished")
 
 @dataclass
 class RecipeJob:
-    """One call of ``./run.sh``; what submitit pickles and runs.
+    """One call of ``./run.sh``.
 
     Args:
         recipe_dir: folder with ``run.sh``.
@@ -36,7 +35,6 @@ class RecipeJob:
     seed: int | None = None
     stages: tuple[int, int] = (2, 2)
     options: list[str] = field(default_factory=list)
-    process: subprocess.Popen | None = None  # once it runs
 
     @property
     def tag(self) -> str:
@@ -49,30 +47,18 @@ class RecipeJob:
         folder = Path(self.recipe_dir) / "exp" / self.tag
         return folder if self.source == "all" else folder / self.source
 
-    def command(self) -> list[str]:
-        """Words of the call."""
+    def command(self) -> Command:
+        """The call; it continues what it began."""
         words = ["bash", "run.sh", "--stage", str(self.stages[0]), "--stop_stage", str(self.stages[1])]
         words += ["--python_path", sys.executable, "--variant", self.variant, "--tag", self.tag]
         words += [] if self.source == "all" else ["--source", self.source]
         words += [] if self.seed is None else ["--seed", str(self.seed)]
-        return words + list(self.options)
+        return Command(words + list(self.options), self.recipe_dir)
 
     def done(self) -> bool:
         """True when training has finished, and evaluation too where it is wanted."""
         evaluated = (self.exp_dir / FINAL_FILE).exists()
         return state_of(self.exp_dir) == "finished" and (evaluated or self.stages[1] < 3)
-
-    def __call__(self) -> int:
-        self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
-        return wait_for(self.process)
-
-    def checkpoint(self) -> Any:
-        """At the time limit: let the training save, then queue the same command again, which continues it."""
-        from submitit.helpers import DelayedSubmission
-
-        if self.process is not None:
-            stop_group(self.process)
-        return DelayedSubmission(replace(self, process=None))
 
 
 def make_jobs(
@@ -126,7 +112,7 @@ def submit(
         raise UserError("sweeps need submitit: pip install 'asteroid_bsrnn[cluster]'") from None
     jobs = [job for job in jobs if not job.done()]
     if slurm is not None:
-        submitted = submit_array(jobs, log_dir, slurm)
+        submitted = submit_array([job.command() for job in jobs], log_dir, slurm)
         report(f"{len(submitted)} jobs queued; logs in {log_dir}")
         return submitted
     local, submitted = submitit.LocalExecutor(str(log_dir)), []
@@ -134,7 +120,7 @@ def submit(
     for job in jobs:
         while sum(not other.done() for other in submitted) >= at_once:
             time.sleep(0.5)
-        submitted.append(local.submit(job))
+        submitted.append(local.submit(job.command()))
         report(f"started {job.tag}, {job.source}; logs in {submitted[-1].paths.stdout.parent}")
     for started in submitted:
         started.wait()

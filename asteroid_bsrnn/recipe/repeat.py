@@ -34,20 +34,20 @@ def repeat(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], list[str]]
     if not run.conf:
         raise UserError(f"{path} is not the record of a run: it holds no configuration under 'conf'")
     conf = copy.deepcopy(run.conf)
-    names = ("batch", "devices", "precision", "activation_checkpointing")
-    used = {name: getattr(run, name) for name in names}
+    used = {name: getattr(run, name) for name in ("batch", "devices", "precision", "activation_checkpointing")}
     conf["training"].update({key: value for key, value in used.items() if value is not None})
     info = {"protocol": run.protocol, "variant": run.variant, "corpus": run.corpus, "source": run.source}
     return conf, info, _differences(run)
 
 
 def _differences(run: Run) -> list[str]:
-    notes: list[str] = []
     here = {**versions(), "commit": commit()["commit"]}
     then = {**run.versions, "commit": run.commit}
-    for name, value in then.items():
-        if name in here and here[name] != value and name != "codecarbon":
-            notes.append(f"{name} was {value} then, is {here[name]} here")
+    notes = [
+        f"{name} was {value} then, is {here[name]} here"
+        for name, value in then.items()
+        if name in here and here[name] != value and name != "codecarbon"
+    ]
     if run.threads not in (None, torch.get_num_threads()):
         notes.append(f"PyTorch had {run.threads} threads then, has {torch.get_num_threads()} here (OMP_NUM_THREADS)")
     if run.commit_changed:

@@ -1,7 +1,7 @@
 """Stages 0 to 3 of the speech recipes. Their scripts differ in nothing but the folder in which they stand."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..common.precision import use_tf32
 from ..data import speech_data
 from ..evaluation import evaluate_speech, file_digest
 from ..experiment.evaluation import read_evaluation
-from ..metrics import of_task
+from ..metrics import Metric, of_task
 from ..training.fit import fit, training_options
 from ..training.loop import seed_everything
 from ..training.systems import SpeechSystem
@@ -110,15 +110,14 @@ def evaluate(recipe_dir: str | Path, argv: Sequence[str] | None = None) -> dict[
             extra=args.scores,
         )
     evaluation, metrics = read_evaluation(args.out_dir or args.exp_dir), of_task("speech")
-    intervals, gains = evaluation.intervals if evaluation else {}, []
-    for metric in metrics:
-        gain = metric.columns[-1]
-        gains.append(f"{metric.gain_heading} {scores[gain]:.2f} {metric.unit}{_between(intervals.get(gain))}")
+    gains = ", ".join(_gain(metric, scores, evaluation.intervals if evaluation else {}) for metric in metrics)
     before = metrics[0]
-    print(f"{', '.join(gains)} (mixture: {scores[before.columns[0]]:.2f} {before.unit} {before.label})")
+    print(f"{gains} (mixture: {scores[before.columns[0]]:.2f} {before.unit} {before.label})")
     return scores
 
 
-def _between(interval: Sequence[float] | None) -> str:
-    """An interval over speakers in words, where it is known who speaks."""
-    return f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
+def _gain(metric: Metric, scores: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> str:
+    """A gain in words, with its interval over speakers where it is known who speaks."""
+    name = metric.columns[-1]
+    between = " [{:.2f}, {:.2f}]".format(*intervals[name]) if name in intervals else ""
+    return f"{metric.gain_heading} {scores[name]:.2f} {metric.unit}{between}"

@@ -7,9 +7,8 @@ Recipes that train the same systems on other corpora share their variants so::
 
 from pathlib import Path
 
-import yaml
-
 from ..common.errors import UserError
+from ..common.files import load_yaml
 from ..common.registry import check_known
 
 
@@ -26,10 +25,7 @@ def _places(local: Path) -> list[Path]:
     listing = local / "variants.yml"
     if not listing.exists():
         return [local / "variants"]
-    try:
-        content = yaml.safe_load(listing.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{listing} is no readable YAML: {' '.join(str(error).split())}") from None
+    content = load_yaml(listing)
     folders = content.get("variants") if isinstance(content, dict) else None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise UserError(f"{listing} must list folders: variants: [variants, ...]")

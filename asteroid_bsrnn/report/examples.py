@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from ..common.errors import UserError
 from .experiments import Experiment
+from .page.clips import Clip, find_clips
 
 Triptych = tuple[str, str, dict[str, Path]]  # title, file name, label -> sound
 
@@ -14,40 +16,26 @@ def triptychs(exp: Experiment) -> list[Triptych]:
         exp: any.
 
     Returns:
-        (title, file name, {label: path}); one per track and source (music), or per mixture and speaker.
+        (title, file name, {label: path}); one per track and source (music), or per mixture and speaker. Empty where the
+        examples are not whole, of which the listening page says why.
     """
-    folder = Path(exp.path) / "examples"
-    if not folder.is_dir():
+    try:
+        clips = find_clips([exp.path])
+    except UserError:
         return []
-    return _speech(folder) if (folder / "mix").is_dir() else _music(folder)
+    return [
+        _triptych(clip, system, source)
+        for clip in clips
+        for system, files in clip.estimates.items()
+        for source in files
+    ]
 
 
-def _music(folder: Path) -> list[Triptych]:
-    found = []
-    for track in sorted(path for path in folder.iterdir() if (path / "mixture.wav").exists()):
-        for estimate in sorted(track.glob("*_estimate.wav")):
-            source = estimate.name.removesuffix("_estimate.wav")
-            paths = {
-                "mixture": track / "mixture.wav",
-                f"{source}, estimate": estimate,
-                f"{source}, reference": track / f"{source}.wav",
-            }
-            found.append((f"{track.name}: {source}", f"{track.name}_{source}", paths))
-    return found
-
-
-def _speech(folder: Path) -> list[Triptych]:
-    systems = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in ("mix", "references")]
-    found = []
-    for mixture in sorted((folder / "mix").glob("*.wav")):
-        for system in systems:
-            for speaker in sorted(path.name for path in (folder / "references").iterdir()):
-                estimate = system / speaker / mixture.name
-                if estimate.exists():
-                    paths = {
-                        "mixture": mixture,
-                        f"{speaker}, {system.name}": estimate,
-                        f"{speaker}, reference": folder / "references" / speaker / mixture.name,
-                    }
-                    found.append((f"{mixture.stem}: {speaker}", f"{system.name}_{mixture.stem}_{speaker}", paths))
-    return found
+def _triptych(clip: Clip, system: str, source: str) -> Triptych:
+    paths = {
+        "mixture": clip.mixture,
+        f"{source}, {'estimate' if clip.kind == 'music' else system}": clip.estimates[system][source],
+        f"{source}, reference": clip.references[source],
+    }
+    name = f"{clip.name}_{source}" if clip.kind == "music" else f"{system}_{clip.name}_{source}"
+    return f"{clip.name}: {source}", name, paths

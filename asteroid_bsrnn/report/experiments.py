@@ -173,8 +173,7 @@ def read_experiment(path: str | Path) -> Experiment:
         if history is not None:
             exp.histories[source] = history
     evaluation = _read(exp, exp.path / EVALUATION_FILE, lambda path: read_evaluation(path.parent))
-    if evaluation is not None:
-        exp.evaluation, exp.evaluated = evaluation, True
+    exp.evaluation, exp.evaluated = evaluation or Evaluation(), evaluation is not None
     exp.scores = _read(exp, exp.path / SCORES_FILE, read_scores)
     _note_problems(exp)
     return exp

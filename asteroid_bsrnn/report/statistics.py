@@ -75,8 +75,7 @@ def paired_difference(
     return float(difference(both, 0)), low, high
 
 
-def nothing_missing(values: Any) -> tuple[np.ndarray, int]:
-    """Rows of (tracks, columns) or (tracks,) in which no value is NaN, and how many rows were left out."""
+def nothing_missing(values: Any) -> np.ndarray:
+    """Rows of (tracks, columns) or (tracks,) in which no value is NaN."""
     values = np.asarray(values, dtype=float)
-    whole = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
-    return values[whole], int((~whole).sum())
+    return values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)]

@@ -119,8 +119,7 @@ def _beside_published(document: Document, experiments: Sequence[Experiment], see
         return
     document.heading("Beside the published numbers")
     if music:
-        table = table_2(music)
-        document.table(table)
+        document.table(table_2(music))
         tests = [
             exp for exp in music if exp.scores is not None and not exp.is_unfinished and exp.evaluation.subset == "test"
         ]
@@ -204,7 +203,7 @@ def _runs(trained: Sequence[Experiment]) -> list[tuple[str, str, list[Experiment
 
 def _listening_page(document: Document, experiments: Sequence[Experiment], seed: int) -> None:
     """Build the listening page of all experiments with examples beside the index, and link it."""
-    folders = [exp.path for exp in experiments if triptychs(exp)]
+    folders = [exp.path for exp in experiments if any((exp.path / "examples").glob("[!.]*"))]
     if not folders:
         return
     document.heading("Listening page")

@@ -84,8 +84,7 @@ def bass(frequency: float, seconds: float) -> np.ndarray:
 
 def pad(frequencies: Sequence[float], seconds: float, generator: np.random.Generator) -> np.ndarray:
     """A held chord of detuned saws, stereo: (2, time)."""
-    n = samples(seconds)
-    out = np.zeros((2, n))
+    n, out = samples(seconds), np.zeros(())
     for frequency in frequencies:
         sides = [oscillate(_BRIGHT, frequency * 2 ** (cents / 1200), n, generator.random()) for cents in (-6, 6)]
         out = out + np.stack(sides)

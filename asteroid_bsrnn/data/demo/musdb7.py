@@ -15,7 +15,7 @@ from ...audio.wav import write_wav
 from ...common.errors import UserError
 from ...common.files import write_json
 from ..corpus import CORPUS_FILE, get_corpus
-from ..music.musdb_archive import unpacked
+from ..music.musdb_archive import is_there, unpacked
 
 RECORD = 3270814
 ARCHIVE = "MUSDB18-7-STEMS.zip"
@@ -39,16 +39,11 @@ def provide_musdb7(root: str | Path, download: bool = False, api: str | None = N
             or ffmpeg is missing.
     """
     root = Path(root)
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        return
-    if not download:
-        raise UserError(_WHERE.format(root=root))
-    if root.exists() and any(root.iterdir()):
-        raise UserError(f"{root} is not empty and holds no train and test; give an empty or new folder")
-    _musdb()
-    with unpacked(RECORD, ARCHIVE, root, api) as top:
-        write_excerpts(top, top / "wav")
-        os.replace(top / "wav", root)
+    if not is_there(root, download, _WHERE):
+        _musdb()
+        with unpacked(RECORD, ARCHIVE, root, api) as top:
+            write_excerpts(top, top / "wav")
+            os.replace(top / "wav", root)
 
 
 def _musdb() -> Any:

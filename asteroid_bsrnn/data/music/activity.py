@@ -97,8 +97,7 @@ def detect_track(track: Track, sources: Sequence[str], mode: str, window: float)
     for source, files in ((source, track.stems[source]) for source in sources if track.stems[source]):
         info = stems.wav.info(files[0])
         chunk_len = window_samples(window, info.sample_rate) // N_CHUNKS
-        read = partial(stems.read, files, channels=info.channels)
-        rms = chunk_rms(read, stems.frames(files), chunk_len)
+        rms = chunk_rms(partial(stems.read, files, channels=info.channels), stems.frames(files), chunk_len)
         found[source] = (np.flatnonzero(active_windows(rms, mode)) * HOP_CHUNKS * chunk_len).tolist()
     return found
 

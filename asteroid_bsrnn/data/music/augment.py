@@ -126,8 +126,8 @@ def remix_batch(sources: torch.Tensor, generator: torch.Generator | None = None)
     device = generator.device if generator is not None else "cpu"
     batch, n_src = sources.shape[:2]
     order = torch.stack([torch.randperm(batch, generator=generator, device=device) for _ in range(n_src)], 1)
-    order = order.to(sources.device, non_blocking=True)  # a few numbers, for which nobody waits
-    return sources[order, torch.arange(n_src, device=sources.device)]
+    # a few numbers, for which nobody waits
+    return sources[order.to(sources.device, non_blocking=True), torch.arange(n_src, device=sources.device)]
 
 
 def peak_normalise(mixture: torch.Tensor, sources: torch.Tensor, floor: float = 1e-6) -> None:

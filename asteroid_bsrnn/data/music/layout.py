@@ -161,8 +161,9 @@ def check_track(track: Track, reader: StemReader, corpus: Corpus = MUSDB18HQ_COR
         if info.sample_rate != corpus.sample_rate:
             raise AudioError(path, f"has a sample rate of {info.sample_rate} Hz; {corpus.sample_rate} Hz was expected")
         if info.channels != corpus.channels:
-            plural = "s" * (info.channels > 1)
-            raise AudioError(path, f"has {info.channels} channel{plural}; {corpus.channels} were expected")
+            raise AudioError(
+                path, f"has {info.channels} channel{'s' * (info.channels > 1)}; {corpus.channels} were expected"
+            )
         frames = info.frames if frames is None or not single else frames
         if info.frames != frames:
             raise AudioError(

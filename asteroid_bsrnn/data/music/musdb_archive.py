@@ -36,16 +36,24 @@ def provide_musdb18hq(root: str | Path, download: bool = False, api: str | None 
     """
     root = Path(root)
     refuse_stem_mp4(root)
+    if not is_there(root, download, _WHERE):
+        with unpacked(RECORD, ARCHIVE, root, api) as top:
+            os.replace(top, root)
+
+
+def is_there(root: Path, download: bool, where: str) -> bool:
+    """Whether ``root`` holds a corpus; if not, it may be downloaded to there.
+
+    Raises:
+        UserError: if it is missing and ``download`` is false (says ``where`` it comes from), or something else is there.
+    """
     if (root / "train").is_dir() and (root / "test").is_dir():
-        return
+        return True
     if not download:
-        raise UserError(_WHERE.format(root=root))
+        raise UserError(where.format(root=root))
     if root.exists() and any(root.iterdir()):
-        raise UserError(
-            f"{root} is not empty and is not MUSDB18-HQ (no train and test in it); give an empty or new folder"
-        )
-    with unpacked(RECORD, ARCHIVE, root, api) as top:
-        os.replace(top, root)
+        raise UserError(f"{root} is not empty and holds no train and test; give an empty or new folder")
+    return False
 
 
 def refuse_stem_mp4(root: str | Path) -> None:

@@ -1,14 +1,13 @@
 """The section ``data`` of a music configuration: which corpus, its lists, and the three data sets made of it."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.files import read_json
+from ...common.files import atomic_folder, read_json
 from ...common.typed import check_counts, check_types
 from ..corpus import CORPUS_FILE, Corpus, check_names, get_corpus, register_corpus
 from ..demo.excerpt import make_excerpt
@@ -65,9 +64,8 @@ class MusicData:
     synth_seed: int = 0
 
     def __post_init__(self) -> None:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        check_types(values, MusicData, "data")
-        check_counts(values, ("n_train_tracks", "n_valid_tracks", "n_test_tracks"), "data")
+        check_types(vars(self), MusicData, "data")
+        check_counts(vars(self), ("n_train_tracks", "n_valid_tracks", "n_test_tracks"), "data")
         if self.valid_tracks is not None and not check_names(self.valid_tracks, "data.valid_tracks"):
             raise UserError("data.valid_tracks is empty: name tracks, or null for those of the corpus")
         rate = self.value.sample_rate
@@ -127,13 +125,21 @@ class MusicData:
         """
         if not self.list_paths:
             return []
-        corpus, n_jobs = self.value, n_jobs or os.cpu_count()
+        corpus = self.value
         tracks = corpus.tracks(self.root, "train", valid_tracks=self.valid_tracks, limit=self.n_train_tracks)
         if (levels := self.levels_path) is not None:
             write_levels(levels, tracks, corpus)
         if self.sad is not None and (folder := self.lists_dir) is not None:
-            rule = (self.sad, self.sad_window, corpus.sample_rate)
-            write_segments(self.root, tracks, corpus.stems, folder, *rule, n_jobs)
+            write_segments(
+                self.root,
+                tracks,
+                corpus.stems,
+                folder,
+                self.sad,
+                self.sad_window,
+                corpus.sample_rate,
+                n_jobs or os.cpu_count(),
+            )
         return self.list_paths
 
     def train_set(self, targets: Sequence[str] = ("vocals",), seed: int = 42) -> MUSDB18HQ:
@@ -159,8 +165,14 @@ class MusicData:
 
     def valid_set(self, targets: Sequence[str] = ("vocals",)) -> MUSDB18HQTracks:
         """Whole validation tracks."""
-        limits: dict[str, Any] = {"valid_tracks": self.valid_tracks, "n_tracks": self.n_valid_tracks}
-        return MUSDB18HQTracks(self.root, split="valid", targets=targets, corpus=self.value, **limits)
+        return MUSDB18HQTracks(
+            self.root,
+            split="valid",
+            targets=targets,
+            corpus=self.value,
+            valid_tracks=self.valid_tracks,
+            n_tracks=self.n_valid_tracks,
+        )
 
     def test_set(self, targets: Sequence[str] = ("vocals",)) -> MUSDB18HQTracks:
         """Whole test tracks."""
@@ -183,7 +195,7 @@ register_corpus(Corpus("synth", SOURCES, licence="CC0 1.0", provide=_synth))
 
 def _make(data: MusicData, settings: dict[str, Any], make: Callable[[Path], None]) -> None:
     """Render a demonstration corpus into ``data.root``, whole or not at all, unless it is there already."""
-    root, partial = Path(data.root), Path(data.root).with_name(f".{Path(data.root).name}.partial")
+    root = Path(data.root)
     if root.exists() and any(root.iterdir()):
         found = (
             read_json(root / CORPUS_FILE)
@@ -196,9 +208,8 @@ def _make(data: MusicData, settings: dict[str, Any], make: Callable[[Path], None
                 "remove it or change data.root"
             )
         return
-    shutil.rmtree(partial, ignore_errors=True)
-    make(partial)
-    os.replace(partial, root)
+    with atomic_folder(root) as partial:
+        make(partial)
 
 
 def music_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> MusicData:
@@ -210,7 +221,5 @@ def music_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> MusicDa
     section, known = dict(conf["data"]), {field.name for field in fields(MusicData)}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
-    check_types(section, MusicData, "data")
-    for key in ("root", "lists"):
-        section[key] = str(Path(recipe_dir) / section.get(key, getattr(MusicData, key)))
-    return MusicData(**section)
+    data = MusicData(**section)
+    return replace(data, root=str(Path(recipe_dir) / data.root), lists=str(Path(recipe_dir) / data.lists))

@@ -19,8 +19,8 @@ from .levels import MEASURES, TRIES, loudness, read_levels
 from .stem_reader import StemReader
 
 PAIRINGS = ("fixed", "fresh")
-Rows = tuple[list[str | tuple[str, ...]], np.ndarray, np.ndarray]
-"""Of one source: files of each row, first samples, last samples + 1."""
+Rows = tuple[list[str], list[tuple[str, ...]], np.ndarray, np.ndarray]
+"""Of one source: tracks of the rows, files of each, first samples, last samples + 1."""
 
 
 class MUSDB18HQ(Dataset):
@@ -96,22 +96,22 @@ class MUSDB18HQ(Dataset):
         )
         self.reader = StemReader(WavReader())
         self._stems: np.ndarray | None = None
-        found = self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
-        tracks = {track.name: track for track in found}
+        tracks = {
+            track.name: track for track in self.corpus.tracks(root, "train", valid_tracks=valid_tracks, limit=n_tracks)
+        }
         frames = {name: check_track(track, self.reader, self.corpus) for name, track in tracks.items()}
         if lists is not None:
             check_made_from(Path(lists) / "train.json", {"lengths": frames}, self.root)
         self.levels = {} if levels is None else read_levels(levels)
         if levels is not None and (missing := [name for name in tracks if name not in self.levels]):
             raise UserError(f"{levels} lacks {missing[0]!r}: remove it and run stage 1 again")
-        self.row_levels: list[list[tuple[float, float]]] = []  # of each source and row, where there are levels
         self.rows = [self._rows(source, tracks, frames, lists) for source in self.corpus.stems]
-        self.order = [np.random.default_rng(seed).permutation(len(files)) for files, _, _ in self.rows]
+        self.order = [np.random.default_rng(seed).permutation(len(names)) for names, *_ in self.rows]
 
     def _rows(
         self, source: str, tracks: Mapping[str, Track], frames: Mapping[str, int], lists: str | Path | None
     ) -> Rows:
-        """Rows of a source that chunks are drawn from: (files of each, first samples, last samples + 1)."""
+        """Rows of a source that chunks are drawn from."""
         if lists is None:  # paired as fixed, an index is one song, whose lacking stems are silent
             names = [name for name in frames if self.pairing == "fixed" or tracks[name].stems[source]]
             if not names:
@@ -124,19 +124,17 @@ class MUSDB18HQ(Dataset):
                 raise UserError(
                     f"{lists}/{source}_train.csv lists {unknown[0]!r}, which is no training track of {self.root}"
                 )
-        stems = [tracks[name].stems[source] for name in names]
-        files: list[str | tuple[str, ...]] = [paths[0] if len(paths) == 1 else paths for paths in stems]
+        files = [tracks[name].stems[source] for name in names]
         for name, paths, begin, end in zip(names, files, begins, ends):
             length = self.reader.frames(paths) if self.corpus.complete else frames[name]
-            place = paths if isinstance(paths, str) else f"{source} of {name}"
+            place = paths[0] if len(paths) == 1 else f"{source} of {name}"
             if not 0 <= begin < end <= length:
                 raise AudioError(place, f"has {length} samples; its segment list says {begin} to {end}")
             if end - begin < self.segment_len:
-                wanted = f"an item needs {self.segment_len} (key segment)"
-                raise AudioError(place, f"gives only {end - begin} samples in a row; {wanted}")
-        if self.levels:
-            self.row_levels.append([self.levels[name] for name in names])
-        return files, begins, ends
+                raise AudioError(
+                    place, f"gives only {end - begin} samples in a row; an item needs {self.segment_len} (key segment)"
+                )
+        return names, files, begins, ends
 
     def __len__(self) -> int:
         return self.n_items
@@ -167,14 +165,14 @@ class MUSDB18HQ(Dataset):
                     break
                 fixed = None  # any other row
             if self.levels:
-                mean, std = self.row_levels[source][row]
+                mean, std = self.levels[self.rows[source][0][row]]
                 out -= np.float32(mean)
                 out /= np.float32(std or 1.0)
         return stems
 
     def _read_chunk(self, source: int, row: int | None, generator: np.random.Generator, out: np.ndarray) -> int:
         """A chunk of the row, or of any, of a source into ``out``; the row."""
-        files, begins, ends = self.rows[source]
+        _, files, begins, ends = self.rows[source]
         row = int(generator.integers(len(files))) if row is None else row
         slack = ends[row] - begins[row] - self.segment_len
         start = begins[row] + (generator.integers(slack, endpoint=True) if self.random_chunk else 0)

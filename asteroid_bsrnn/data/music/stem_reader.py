@@ -17,13 +17,12 @@ class StemReader:
     def __init__(self, wav: WavReader) -> None:
         self.wav = wav
 
-    def frames(self, files: str | Sequence[str]) -> int:
+    def frames(self, files: Sequence[str]) -> int:
         """Length in samples of the longest file; 0 for none."""
-        files = (files,) if isinstance(files, str) else files
         return max((self.wav.info(path).frames for path in files), default=0)
 
     def read(
-        self, files: str | Sequence[str], start: int, count: int, channels: int = 2, out: np.ndarray | None = None
+        self, files: Sequence[str], start: int, count: int, channels: int = 2, out: np.ndarray | None = None
     ) -> np.ndarray:
         """``count`` samples from ``start`` on; silence behind the end of a file that is shorter than others.
 
@@ -37,7 +36,6 @@ class StemReader:
         Raises:
             AudioError: for a file that cannot be read, or holds a NaN.
         """
-        files = (files,) if isinstance(files, str) else files
         if len(files) == 1 and start + count <= self.wav.info(files[0]).frames:
             return self.wav.read(files[0], start, count, out=out)
         out = np.empty((channels, count), np.float32) if out is None else out

@@ -42,9 +42,8 @@ def generate(
     root = Path(root)
     folder = root / "metadata" / plan.split
     settings = plan.settings()
-    record: dict[str, Any] = {"settings": settings, "finished": False}
-    if (folder / RECORD).exists():
-        record = read_json(folder / RECORD)
+    begun = {"settings": settings, "finished": False}
+    record: dict[str, Any] = read_json(folder / RECORD) if (folder / RECORD).exists() else begun
     if record["settings"] != settings:
         changed = next(key for key in settings if record["settings"].get(key) != settings[key])
         raise UserError(
@@ -56,7 +55,7 @@ def generate(
     lengths, problems = plan.lengths(allow_missing, n_jobs)
     rows = [row for row in range(len(plan.names))[:limit] if lengths[row]]
     _check_room(plan, root, rows, lengths)
-    write_json(folder / RECORD, {"settings": settings, "finished": False})
+    write_json(folder / RECORD, begun)
     for stream in plan.streams:
         (root / plan.split / stream).mkdir(parents=True, exist_ok=True)
 
@@ -75,9 +74,14 @@ def generate(
     left_out = [plan.names[row] for row in range(len(plan.names))[:limit] if not lengths[row]]
     if left_out:
         write_text(folder / LEFT_OUT, "".join(f"{line}\n" for line in [*left_out, "", "because of:", *problems]))
-    hours = sum(lengths[row] for row in rows) / plan.sample_rate / 3600
-    record = {"mixtures": len(rows), "left_out": len(left_out), "hours": hours, "limit": limit}
-    record.update(settings=settings, finished=True)
+    record = {
+        "mixtures": len(rows),
+        "left_out": len(left_out),
+        "hours": sum(lengths[row] for row in rows) / plan.sample_rate / 3600,
+        "limit": limit,
+        "settings": settings,
+        "finished": True,
+    }
     write_json(folder / RECORD, record)
     return record
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.errors import UserError
+from ...common.files import atomic_folder
 
 
 def provide_metadata(folder: str | Path, url: str | None = None) -> None:
@@ -29,18 +30,14 @@ def provide_metadata(folder: str | Path, url: str | None = None) -> None:
         )
     if shutil.which("git") is None:
         raise UserError(f"there is no metadata folder {folder}, and git, which would clone {url}, is not installed")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    command = ["git", "clone", "--quiet", "--depth", "1", "--", url, str(partial)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, check=False
-    )
-    if done.returncode:
-        shutil.rmtree(partial, ignore_errors=True)
-        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"cloning {url} failed ({message}); clone it by hand and give its folder as metadata_dir")
-    os.replace(partial, folder)
+    with atomic_folder(folder) as partial:
+        command = ["git", "clone", "--quiet", "--depth", "1", "--", url, str(partial)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, check=False
+        )
+        if done.returncode:
+            message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"cloning {url} failed ({message}); clone it by hand and give its folder as metadata_dir")
 
 
 def read_rows(path: Path, wanted: Sequence[str]) -> list[dict[str, str]]:

@@ -93,23 +93,21 @@ class Plan(ABC):
         """
         needed = [self.paths(index) for index in range(len(self.names))]
         files = list(dict.fromkeys(path for paths in needed for path in paths))
-        frames: dict[str, int] = {}
-        problems: list[str] = []
-        for path, found in zip(files, in_parallel(self._frames_or_error, files, f"checking {self.split}", n_jobs)):
-            frames[path] = found if isinstance(found, int) else 0
-            if not isinstance(found, int):
-                problems.append(str(found))
+        found = dict(zip(files, in_parallel(self._frames_or_error, files, f"checking {self.split}", n_jobs)))
+        problems = [str(frames) for frames in found.values() if isinstance(frames, AudioError)]
         if problems and not allow_missing:
             more = f" (and {len(problems) - 1} other files)" if len(problems) > 1 else ""
             raise UserError(f"{problems[0]}{more}; --allow_missing true leaves the mixtures out that need them")
-        lengths = [self._mixed_len([frames[path] for path in paths]) for paths in needed]
+        lengths = [self._mixed_len([found[path] for path in paths]) for paths in needed]
         if not any(lengths):
             raise UserError(f"{self.split}: not one mixture has all its files; the first: {problems[0]}")
         return lengths, problems
 
-    def _mixed_len(self, frames: Sequence[int]) -> int:
-        speech = [resampled_len(count, self.sample_rate) for count in frames[: self.n_src]]
-        return fitted_len(speech, self.mode) if all(frames) else 0
+    def _mixed_len(self, frames: Sequence[int | AudioError]) -> int:
+        """Length of a mixture of files; 0 where one cannot be used."""
+        known = [count for count in frames if isinstance(count, int)]
+        speech = [resampled_len(count, self.sample_rate) for count in known[: self.n_src]]
+        return fitted_len(speech, self.mode) if len(known) == len(frames) else 0
 
     def look_at(self, path: str) -> int:
         """Samples of one of the files at 16 kHz; raises AudioError where it cannot be used."""

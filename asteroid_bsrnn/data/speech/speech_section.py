@@ -1,14 +1,13 @@
 """The section ``data`` of a speech configuration: which corpus, how its mixtures come about, and the three data sets."""
 
-import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.files import read_json
+from ...common.files import atomic_folder, read_json
+from ...common.registry import check_known
 from ...common.typed import check_counts, check_types
 from ..corpus import CORPUS_FILE
 from ..demo.talks import make_librispeech, make_wsj0
@@ -84,12 +83,10 @@ class SpeechData:
     sample_rate: int = 8000
 
     def __post_init__(self) -> None:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        check_types(values, SpeechData, "data")
-        check_counts(values, ("n_train", "n_valid", "n_test"), "data")
+        check_types(vars(self), SpeechData, "data")
+        check_counts(vars(self), ("n_train", "n_valid", "n_test"), "data")
         for key, known in (("corpus", CORPORA), ("storage", STORAGES)):
-            if getattr(self, key) not in known:
-                raise UserError(f"data.{key}: unknown value {getattr(self, key)!r}; known are {', '.join(known)}")
+            check_known(f"data.{key}", getattr(self, key), known)
         if not self.segment > 0:
             raise UserError(f"data.segment must be positive, got {self.segment!r}")
         if self.is_wsj0 and (self.n_src != 2 or self.stream != "mix"):
@@ -180,10 +177,8 @@ class SpeechData:
                     f"{root} holds something else than the demonstration {wanted}; remove it or change data.speech_dir"
                 )
             return f"voices: {found['voices']}"
-        partial = root.with_name(f".{root.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
-        os.replace(partial, root)
+        with atomic_folder(root) as partial:
+            engine = (make_wsj0 if self.is_wsj0 else make_librispeech)(partial, sizes, self.demo_seed, self.voices)
         return (
             "voices: espeak-ng"
             if engine == "espeak-ng"
@@ -199,8 +194,14 @@ class SpeechData:
         if self.is_wsj0:
             speech = self._decoded if self._decoded.is_dir() else self.speech_dir
             name = _WSJ0_SPLITS[split]
-            expected = None if self.is_demo or self.is_real else COUNTS[name]
-            plan: Plan = WSJ0Plan(self.metadata_dir, speech, name, self.sample_rate, self.mode, expected)
+            plan: Plan = WSJ0Plan(
+                self.metadata_dir,
+                speech,
+                name,
+                self.sample_rate,
+                self.mode,
+                n_expected=None if self.is_demo or self.is_real else COUNTS[name],
+            )
         else:
             subset = self._subset(split)
             settings = (self.n_src, self.sample_rate, self.mode, self.stream, self.noise_dir)
@@ -277,9 +278,11 @@ def speech_data(conf: Mapping[str, Any], recipe_dir: str | Path = ".") -> Speech
     section, known = dict(conf["data"]), {one.name for one in fields(SpeechData)} - {"n_src", "sample_rate"}
     if unknown := sorted(set(section) - known):
         raise UserError(f"data.{unknown[0]}: unknown key; known are {', '.join(sorted(known))}")
-    check_types(section, SpeechData, "data")
-    for key in ("speech_dir", "metadata_dir", "storage_dir", "noise_dir"):
-        value = section.get(key, getattr(SpeechData, key))
-        section[key] = None if value is None else str(Path(recipe_dir) / value)
     model = conf["model"]
-    return SpeechData(n_src=model.get("n_src", 2), sample_rate=model.get("sample_rate", 8000), **section)
+    data = SpeechData(n_src=model.get("n_src", 2), sample_rate=model.get("sample_rate", 8000), **section)
+    paths: dict[str, Any] = {
+        key: str(Path(recipe_dir) / path)
+        for key in ("speech_dir", "metadata_dir", "storage_dir", "noise_dir")
+        if (path := getattr(data, key)) is not None
+    }
+    return replace(data, **paths)

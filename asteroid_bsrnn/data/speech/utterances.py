@@ -16,23 +16,26 @@ MODES = ("min", "max")
 _SPHERE = (".wv1", ".wv2", ".sph")
 
 
-def read_utterance(path: str | Path, dtype: str = "float32", mono: bool = True) -> np.ndarray:
+def read_utterance(
+    path: str | Path, dtype: str = "float32", mono: bool = True, start: int = 0, stop: int | None = None
+) -> np.ndarray:
     """An utterance of 16 kHz: (time,) in [-1, 1].
 
     Args:
         path: FLAC, WAV or SPHERE (``.wv1``).
         dtype: ``"float32"`` or ``"float64"``.
         mono: refuse several channels; otherwise the first one is taken.
+        start, stop: samples; only these are decoded, where the format allows.
 
     Raises:
         AudioError: if it is missing, broken, empty, or has another rate or more channels.
     """
     if Path(path).suffix.lower() in _SPHERE:
         wav, rate = read_sphere(path)
-        wav = (wav / 32768).astype(dtype)[:, None]
+        wav = (wav[start:stop] / 32768).astype(dtype)[:, None]
     else:
         try:
-            wav, rate = sf.read(path, dtype=dtype, always_2d=True)
+            wav, rate = sf.read(path, start=start, stop=stop, dtype=dtype, always_2d=True)
         except (sf.LibsndfileError, OSError) as error:
             raise AudioError(path, _missing_or_broken(path, error)) from None
     _check(path, len(wav), wav.shape[1] if mono else 1, rate)
@@ -40,20 +43,12 @@ def read_utterance(path: str | Path, dtype: str = "float32", mono: bool = True) 
 
 
 def read_passage(path: str | Path, start: int, frames: int) -> np.ndarray:
-    """A passage of an utterance of 16 kHz: (frames,), float32. Only this much is decoded, where the format allows.
+    """A passage of an utterance of 16 kHz: (frames,), float32.
 
     Raises:
         AudioError: as :func:`read_utterance`, and where the file ends before the passage does.
     """
-    if Path(path).suffix.lower() in _SPHERE:
-        wav = read_utterance(path)[start : start + frames]
-    else:
-        try:
-            wav, rate = sf.read(path, start=start, frames=frames, dtype="float32", always_2d=True)
-        except (sf.LibsndfileError, OSError) as error:
-            raise AudioError(path, _missing_or_broken(path, error)) from None
-        _check(path, len(wav), wav.shape[1], rate)
-        wav = wav[:, 0]
+    wav = read_utterance(path, start=start, stop=start + frames)
     if len(wav) != frames:
         raise AudioError(path, f"ends after {start + len(wav)} samples; {start + frames} were expected")
     return wav

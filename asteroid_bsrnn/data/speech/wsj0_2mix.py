@@ -213,12 +213,13 @@ def decode_sphere(wsj0: str | Path, out: str | Path, allow_missing: bool = False
     Raises:
         AudioError: for the first file that disagrees with its header, unless ``allow_missing``.
     """
-    jobs = []
-    for root in wsj0_roots(wsj0):
-        for folder in ("si_tr_s", "si_dt_05", "si_et_05"):
-            for path in sorted((root / folder).rglob("*")):
-                if path.suffix.lower() == ".wv1":
-                    jobs.append((path, (Path(out) / path.relative_to(root)).with_suffix(".wav")))
+    jobs = [
+        (path, (Path(out) / path.relative_to(root)).with_suffix(".wav"))
+        for root in wsj0_roots(wsj0)
+        for folder in ("si_tr_s", "si_dt_05", "si_et_05")
+        for path in sorted((root / folder).rglob("*"))
+        if path.suffix.lower() == ".wv1"
+    ]
 
     def decode(job: tuple[Path, Path]) -> str | None:
         try:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,7 @@ import numpy as np
 import soundfile
 
 from ...common.errors import UserError
-from ...common.files import atomic_path, write_text
+from ...common.files import atomic_folder, atomic_path, write_text
 from ...experiment.run_file import read_run
 from ...experiment.scores import SCORES_FILE
 from ..experiments import is_demo_corpus
@@ -50,42 +49,32 @@ def build_page(
     infos = [info] if info else [path for path in (folder / SCORES_FILE for folder in places) if path.exists()]
     same_sex = set().union(*(same_sex_pairs(path) for path in infos if info or scored[0].clip.kind == "speech"))
     chosen = choose(scored, seed, same_sex)
-    partial = _empty_beside(out_dir)
-    clips = [
-        _write_clip(item, reason, partial, f"clip{number}") for number, (item, reason) in enumerate(chosen, start=1)
-    ]
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "index.html").exists():
+        raise UserError(f"{out_dir} is not empty and holds no listening page; choose another folder with -o")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     kinds = {item.clip.kind for item, _ in chosen}
-    manifest = json.dumps({"seed": seed, "clips": [clip["manifest"] for clip in clips]})
-    html = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8")).render(
-        title=TITLE,
-        floor=FLOOR_DB,
-        clips=clips,
-        systems=_systems(places, scored),
-        seed=seed,
-        total=len(scored),
-        rules=[loudness.RULES[kind] for kind in sorted(kinds)],
-        common=loudness.COMMON,
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
-        script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        manifest=manifest.replace("<", "\\u003c"),  # so that nothing in it ends its script element
-    )
-    write_text(partial / "index.html", html)
-    if out_dir.exists():
-        shutil.rmtree(out_dir)
-    partial.rename(out_dir)
+    with atomic_folder(out_dir) as partial:
+        clips = [
+            _write_clip(item, reason, partial, f"clip{number}") for number, (item, reason) in enumerate(chosen, start=1)
+        ]
+        manifest = json.dumps({"seed": seed, "clips": [clip["manifest"] for clip in clips]})
+        html = environment.from_string((HERE / "page.html.j2").read_text(encoding="utf-8")).render(
+            title=TITLE,
+            floor=FLOOR_DB,
+            clips=clips,
+            systems=_systems(places, scored),
+            seed=seed,
+            total=len(scored),
+            rules=[loudness.RULES[kind] for kind in sorted(kinds)],
+            common=loudness.COMMON,
+            style=(HERE / "page.css").read_text(encoding="utf-8"),
+            script="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+            manifest=manifest.replace("<", "\\u003c"),  # so that nothing in it ends its script element
+        )
+        write_text(partial / "index.html", html)
     return out_dir / "index.html"
-
-
-def _empty_beside(out_dir: Path) -> Path:
-    """An empty folder to build in, so that the page appears whole; refuse to replace a folder that is no page."""
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "index.html").exists():
-        raise UserError(f"{out_dir} is not empty and holds no listening page; choose another folder with -o")
-    partial = out_dir.resolve().with_name(f".{out_dir.resolve().name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    return partial
 
 
 def _write_clip(item: Scored, reason: str, out_dir: Path, key: str) -> dict[str, Any]:

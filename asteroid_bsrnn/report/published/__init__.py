@@ -36,6 +36,7 @@ def _sources(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 SOURCES = _sources(load("bsrnn_table_1")["rows"][0])
+SCORES = (*SOURCES, "average")
 
 
 def usual_order(source: str) -> tuple[int, str]:

@@ -13,9 +13,8 @@ from ..figures.pareto import draw_pareto
 from ..tables.cells import Cell, Table
 from ..tables.speech_tables import CORPORA, METRICS, TODAY, today_cells
 from ..tables.systems_table import draw_systems, table_1
-from . import SOURCES, load
+from . import SCORES, SOURCES, load
 
-SCORES = SOURCES + ("average",)
 HEADS = [name.capitalize() for name in SCORES]
 Column = tuple[str, str, int | None]
 

@@ -14,9 +14,8 @@ from ...common.files import write_text
 from ...metrics import get
 from ..tables.cells import Cell, Table
 from ..tables.speech_tables import METRICS
-from . import SOURCES, by_variant, load
+from . import SCORES, by_variant, load
 
-SCORES = (*SOURCES, "average")
 _MARKS = re.compile(r"(<!-- published ([\w-]+)[^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -10,13 +10,12 @@ from .. import published
 from ..changes import said, variant_words
 from ..experiments import Experiment
 from ..figures.curves import validation_scores
-from ..published import SOURCES
+from ..published import SCORES, SOURCES
 from .cells import Cell, Table
 from .comparison import ours, recordings, same_settings
 from .costs import energy_of, parameters_of
 from .score_cells import source_cells
 
-SCORES = SOURCES + ("average",)
 CORPUS = "musdb18hq"
 METRICS = ("usdr", "csdr")  # columns of the printed Table III
 

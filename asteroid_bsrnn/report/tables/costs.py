@@ -61,7 +61,6 @@ def cost_table(exps: Sequence[Experiment]) -> Table:
     for exp in exps:
         params = parameters_of(exp)
         hours = [entry.hours for entry in all_entries(exp.path)[0] if entry.phase in ("training", "validation")]
-        why = "not evaluated" if exp.scores is None else "not recorded"
         rows.append(
             [
                 exp.tag,
@@ -71,7 +70,7 @@ def cost_table(exps: Sequence[Experiment]) -> Table:
                 _kwh(exp, ("training", "validation")),
                 Cell(float(sum(hours)) if hours else None, digits=2, why="not recorded"),
                 _kwh(exp, ("test",)),
-                Cell(rtf_of(exp), digits=3, why=why),
+                Cell(rtf_of(exp), digits=3, why="not evaluated" if exp.scores is None else "not recorded"),
                 _memory(exp),
             ]
         )
@@ -102,12 +101,9 @@ def total_energy(folders: Iterable[Path]) -> tuple[Table, list[str]]:
         Table by phase; sentences about ledgers that cannot be read.
     """
     parents = list(dict.fromkeys(Path(folder).resolve().parent for folder in folders))
-    entries: list[EnergyEntry] = []
-    problems: list[str] = []
-    tags = 0
-    for child in (child for parent in parents for child in sorted(parent.iterdir()) if child.is_dir()):
-        found, trouble = all_entries(child)
-        entries, problems, tags = entries + found, problems + trouble, tags + bool(found)
+    read = [all_entries(child) for parent in parents for child in sorted(parent.iterdir()) if child.is_dir()]
+    entries = [entry for found, _ in read for entry in found]
+    tags = sum(bool(found) for found, _ in read)
     rows = []
     for phase in (*PHASES, "all"):
         mine = [entry for entry in entries if phase in ("all", entry.phase)]
@@ -130,6 +126,7 @@ def total_energy(folders: Iterable[Path]) -> tuple[Table, list[str]]:
     ]
     notes += [f"{unmeasured} entries have no measured energy and count as 0."] if unmeasured else []
     columns = ["Phase", "Entries", "Energy (kWh)", "Hours", "Interrupted", "of that (kWh)"]
+    problems = [problem for _, trouble in read for problem in trouble]
     return Table("total_energy", "Energy of everything that was run", columns, rows, notes), problems
 
 

@@ -53,7 +53,7 @@ def score_cell(values: Any, aggregate: Aggregate, seed: int) -> Cell:
     values = np.asarray(values, dtype=float)
     if not values.size or np.isnan(values).all():
         return Cell(why="no finite score")
-    whole, _ = statistics.nothing_missing(values)
+    whole = statistics.nothing_missing(values)
     joint = statistics.average_of_columns(aggregate) if values.ndim == 2 else aggregate
     value = joint(values, axis=0)
     if np.isnan(value):
@@ -201,7 +201,7 @@ def _paired(
 
 
 def _difference(mine: np.ndarray, theirs: np.ndarray, aggregate: Callable, seed: int) -> Cell:
-    whole, _ = statistics.nothing_missing(np.stack([mine, theirs], axis=1))
+    whole = statistics.nothing_missing(np.stack([mine, theirs], axis=1))
     if not len(whole):
         return Cell(why="no finite score")
     if np.isinf(whole).any():

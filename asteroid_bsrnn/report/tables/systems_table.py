@@ -10,13 +10,12 @@ from .. import published
 from ..changes import changes_of, variant_words
 from ..experiments import Experiment
 from ..figures.pareto import draw_pareto
-from ..published import SOURCES
+from ..published import SCORES, SOURCES
 from .ablation import inference_label
 from .cells import Cell, Table
 from .costs import compute_of, parameters_of, rtf_of
 from .score_cells import source_cells
 
-SCORES = SOURCES + ("average",)
 METRIC = "csdr"  # of the printed table
 COSTS = {"params_m": ("Parameters (M)", 1), "gmac": ("GMAC per s", 1), "activations": ("Activations (MiB per s)", 0),
          "cpu": ("CPU (s per s)", 2)}  # fmt: skip
