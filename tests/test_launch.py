@@ -14,10 +14,11 @@ import torch
 from engine_toys import conf, train
 
 from asteroid_bsrnn.cli.main import main
+from asteroid_bsrnn.common.cluster import stop_group
 from asteroid_bsrnn.common.errors import UserError
 from asteroid_bsrnn.recipe.command_line import chosen_experiments, recipe_conf, recipe_parser
 from asteroid_bsrnn.recipe.configuration import load_conf
-from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, stop_group, submit, table
+from asteroid_bsrnn.recipe.launch import RecipeJob, make_jobs, results, state_of, submit, table
 from asteroid_bsrnn.recipe.repeat import repeat
 from asteroid_bsrnn.training.state.checkpoints import exclusive
 

@@ -17,8 +17,24 @@ _SIGNAL_DELAY = 180  # s before the time limit, in which a command can finish wh
 
 
 @dataclass
-class Command:
-    """One command; what submitit pickles and runs. It must go on where it stopped when it is called again.
+class Continued:
+    """A job that submitit queues again at its time limit; when it is called again, it goes on where it stopped."""
+
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False, compare=False)  # once it runs
+
+    def checkpoint(self) -> Any:
+        """At the time limit: let the process save, then queue the job again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self.process is not None:
+            stop_group(self.process)
+        job: Any = replace(self)  # without the process
+        return DelayedSubmission(job)
+
+
+@dataclass
+class Command(Continued):
+    """One command; what submitit pickles and runs.
 
     Args:
         words: the program and its arguments.
@@ -29,7 +45,6 @@ class Command:
     words: list[str]
     folder: str | None = None
     accepted: tuple[int, ...] = (0,)
-    process: subprocess.Popen[bytes] | None = field(default=None, compare=False)  # once it runs
 
     def __call__(self) -> int:
         self.process = subprocess.Popen(self.words, cwd=self.folder, start_new_session=True)
@@ -37,14 +52,6 @@ class Command:
         if code not in self.accepted:
             raise RuntimeError(f"exit code {code} of {' '.join(self.words)}")
         return code
-
-    def checkpoint(self) -> Any:
-        """At the time limit: let the command save, then queue it again."""
-        from submitit.helpers import DelayedSubmission
-
-        if self.process is not None:
-            stop_group(self.process)
-        return DelayedSubmission(replace(self, process=None))
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> int:

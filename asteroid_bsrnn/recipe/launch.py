@@ -4,11 +4,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..common.cluster import stop_group, submit_array, wait_for
+from ..common.cluster import Continued, submit_array, wait_for
 from ..common.errors import UserError
 from ..experiment.evaluation import FINAL_FILE, read_final
 from ..experiment.run_file import Run, read_run
@@ -18,7 +18,7 @@ STATES = ("waiting", "running", "interrupted", "failed", "finished")
 
 
 @dataclass
-class RecipeJob:
+class RecipeJob(Continued):
     """One call of ``./run.sh``; what submitit pickles and runs.
 
     Args:
@@ -36,7 +36,6 @@ class RecipeJob:
     seed: int | None = None
     stages: tuple[int, int] = (2, 2)
     options: list[str] = field(default_factory=list)
-    process: subprocess.Popen | None = None  # once it runs
 
     @property
     def tag(self) -> str:
@@ -65,14 +64,6 @@ class RecipeJob:
     def __call__(self) -> int:
         self.process = subprocess.Popen(self.command(), cwd=self.recipe_dir, start_new_session=True)
         return wait_for(self.process)
-
-    def checkpoint(self) -> Any:
-        """At the time limit: let the training save, then queue the same command again, which continues it."""
-        from submitit.helpers import DelayedSubmission
-
-        if self.process is not None:
-            stop_group(self.process)
-        return DelayedSubmission(replace(self, process=None))
 
 
 def make_jobs(

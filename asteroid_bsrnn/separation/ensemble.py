@@ -86,10 +86,8 @@ class Separator:
         models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not models:
             raise UserError("no model given")
-        if shifts < 1:
-            raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
-        if not isinstance(shifts, numbers.Integral) or shifts > _MOST_SHIFTS:
-            raise UserError(f"shifts is a whole number of passes, at most {_MOST_SHIFTS}, not {shifts}")
+        if not isinstance(shifts, numbers.Integral) or not 1 <= shifts <= _MOST_SHIFTS:
+            raise UserError(f"shifts is a whole number of passes from 1 to {_MOST_SHIFTS}, not {shifts}")
         self.device, self.shifts = choose_device(device), shifts
         on_card = self.device.type == "cuda"
         self.precision = choose_precision(precision or ("auto" if on_card else "fp32"), self.device)

@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -194,8 +193,7 @@ class Loop:
         loss, counted = totals.mean(), torch.ones_like(totals[0])
         self.state.precision.scaler.unscale_(self.optimizer)
         if self.system.counts_examples:
-            reduced: Any = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
-            counted = reduced
+            counted = torch.as_tensor(self.fabric.all_reduce(counts.sum(), reduce_op="sum"))
             factor = len(parts) * self.fabric.world_size / counted.clamp(min=1)
             loss = loss * factor
             for parameter in self.parameters:
@@ -219,8 +217,7 @@ class Loop:
             loss, norm, counted = numbers.tolist()
             return loss, norm, counted, n_failures, stop
         own = torch.cat([numbers, numbers.new_full((1,), n_failures), numbers.new_full((1,), stop)])
-        gathered: Any = self.fabric.all_gather(own)
-        every = gathered.reshape(self.fabric.world_size, -1).cpu()
+        every = torch.as_tensor(self.fabric.all_gather(own)).reshape(self.fabric.world_size, -1).cpu()
         loss, norm, counted, failures, _ = every.mean(0).tolist()
         return loss, norm, counted, round(failures * len(every)), int(every[:, -1].max())
 

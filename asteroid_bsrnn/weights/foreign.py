@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
-from ..common.registry import nearest
+from ..common.registry import check_known
 from ..models.family import Adapter, adapters
 from .any_file import read_file
 from .assemble import KEYS, check_finite
@@ -113,8 +113,7 @@ def from_foreign(
         UserError: for an unknown system, or weights and settings that do not fit each other; the culprit is named.
     """
     known = list(dict.fromkeys(adapter.system for adapter in adapters()))
-    if system not in known:
-        raise UserError(f"unknown system {system!r}: {nearest(system, known)}known are {', '.join(known)}")
+    check_known("system", system, known)
     if not isinstance(state_dict, Mapping) or not isinstance(settings, (Mapping, type(None))):
         kinds = f"{type(state_dict).__name__} and {type(settings).__name__}"
         raise UserError(f"{system}: weights and settings are dictionaries, got {kinds}")

@@ -87,7 +87,6 @@ def get_json(url: str) -> Any:
     Raises:
         UserError: no network, a refusal, or an answer that is not JSON.
     """
-    failure: Exception
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(2.0 ** (attempt - 1))
@@ -256,9 +255,8 @@ def _is_there(path: Path, checksum: str | None, size: int | None) -> bool:
 
 
 def _gave_up(url: str, failure: Exception, attempts: int) -> str:
-    host = urlsplit(url).netloc
-    unreachable = isinstance(failure, (requests.ConnectionError, requests.Timeout))
-    if unreachable and not isinstance(failure, requests.exceptions.ReadTimeout):
+    host, unreachable = urlsplit(url).netloc, (requests.ConnectionError, requests.Timeout)
+    if isinstance(failure, unreachable) and not isinstance(failure, requests.ReadTimeout):
         return f"cannot download {url}: no connection to {host}; is there a network?"
     return f"cannot download {url}: {host} broke off {attempts} times, last: {failure}"
 
@@ -272,9 +270,14 @@ def _disk_trouble(url: str, path: Path, error: OSError) -> str:
 
 
 def _bar(transfer: _Transfer, progress: bool) -> tqdm:
-    hidden: Any = None if progress else True  # None: where there is no terminal
-    name, total, there = transfer.path.name, transfer.total, transfer.done
-    return tqdm(desc=name, total=total, initial=there, unit="B", unit_scale=True, disable=hidden)
+    return tqdm(
+        desc=transfer.path.name,
+        total=transfer.total,
+        initial=transfer.done,
+        unit="B",
+        unit_scale=True,
+        disable=None if progress else True,  # None: where there is no terminal
+    )
 
 
 @contextmanager

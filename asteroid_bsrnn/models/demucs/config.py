@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, number, numbered, set_plain, source_names, truth, whole
+from ..layers.checks import as_lists, check_known, number, numbered, set_plain, source_names, truth, whole
 
 T_EMBEDDINGS = ("sin", "cape", "scaled")
 _FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm",
@@ -236,7 +236,7 @@ class HTDemucsConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        choice("t_emb", self.t_emb, T_EMBEDDINGS)
+        check_known("t_emb", self.t_emb, T_EMBEDDINGS)
         check_wiener(self, True)
 
 

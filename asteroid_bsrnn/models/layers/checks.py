@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.registry import nearest
+from ...common.registry import check_known as check_known
 
 
 def as_lists(value: Any) -> Any:
@@ -66,13 +66,6 @@ def truth(config: Any, *names: str) -> None:
     for name in names:
         if not isinstance(getattr(config, name), bool):
             raise UserError(f"{name} must be true or false, got {getattr(config, name)!r}")
-
-
-def choice(name: str, value: Any, known: Iterable[Any]) -> None:
-    """Refuse what is not among ``known``, with the nearest that is."""
-    known = list(known)
-    if value not in known:
-        raise UserError(f"unknown {name} {value!r}: {nearest(value, known)}known are {', '.join(map(str, known))}")
 
 
 def divides(name: str, value: int, by_name: str, by: int) -> None:

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, fraction, number, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import (
+    as_lists,
+    check_known,
+    fraction,
+    number,
+    set_plain,
+    source_names,
+    truth,
+    whole,
+    whole_numbers,
+)
 from .bands import BANDS, mel_bands
 
 FINAL_NORMS = ("per_band", "shared")
@@ -107,7 +117,7 @@ class BSRoFormerConfig(RoFormerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("final_norm", self.final_norm, FINAL_NORMS)
+        check_known("final_norm", self.final_norm, FINAL_NORMS)
         if self.bands is not None:
             set_plain(self, bands=as_lists(self.bands))
             if not isinstance(self.bands, list) or not self.bands:

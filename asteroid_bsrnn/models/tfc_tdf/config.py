@@ -6,7 +6,7 @@ from typing import Any
 from ...common.errors import UserError
 from ..layers.checks import (
     as_lists,
-    choice,
+    check_known,
     divides,
     number,
     numbered,
@@ -133,8 +133,8 @@ class DTTNetConfig(ConvTDFNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("block_type", self.block_type, BLOCK_TYPES)
-        choice("rnn_type", self.rnn_type, ("LSTM", "GRU"))
+        check_known("block_type", self.block_type, BLOCK_TYPES)
+        check_known("rnn_type", self.rnn_type, ("LSTM", "GRU"))
         truth(self, "bidirectional")
         whole("n_repeats", self.n_repeats, least=0)
         whole("n_heads", self.n_heads)
