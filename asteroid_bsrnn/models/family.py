@@ -101,8 +101,10 @@ def load_all(model: torch.nn.Module, weights: State, origin: str) -> None:
         if name not in own:
             raise UserError(f"{origin}: {type(model).__name__} has no weight {name!r}")
         if own[name].shape != weights[name].shape:
-            shapes = f"{tuple(weights[name].shape)}, and the settings ask for {tuple(own[name].shape)}"
-            raise UserError(f"{origin}: the weight {name!r} has the shape {shapes}")
+            raise UserError(
+                f"{origin}: the weight {name!r} has the shape {tuple(weights[name].shape)}, "
+                f"and the settings ask for {tuple(own[name].shape)}"
+            )
     model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()})
 
 

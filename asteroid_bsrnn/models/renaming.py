@@ -42,8 +42,10 @@ class RenamingAdapter(Adapter):
             if ours not in own:
                 raise UserError(f"{self.name}: {self.model.__name__} has no place for the weight {theirs!r}")
             if own[ours].shape != state[theirs].shape:
-                shapes = f"{tuple(state[theirs].shape)}, and the settings ask for {tuple(own[ours].shape)}"
-                raise UserError(f"{self.name}: the weight {theirs!r} has the shape {shapes}")
+                raise UserError(
+                    f"{self.name}: the weight {theirs!r} has the shape {tuple(state[theirs].shape)}, "
+                    f"and the settings ask for {tuple(own[ours].shape)}"
+                )
         missing = [name for name in own if name not in set(names.values())]
         if missing:
             raise UserError(f"{self.name}: no weight in the file becomes {missing[0]!r} of {self.model.__name__}")

@@ -107,8 +107,9 @@ class Separator:
             if set(found) != set(names[0]) or (as_model(model).sources is not None) != self.ordered:
                 raise UserError(f"models of one ensemble need the same sources, not {names[0]} and {found}")
             if _rate(model) != self.sample_rate:
-                rates = f"{self.sample_rate} and {_rate(model)} Hz"
-                raise UserError(f"models of one ensemble need the same rate, not {rates}")
+                raise UserError(
+                    f"models of one ensemble need the same rate, not {self.sample_rate} and {_rate(model)} Hz"
+                )
         self.orders = [[found.index(name) for name in self.sources] for found in names]
         self.limits: MemoryLimits = MemoryLimits(self.models, self.sample_rate, self.ordered)
 

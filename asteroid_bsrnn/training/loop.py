@@ -12,7 +12,7 @@ from torch import nn
 from ..common.errors import UserError
 from ..experiment.energy import Meter
 from ..experiment.history import Epoch
-from .devices import gather
+from .devices import gather, on_first_rank
 from .faults import FaultPolicy, Rollback
 from .feed.ahead import read_ahead
 from .feed.ring import RingLoader
@@ -223,8 +223,7 @@ class Loop:
 
     def roll_back(self) -> None:
         """Weights, optimizer and averages of the last good checkpoint; the data go on from here."""
-        newest = self.state.checkpoints.newest(self.log.line) if self.fabric.is_global_zero else None
-        newest = self.fabric.broadcast(newest)
+        newest = on_first_rank(self.fabric, self.state.checkpoints.newest, self.log.line)
         assert newest is not None, "a run has a checkpoint before its first step"
         rates, state = [group["lr"] for group in self.optimizer.param_groups], load(newest)
         self.state.load_weights(state)

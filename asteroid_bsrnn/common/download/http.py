@@ -183,7 +183,6 @@ class _Transfer:
 def _persist(transfer: _Transfer, attempts: int, pause: float, progress: bool) -> None:
     """Try until everything is there, or until ``attempts`` in a row brought nothing worth naming."""
     failures, reached = 0, False
-    failure: Exception
     while True:
         before = transfer.done
         try:
@@ -192,10 +191,11 @@ def _persist(transfer: _Transfer, attempts: int, pause: float, progress: bool) -
             _BrokenOff,
             requests.exceptions.ChunkedEncodingError,
             requests.exceptions.ContentDecodingError,
+            requests.ConnectionError,
+            requests.Timeout,
         ) as error:
-            failure, reached = error, True
-        except (requests.ConnectionError, requests.Timeout) as error:
             failure = error
+            reached = reached or not isinstance(error, (requests.ConnectionError, requests.Timeout))
         failures = 1 if transfer.done - before >= PROGRESS else failures + 1
         if failures >= (attempts if reached else min(attempts, 3)):
             kept = f"; {transfer.done} bytes are kept, call again to continue" if transfer.done else ""
