@@ -1,5 +1,6 @@
 """Checks of constructor arguments: one validator for all families. Each error names the argument, its value, what is allowed."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,6 +52,14 @@ def whole_numbers(config: Any, names: Iterable[str], least: int = 1) -> None:
     """:func:`whole` for several fields of a configuration."""
     for name in names:
         whole(name, getattr(config, name), least)
+
+
+def whole_list(name: str, values: Any, words: str, least: int = 1, most: float = math.inf) -> None:
+    """Refuse whatever is no list of ``least`` to ``most`` whole numbers from 1 on; ``words`` says what it must be."""
+    if not isinstance(values, (list, tuple)) or not least <= len(values) <= most:
+        raise UserError(f"{name} must be {words}, got {values!r}")
+    for value in values:
+        whole(f"each of {name}", value)
 
 
 def number(name: str, value: Any, above: float | None = None, least: float | None = None) -> None:

@@ -18,6 +18,7 @@ from ..layers.checks import (
     source_names,
     truth,
     whole,
+    whole_list,
     whole_numbers,
 )
 from .bands import BANDS, mel_bands
@@ -120,10 +121,7 @@ class BSRoFormerConfig(RoFormerConfig):
         check_known("final_norm", self.final_norm, FINAL_NORMS)
         if self.bands is not None:
             set_plain(self, bands=as_lists(self.bands))
-            if not isinstance(self.bands, list) or not self.bands:
-                raise UserError(f"bands must be a list of whole numbers, got {self.bands!r}")
-            for width in self.bands:
-                whole("bands: each", width)
+            whole_list("bands", self.bands, "a list of whole numbers")
         if sum(self.widths) != self.n_fft // 2 + 1:
             raise UserError(f"bands must sum to n_fft / 2 + 1 = {self.n_fft // 2 + 1} bins, got {sum(self.widths)}")
 

@@ -12,7 +12,7 @@ import torch
 
 from ...common.errors import UserError
 from ..family import Adapter, State
-from ..renaming import renamed
+from ..renaming import renamed, single
 from .network import SepReformer
 
 _ENCODER, _DECODER = r"separator\.enc_stages\.(\d+)\.", r"separator\.dec_stages\.(\d+)\."
@@ -108,7 +108,7 @@ def _reshaped(name: str, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.flatten().float()
     if _LINEAR.fullmatch(name) and tensor.ndim == 3:
         tensor = tensor.squeeze(-1)
-    return tensor.float() if tensor.is_floating_point() else tensor
+    return single(tensor)
 
 
 def _sizes(state: State) -> dict[str, Any]:
