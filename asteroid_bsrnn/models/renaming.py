@@ -50,25 +50,5 @@ class RenamingAdapter(Adapter):
         """The weights under our names, floating-point numbers in single precision."""
         return {ours: single(state[theirs]) for theirs, ours in self.names(state).items()}
 
-    def build(self, state: State, settings: Mapping[str, Any]) -> torch.nn.Module:
-        """The model with these weights, in evaluation mode.
-
-        Raises:
-            UserError: naming the first weight of the file that the model does not have or that has another shape there,
-                or the first of the model that the file lacks.
-        """
-        model = self.model(**self.config(state, settings))
-        own, names = model.state_dict(), self.names(state)
-        for theirs, ours in names.items():
-            if ours not in own:
-                raise UserError(f"{self.name}: {self.model.__name__} has no place for the weight {theirs!r}")
-            if own[ours].shape != state[theirs].shape:
-                raise UserError(
-                    f"{self.name}: the weight {theirs!r} has the shape {tuple(state[theirs].shape)}, "
-                    f"and the settings ask for {tuple(own[ours].shape)}"
-                )
-        missing = [name for name in own if name not in set(names.values())]
-        if missing:
-            raise UserError(f"{self.name}: no weight in the file becomes {missing[0]!r} of {self.model.__name__}")
-        model.load_state_dict(self.convert(state, settings))
-        return model.eval()
+    def called(self, state: State) -> dict[str, str]:
+        return {ours: theirs for theirs, ours in self.names(state).items()}
