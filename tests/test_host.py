@@ -154,6 +154,7 @@ def test_a_module_is_patched_once_however_often_it_is_asked_for(tmp_path, monkey
 
     for _ in range(2):
         when_imported("patched_once", patch)
+    assert sum(getattr(finder, "name", "") == "patched_once" for finder in sys.meta_path) == 1
     module = importlib.import_module("patched_once")
     when_imported("patched_once", patch)
     assert module.patches == ["patched"]
