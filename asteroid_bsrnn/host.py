@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 from .common.on_import import when_imported
 
-_HOST_FAILED = "asteroid"
 REPAIRED: list[str] = []
 """Names of the repairs whose fault was found in this process."""
 
@@ -64,7 +63,7 @@ def torchaudio_extension() -> bool:
     except (OSError, RuntimeError, ImportError) as error:
         reason = str(error)
     _forget("torchaudio")
-    _forget(_HOST_FAILED)
+    _forget("asteroid")
     sys.modules["torchaudio._extension"] = _stub_extension(reason)
     import torchaudio  # noqa: F401
 
@@ -126,8 +125,13 @@ def safe_globals() -> bool:
     scalar = importlib.import_module(
         "numpy.core.multiarray" if np.__version__ < "2" else "numpy._core.multiarray"
     ).scalar
-    wanted: list[Any] = [torch.torch_version.TorchVersion, np.dtype, type(np.dtype("float64"))]
-    wanted += [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    wanted: list[Any] = [
+        torch.torch_version.TorchVersion,
+        np.dtype,
+        type(np.dtype("float64")),
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+    ]
     missing = [entry for entry in wanted if entry not in known]
     torch.serialization.add_safe_globals(missing)
     return bool(missing)
@@ -146,8 +150,6 @@ def system_configuration() -> bool:
 
 def _mend_system(module: ModuleType) -> None:
     system = module.System
-    if getattr(system, "mended", False):
-        return
     to_hparams, validation_end = system.config_to_hparams, system.on_validation_epoch_end
 
     def config_to_hparams(dic: dict[str, Any]) -> Any:
@@ -159,7 +161,6 @@ def _mend_system(module: ModuleType) -> None:
 
     system.config_to_hparams = staticmethod(config_to_hparams)
     system.on_validation_epoch_end = on_validation_epoch_end
-    system.mended = True
 
 
 def _without_name_lists(value: Any) -> Any:
@@ -181,8 +182,6 @@ def infer_window() -> bool:
 
 def _mend_window(module: ModuleType) -> None:
     original = module.LambdaOverlapAdd.__init__
-    if getattr(original, "mended", False):
-        return
 
     @functools.wraps(original)
     def __init__(
@@ -196,7 +195,6 @@ def _mend_window(module: ModuleType) -> None:
     ) -> None:
         original(self, nnet, n_src, window_size, hop_size, "hann" if window == "hanning" else window, **kwargs)
 
-    vars(__init__)["mended"] = True
     module.LambdaOverlapAdd.__init__ = __init__
 
 
@@ -211,15 +209,12 @@ def silent_separate() -> bool:
 
 def _mend_separate(module: ModuleType) -> None:
     original = module.torch_separate
-    if getattr(original, "mended", False):
-        return
 
     @functools.wraps(original)
     def torch_separate(model: Any, wav: Any, **kwargs: Any) -> Any:
         estimates = original(model, wav, **kwargs)
         return estimates if wav.any() else estimates.nan_to_num(nan=0.0)
 
-    vars(torch_separate)["mended"] = True
     vars(module)["torch_separate"] = torch_separate
 
 
@@ -234,10 +229,7 @@ def waiting_permutations() -> bool:
 
 
 def _mend_permutations(module: ModuleType) -> None:
-    if getattr(module.PITLossWrapper, "mended", False):
-        return
     module.PITLossWrapper.find_best_perm_factorial = staticmethod(_best_permutation)
-    module.PITLossWrapper.mended = True
 
 
 def _best_permutation(
@@ -296,10 +288,8 @@ def slow_products() -> bool:
     subclasses with the same names and weights; only a network that is pickled whole needs this package to be read. Can
     go when PyTorch chooses better.
     """
-    return all(when_imported(f"asteroid.masknn.{name}", _mend_products) for name in _OF_PRODUCTS)
-
-
-_OF_PRODUCTS = ("_local", "convolutional", "recurrent")
+    parts = ("_local", "convolutional", "recurrent")
+    return all(when_imported(f"asteroid.masknn.{name}", _mend_products) for name in parts)
 
 
 def _mend_products(module: Any) -> None:

@@ -145,6 +145,24 @@ def test_a_module_that_the_host_lacks_is_reported_as_missing():
     assert not any(getattr(finder, "name", "") == "asteroid_bsrnn.no_such_module" for finder in sys.meta_path)
 
 
+def test_a_module_is_patched_once_however_often_it_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "patched_once.py").write_text("patches = []")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def patch(module):
+        module.patches.append("patched")
+
+    for _ in range(2):
+        when_imported("patched_once", patch)
+    assert sum(getattr(finder, "name", "") == "patched_once" for finder in sys.meta_path) == 1
+    module = importlib.import_module("patched_once")
+    when_imported("patched_once", patch)
+    assert module.patches == ["patched"]
+    when_imported("patched_once", lambda module: module.patches.append("another"))
+    assert module.patches == ["patched", "another"]
+    monkeypatch.delitem(sys.modules, "patched_once")
+
+
 def test_repairs_report_what_they_did():
     assert asteroid_bsrnn.host.repair() == [
         "system_configuration",

@@ -71,7 +71,7 @@ def test_a_wrong_weight_or_setting_is_named():
     frequencies = "separator.blocks.1.frame_path.attn.rope.freqs"
     with pytest.raises(UserError, match=r"blocks.1.frame_path.attn.rope.freqs holds other"):
         adapter.build({**state, frequencies: state[frequencies] * 1.01}, settings)
-    with pytest.raises(UserError, match="'blocks.0.extra'"):
+    with pytest.raises(UserError, match="'separator.blocks.0.extra'"):
         adapter.build({**state, "separator.blocks.0.extra": torch.zeros(1)}, settings)
     with pytest.raises(UserError, match="emb_dim 32, the weights 16"):
         adapter.build(state, {**settings, "emb_dim": 32})

@@ -134,7 +134,7 @@ def test_joint_checkpoint_has_its_three_heads_and_drops_frozen_parts():
 
 def test_unknown_and_missing_weights_are_refused_by_name():
     state = theirs(PResUNet(sources=["bass", "drums", "other"], edge=0, **SMALL))
-    with pytest.raises(UserError, match="no place for the weight 'encoder_block9.conv_block1.what'"):
+    with pytest.raises(UserError, match="has no weight 'encoder_block9.conv_block1.what'"):
         ADAPTER.build(state | {"encoder_block9.conv_block1.what": torch.ones(1)}, {})
     del state["decoder_block2.conv1.weight"]
     with pytest.raises(UserError, match="no weight in the file becomes 'decoder.1.up.weight'"):

@@ -183,7 +183,7 @@ def test_what_is_not_set_is_read_from_shapes(masked):
 
 def test_unknown_and_missing_weights_are_refused_by_name():
     state, settings = theirs(SCNet(**SMALL)), {**SMALL, "band_SR": [0.175, 0.392, 0.433], "band_stride": [1, 4, 16]}
-    with pytest.raises(UserError, match="no place for the weight 'separation_net.dp_modules.0.attn.weight'"):
+    with pytest.raises(UserError, match="has no weight 'separation_net.dp_modules.0.attn.weight'"):
         FORK.build(state | {"separation_net.dp_modules.0.attn.weight": torch.ones(1)}, settings)
     del state["decoder.0.0.conv.bias"]
     with pytest.raises(UserError, match="becomes 'decoder.0.mix.bias'"):

@@ -201,7 +201,7 @@ def test_progress_reaches_the_end():
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"scheme": "fade"}, "unknown scheme 'fade': known are fader"),
+        ({"scheme": "fade"}, "unknown scheme 'fade': did you mean 'fader'\\? known are fader"),
         ({"segment": 0}, "segment must be more than 0"),
         ({"segment": float("nan")}, "segment must be more than 0"),
         ({"overlap": 1.0}, "overlap is a fraction"),
@@ -212,7 +212,7 @@ def test_progress_reaches_the_end():
         ({"scheme": "ola", "hop": -1.0}, "hop must be"),
         ({"scheme": "ola", "window": "hanning"}, "unknown window 'hanning'"),
         ({"scheme": "ola", "window": "flattop"}, "negative"),
-        ({"batch": 0}, "batch must be"),
+        ({"batch": 0}, "batch is a whole number"),
     ],
 )
 def test_wrong_options_are_refused(options, sentence):

@@ -205,7 +205,7 @@ BAD_REQUESTS = {
     "hop beyond the segment": (lambda d: ["--scheme", "ola", "--hop", 11], "hop must be more than 0 and at most"),
     "unknown window": (lambda d: ["--scheme", "ola", "--window", "hanning"], "unknown window 'hanning'"),
     "batch of nothing": (lambda d: ["--batch", 0], "--batch must be at least 1"),
-    "no shifts": (lambda d: ["--shifts", 0], "shifts is a number of passes from 1 on"),
+    "no shifts": (lambda d: ["--shifts", 0], "shifts is a whole number of passes from 1 to"),
     "no threads": (lambda d: ["--threads", 0], "--threads must be at least 1"),
     "no such device": (lambda d: ["--device", "quantum"], "device 'quantum' cannot be used here"),
     "weights of no model": (lambda d: ["--weights", "1,2"], "1 model(s) need as many weights, not 2"),

@@ -167,7 +167,7 @@ def test_unusable_arrays_are_refused(wav, sentence):
         ([torch.nn.Linear(3, 3)], {}, "Linear does not separate waveforms: it has no sample rate"),
         ([KnownGains()], {"precision": "fp8"}, "precision 'fp8' is unknown; allowed are fp32, bf16, fp16, auto"),
         ([KnownGains()], {"sources": ["drum"]}, "unknown source 'drum': the model has vocals, drums"),
-        ([KnownGains()], {"shifts": 0}, "shifts is a number of passes"),
+        ([KnownGains()], {"shifts": 0}, "shifts is a whole number of passes from 1 to"),
         ([KnownGains()], {"device": "tpu:0"}, "device 'tpu:0' cannot be used"),
         ([KnownGains()], {"weights": [1, 2]}, "as many weights"),
         ([KnownGains()], {"weights": [0]}, "not all 0"),

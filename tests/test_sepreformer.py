@@ -104,7 +104,7 @@ def test_a_wrong_weight_or_setting_is_named():
     state, adapter = part(arrays, "sd"), SepReformerAdapter()
     with pytest.raises(UserError, match="'separator.extra'"):
         adapter.build({**state, "separator.extra": torch.zeros(1)}, settings)
-    with pytest.raises(UserError, match="lack 'head.contract.bias'"):
+    with pytest.raises(UserError, match="no weight in the file becomes 'head.contract.bias'"):
         adapter.build({key: value for key, value in state.items() if key != "out_layer.end_conv1x1.2.bias"}, settings)
     with pytest.raises(UserError, match="num_stages|n_stages 3, the weights 2"):
         adapter.build(state, {**settings, "num_stages": 3})

@@ -109,7 +109,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     [
         ({"monitor": "sdr"}, "training.monitor 'sdr' is unknown; allowed are loss, usdr, si_sdr"),
         ({"monitor": "si_sdr"}, "training.monitor si_sdr: validation gives only val_loss, val_usdr"),
-        ({"epochs": 0}, "training.epochs must be a whole number from 1"),
+        ({"epochs": 0}, "training.epochs must be a whole number of at least 1"),
         ({"bacth": 2}, "unknown key training.bacth"),
         ({"precision": "fp8"}, "training.precision 'fp8' is unknown; allowed are fp32, bf16, fp16, auto"),
         ({"effective_batch": 100}, "an epoch has only 24 items"),

@@ -79,7 +79,7 @@ for name, value in (("inf", math.inf), ("1e9", 1e9)):
         {"hop": value, "scheme": "ola"},
         "hop must be more than 0 and at most the segment",
     )
-    REFUSED[f"shifts {name}"] = (WAV, RATE, {"shifts": value}, "shifts is a whole number of passes, at most 1000")
+    REFUSED[f"shifts {name}"] = (WAV, RATE, {"shifts": value}, "shifts is a whole number of passes from 1 to 1000")
 REFUSED |= {
     "segment nan": (WAV, RATE, {"segment": math.nan}, "segment must be more than 0"),
     "hop nan": (WAV, RATE, {"hop": math.nan, "scheme": "ola"}, "hop must be more than 0"),

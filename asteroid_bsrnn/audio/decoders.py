@@ -178,18 +178,15 @@ def _tags_of(path: str | Path) -> dict[str, str]:
 def _frames_through_ffmpeg(path: str | Path, info: AudioInfo, found: mpeg.Mpeg, delay: int, remark: str) -> Source:
     if not ffmpeg.available():
         raise AudioError(path, "is an MP3 whose header does not say how long it is; with ffmpeg installed, it is read")
-    remarks = (remark,) if remark else ()
-    info = replace(info, decoder="ffmpeg", remarks=remarks)
+    info = replace(info, decoder="ffmpeg", remarks=(remark,) if remark else ())
 
     def decode(block_len: int, begin: int) -> Iterator[np.ndarray]:
         done = -delay
-        blocks = ffmpeg.decode_frames(path, found, block_len)
-        for block in blocks:
+        for block in ffmpeg.decode_frames(path, found, block_len):
             yield block[max(0, -done) :]
             done += len(block)
         if done != info.frames:
-            counted = f"its frames hold {info.frames} samples and decoding gives {done}"
-            raise AudioError(path, f"is damaged: {counted}")
+            raise AudioError(path, f"is damaged: its frames hold {info.frames} samples and decoding gives {done}")
 
     return Source(info, decode)
 
@@ -216,8 +213,16 @@ def through_ffmpeg(path: str | Path, tolerant: bool = False, remark: str = "") -
     tags = {**facts["tags"], "tracknumber": facts["tags"].get("track", "")}
     tags = {name: tags[name] for name in sndfile.TAGS if tags.get(name)}
     mask = layout.from_ffmpeg(facts["layout"], facts["channels"]) if facts["channels"] > 2 else 0
-    info = AudioInfo(str(path), facts["sample_rate"], facts["channels"], facts["frames"], tags, "ffmpeg", layout=mask)
-    info = replace(info, remarks=(remark,) if remark else ())
+    info = AudioInfo(
+        str(path),
+        facts["sample_rate"],
+        facts["channels"],
+        facts["frames"],
+        tags,
+        "ffmpeg",
+        layout=mask,
+        remarks=(remark,) if remark else (),
+    )
     if facts["format"] == "mp3" and not remark and (source := _mpeg(path, info, tolerant)):
         return source
     source = Source(info, lambda block_len, begin: ffmpeg.decode(path, facts, block_len, tolerant, complain))

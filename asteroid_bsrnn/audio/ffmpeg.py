@@ -61,12 +61,19 @@ def probe(path: str | Path) -> dict[str, Any]:
     if not rate or not channels:
         raise AudioError(path, "is damaged: its audio has no sample rate or no channels")
     tags = {name.lower(): value for name, value in {**container.get("tags", {}), **stream.get("tags", {})}.items()}
-    seconds = float(stream.get("duration", container.get("duration", 0)))
-    names = {"index": stream["index"], "format": container.get("format_name", ""), "codec": stream.get("codec_name")}
-    sizes = {"sample_rate": rate, "channels": channels, "frames": round(max(0, seconds) * rate)}
-    stated = float(stream.get("duration", container.get("duration", 0) if container.get("nb_streams") == 1 else 0))
-    stated = stated if _STATES.match(names["format"]) else 0.0
-    return {**names, **sizes, "stated": stated, "layout": stream.get("channel_layout", ""), "tags": tags}
+    kind, seconds = container.get("format_name", ""), float(stream.get("duration", container.get("duration", 0)))
+    is_stated = _STATES.match(kind) and ("duration" in stream or container.get("nb_streams") == 1)
+    return {
+        "index": stream["index"],
+        "format": kind,
+        "codec": stream.get("codec_name"),
+        "sample_rate": rate,
+        "channels": channels,
+        "frames": round(max(0, seconds) * rate),
+        "stated": seconds if is_stated else 0.0,
+        "layout": stream.get("channel_layout", ""),
+        "tags": tags,
+    }
 
 
 def decode(

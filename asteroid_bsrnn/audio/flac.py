@@ -65,8 +65,7 @@ def _decode_flac(
                 if not stated or here < stated:  # what no decoder understands behind the last frame is no damage
                     raise
         if here < stated and sndfile.same_sum(make_file, md5) is False:
-            promised = f"its header promises {stated} frames and decoding ends after {here}"
-            raise AudioError(path, f"is truncated: {promised}")
+            raise AudioError(path, f"is truncated: its header promises {stated} frames and decoding ends after {here}")
 
 
 def _flac_layout(path: str | Path, channels: int) -> int:

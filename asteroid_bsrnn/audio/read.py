@@ -103,8 +103,9 @@ class AudioReader:
                 block = block[: self.frames - self.n_read]
             if not np.isfinite(block).all():
                 bad = int(np.argmin(np.isfinite(block).all(axis=1))) + self.start + self.n_read
-                where = f"at {bad / self.info.sample_rate:g} s"
-                raise AudioError(self.info.path, f"has a sample that is NaN or infinite, {where}")
+                raise AudioError(
+                    self.info.path, f"has a sample that is NaN or infinite, at {bad / self.info.sample_rate:g} s"
+                )
             self.n_read += len(block)
             yield torch.from_numpy(np.array(block.T, order="C"))
             if self.n_read == self.frames:

@@ -103,8 +103,9 @@ def from_libsndfile(
         if estimated and done == info.frames:
             raise AudioError(path, "has a length that nothing states; convert it to wav, with lame or sox, first")
         if done < info.frames and not estimated:
-            promised = f"its header promises {info.frames} frames and decoding ends after {done}"
-            raise AudioError(path, f"is truncated: {promised}")
+            raise AudioError(
+                path, f"is truncated: its header promises {info.frames} frames and decoding ends after {done}"
+            )
 
     return Source(info, decode, seeks)
 

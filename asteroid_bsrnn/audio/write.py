@@ -12,6 +12,7 @@ from mutagen import MutagenError
 
 from ..common.errors import AudioError, UserError
 from ..common.files import atomic_paths
+from ..common.registry import check_known
 from .sndfile import name_for
 from .tags import add_tags, fitting
 
@@ -40,8 +41,7 @@ def check_format(
     Raises:
         UserError: if it cannot.
     """
-    if fmt not in _DEFAULT_BITS:
-        raise UserError(f"unknown output format {fmt!r}: known are {', '.join(_DEFAULT_BITS)}")
+    check_known("output format", fmt, _DEFAULT_BITS)
     bits = _DEFAULT_BITS[fmt] if bits is None else bits
     if (fmt, bits) not in SUBTYPES:
         allowed = ", ".join(str(known) for name, known in SUBTYPES if name == fmt and known)

@@ -4,20 +4,17 @@ import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 
+@dataclass
 class PatchOnImport(importlib.abc.MetaPathFinder):
     """Runs ``patch(module)`` right after the module ``name`` is imported for the first time."""
 
-    def __init__(self, name: str, patch: Callable[[ModuleType], None]) -> None:
-        self.name, self.patch = name, patch
-
-    def does(self, name: str, patch: Callable[[ModuleType], None]) -> bool:
-        """Whether this is what was asked for."""
-        return (self.name, self.patch) == (name, patch)
+    name: str
+    patch: Callable[[ModuleType], None]
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -28,21 +25,27 @@ class PatchOnImport(importlib.abc.MetaPathFinder):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None
-        loader: Any = spec.loader
-        execute = loader.exec_module
+        execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            self.patch(module)
+            _patch_once(module, self.patch)
 
-        loader.exec_module = exec_module
+        vars(spec.loader)["exec_module"] = exec_module
         return spec
 
 
 def when_imported(name: str, patch: Callable[[ModuleType], None]) -> bool:
-    """Patch the module ``name`` now if it is there, else when it is imported."""
+    """Patch the module ``name`` now if it is there, else when it is imported; once, however often this is called."""
     if name in sys.modules:
-        patch(sys.modules[name])
-    elif not any(isinstance(finder, PatchOnImport) and finder.does(name, patch) for finder in sys.meta_path):
+        _patch_once(sys.modules[name], patch)
+    elif PatchOnImport(name, patch) not in sys.meta_path:
         sys.meta_path.insert(0, PatchOnImport(name, patch))
     return True
+
+
+def _patch_once(module: ModuleType, patch: Callable[[ModuleType], None]) -> None:
+    made = vars(module).setdefault("__patches__", [])
+    if patch not in made:
+        patch(module)
+        made.append(patch)

@@ -84,25 +84,35 @@ class Adapter:
             UserError: where the weights do not fit the settings, naming the first that does not.
         """
         model = self.model(**self.config(state, settings))
-        load_all(model, self.convert(state, settings), self.name)
+        load_all(model, self.convert(state, settings), self.name, self.called(state))
         return model.eval()
 
+    def called(self, state: State) -> dict[str, str]:
+        """Our name -> that in the file, of weights that errors shall call as the file does."""
+        return {}
 
-def load_all(model: torch.nn.Module, weights: State, origin: str) -> None:
+
+def load_all(model: torch.nn.Module, weights: State, origin: str, called: Mapping[str, str] | None = None) -> None:
     """Load weights, every one of them and nothing else.
 
+    Args:
+        called: name -> what errors call that weight.
+
     Raises:
-        UserError: naming the first weight that is missing, unexpected or of another shape.
+        UserError: naming the first weight that is unexpected or of another shape, or the first that is missing.
     """
-    own = model.state_dict()
-    for name in [*own, *weights]:
+    own, called = model.state_dict(), called or {}
+    for name in [*weights, *own]:
         if name not in weights:
-            raise UserError(f"{origin}: the weights lack {name!r}, which {type(model).__name__} needs")
+            lacks = "no weight in the file becomes" if called else "the weights lack"
+            raise UserError(f"{origin}: {lacks} {name!r}, which {type(model).__name__} needs")
         if name not in own:
-            raise UserError(f"{origin}: {type(model).__name__} has no weight {name!r}")
+            raise UserError(f"{origin}: {type(model).__name__} has no weight {called.get(name, name)!r}")
         if own[name].shape != weights[name].shape:
-            shapes = f"{tuple(weights[name].shape)}, and the settings ask for {tuple(own[name].shape)}"
-            raise UserError(f"{origin}: the weight {name!r} has the shape {shapes}")
+            raise UserError(
+                f"{origin}: the weight {called.get(name, name)!r} has the shape {tuple(weights[name].shape)}, "
+                f"and the settings ask for {tuple(own[name].shape)}"
+            )
     model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()})
 
 

@@ -86,10 +86,8 @@ class Separator:
         models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not models:
             raise UserError("no model given")
-        if shifts < 1:
-            raise UserError(f"shifts is a number of passes from 1 on, not {shifts}")
-        if not isinstance(shifts, numbers.Integral) or shifts > _MOST_SHIFTS:
-            raise UserError(f"shifts is a whole number of passes, at most {_MOST_SHIFTS}, not {shifts}")
+        if not isinstance(shifts, numbers.Integral) or not 1 <= shifts <= _MOST_SHIFTS:
+            raise UserError(f"shifts is a whole number of passes from 1 to {_MOST_SHIFTS}, not {shifts}")
         self.device, self.shifts = choose_device(device), shifts
         on_card = self.device.type == "cuda"
         self.precision = choose_precision(precision or ("auto" if on_card else "fp32"), self.device)
@@ -109,8 +107,9 @@ class Separator:
             if set(found) != set(names[0]) or (as_model(model).sources is not None) != self.ordered:
                 raise UserError(f"models of one ensemble need the same sources, not {names[0]} and {found}")
             if _rate(model) != self.sample_rate:
-                rates = f"{self.sample_rate} and {_rate(model)} Hz"
-                raise UserError(f"models of one ensemble need the same rate, not {rates}")
+                raise UserError(
+                    f"models of one ensemble need the same rate, not {self.sample_rate} and {_rate(model)} Hz"
+                )
         self.orders = [[found.index(name) for name in self.sources] for found in names]
         self.limits: MemoryLimits = MemoryLimits(self.models, self.sample_rate, self.ordered)
 

@@ -84,8 +84,7 @@ class OpenRecording:
                 with suppress(OSError):  # something is in it, or somebody puts something there at this moment
                     folder.rmdir()
             if isinstance(error, OSError):
-                reason = f"stems cannot be written: {error.strerror or error}"
-                raise AudioError(self.folder, reason) from None
+                raise AudioError(self.folder, f"stems cannot be written: {error.strerror or error}") from None
             raise
 
     def result(self, seconds: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from scipy.signal import get_window
 
 from ..common.errors import UserError
+from ..common.registry import check_known
 
 SCHEMES = ("fader", "fader_reference", "ola", "ola_reference", "trim", "whole")
 WITH_HOP = ("ola", "ola_reference")
@@ -70,8 +71,7 @@ def make_plan(
     Raises:
         UserError: for a value out of range, or one that the scheme does not use.
     """
-    if scheme not in SCHEMES:
-        raise UserError(f"unknown scheme {scheme!r}: known are {', '.join(SCHEMES)}")
+    check_known("scheme", scheme, SCHEMES)
     for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
         if value is not None and not isinstance(value, numbers.Real):
             raise UserError(f"{name} is a number, not {value!r}")

@@ -117,9 +117,8 @@ def separated_parts(
             progress(n_done, max(total, n_done))
 
 
-def stem_names(sources: Iterable[str], complement: bool = False) -> list[str]:
+def stem_names(sources: Sequence[str], complement: bool = False) -> list[str]:
     """Names of the stems, complements after all others; a UserError for one that no file can have."""
-    sources = list(sources)
     names = [*sources, *(f"no_{name}" for name in sources if complement)]
     for name in names:
         if Path(name).name != name or name in ("", ".", ".."):

@@ -74,9 +74,7 @@ def apply_segments(
                 progress(done, song.shape[-1])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
-    run: Run = once
-    if shifts:
-        run = shifted(once, shifts, round(shift * sample_rate), shift_seed)
+    run: Run = shifted(once, shifts, round(shift * sample_rate), shift_seed) if shifts else once
     return standardised(run, wav, standardise) if standardise else run(wav)
 
 
@@ -98,10 +96,8 @@ def stream_segments(
     Raises:
         ValueError: if ``forward`` returns another shape.
     """
-    if not isinstance(batch, numbers.Integral):
-        raise UserError(f"batch is a whole number of segments, not {batch!r}")
-    if batch < 1:
-        raise UserError(f"batch must be at least 1, not {batch}")
+    if not isinstance(batch, numbers.Integral) or batch < 1:
+        raise UserError(f"batch is a whole number of segments from 1 on, not {batch!r}")
     length, position = 0, -plan.padding
 
     def padded() -> Iterator[torch.Tensor]:
@@ -179,14 +175,12 @@ class _WeightedSums:
     """Sums of weighted segments and of the weights, from ``start`` on; what is finished is taken off the front."""
 
     def __init__(self, memory: SpeakerMemory | None, gain: float | None) -> None:
-        self.memory, self.gain = memory, gain
-        self.start = 0
+        self.memory, self.gain, self.start = memory, gain, 0
         self.total = self.weight = torch.empty(0)
-        self.empty = True
 
     def add(self, start: int, estimate: torch.Tensor, weights: torch.Tensor) -> None:
-        if self.empty:
-            self.total, self.weight, self.empty = estimate[..., :0], weights[:0], False
+        if not len(self.weight):
+            self.total, self.weight = estimate[..., :0], weights[:0]
         begin = start - self.start
         overlap = self.weight.shape[0] - begin
         if self.memory is not None:

@@ -117,15 +117,15 @@ def write_stems(
             parts = ((gain * mixture, gain * stems) for mixture, stems in spool)
         settings: dict[str, Any] = {"bits": form.bits, "tags": tags, "frames": frames or None, "layout": layout}
         wanted = {row: path for row, path in enumerate(paths) if path is not None}
-        writers = {}
-        for (row, path), partial in zip(wanted.items(), stack.enter_context(atomic_paths([*wanted.values()]))):
-            writer = AudioWriter(path, sample_rate, channels, **settings, partial=partial)
-            writers[row] = stack.enter_context(writer)
+        partials = stack.enter_context(atomic_paths([*wanted.values()]))
+        writers = {
+            row: stack.enter_context(AudioWriter(path, sample_rate, channels, **settings, partial=partial))
+            for (row, path), partial in zip(wanted.items(), partials)
+        }
         for mixture, stems in parts:
             rows = form.rows(mixture, stems)
             for row, writer in writers.items():
-                exact = torch.round(rows[row] / form.last_bit).int() if form.integer else rows[row].float()
-                writer.write(exact)
+                writer.write(torch.round(rows[row] / form.last_bit).int() if form.integer else rows[row].float())
     return gain
 
 

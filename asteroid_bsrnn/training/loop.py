@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 from ..common.errors import UserError
 from ..experiment.energy import Meter
 from ..experiment.history import Epoch
-from .devices import gather
+from .devices import gather, on_first_rank
 from .faults import FaultPolicy, Rollback
 from .feed.ahead import read_ahead
 from .feed.ring import RingLoader
@@ -194,8 +193,7 @@ class Loop:
         loss, counted = totals.mean(), torch.ones_like(totals[0])
         self.state.precision.scaler.unscale_(self.optimizer)
         if self.system.counts_examples:
-            reduced: Any = self.fabric.all_reduce(counts.sum(), reduce_op="sum")
-            counted = reduced
+            counted = torch.as_tensor(self.fabric.all_reduce(counts.sum(), reduce_op="sum"))
             factor = len(parts) * self.fabric.world_size / counted.clamp(min=1)
             loss = loss * factor
             for parameter in self.parameters:
@@ -219,15 +217,13 @@ class Loop:
             loss, norm, counted = numbers.tolist()
             return loss, norm, counted, n_failures, stop
         own = torch.cat([numbers, numbers.new_full((1,), n_failures), numbers.new_full((1,), stop)])
-        gathered: Any = self.fabric.all_gather(own)
-        every = gathered.reshape(self.fabric.world_size, -1).cpu()
+        every = torch.as_tensor(self.fabric.all_gather(own)).reshape(self.fabric.world_size, -1).cpu()
         loss, norm, counted, failures, _ = every.mean(0).tolist()
         return loss, norm, counted, round(failures * len(every)), int(every[:, -1].max())
 
     def roll_back(self) -> None:
         """Weights, optimizer and averages of the last good checkpoint; the data go on from here."""
-        newest = self.state.checkpoints.newest(self.log.line) if self.fabric.is_global_zero else None
-        newest = self.fabric.broadcast(newest)
+        newest = on_first_rank(self.fabric, self.state.checkpoints.newest, self.log.line)
         assert newest is not None, "a run has a checkpoint before its first step"
         rates, state = [group["lr"] for group in self.optimizer.param_groups], load(newest)
         self.state.load_weights(state)

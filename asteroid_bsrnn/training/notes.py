@@ -82,8 +82,9 @@ class RunNotes:
         """Store how the run ended: ``"finished"``, ``"interrupted"`` or ``"failed"``."""
         if not self.fabric.is_global_zero:
             return
-        summary = loop.state.summary(status)
-        summary = {key: summary[key] for key in summary if key not in ("exp_dir", "best_model")}
+        summary = {
+            key: value for key, value in loop.state.summary(status).items() if key not in ("exp_dir", "best_model")
+        }
         memory, ledger = peak_memory(self.fabric.device), Ledger(self.ledger) if loop.meter else None
         energy = ledger and ledger.account(self.record.folder, self.options.epochs, self.info.get("source"))
         self.record.end(**summary, ended=now(), energy=energy, peak_memory_bytes=memory)

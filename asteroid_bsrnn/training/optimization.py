@@ -82,17 +82,14 @@ def make_optim(
         raise UserError(f"optim.scheduler {scheduler!r} is unknown; allowed are {', '.join(SCHEDULERS)}")
     rate = effective_lr(lr, lr_reference_batch, effective_batch)
     given: list[Any] = list(parameters)
-    first = given[0][1] if isinstance(given[0], tuple) else given[0]
-    fused = optimizer in FUSED and first.device.type == "cuda"
+    plain = [entry[1] if isinstance(entry, tuple) else entry for entry in given]
+    fused = optimizer in FUSED and plain[0].device.type == "cuda"
     own: dict[str, Any] = {"betas": tuple(betas), "eps": eps} if "adam" in optimizer.lower() else {}
     wanted = {"momentum": momentum, "amsgrad": amsgrad, "fused": fused}
     own.update({key: value for key, value in wanted.items() if value})
-    if lr_factors:
-        given = parameter_groups(given, rate, lr_factors)
-    elif isinstance(given[0], tuple):
-        given = [parameter for _, parameter in given]
+    groups = parameter_groups(given, rate, lr_factors) if lr_factors else plain
     try:
-        optim = make_optimizer(given, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
+        optim = make_optimizer(groups, optimizer=optimizer, lr=rate, weight_decay=weight_decay, **own)
     except ValueError as error:
         raise UserError(f"optim: {error}") from None
     except TypeError as error:
@@ -106,8 +103,9 @@ def make_optim(
     if scheduler == "step":
         return optim, torch.optim.lr_scheduler.StepLR(optim, step_size, gamma)
     if scheduler == "plateau":
-        how: dict[str, Any] = {"mode": mode, "factor": plateau_factor, "patience": plateau_patience}
-        return optim, LatePlateau(plateau_start or 0, optim, **how)
+        return optim, LatePlateau(
+            plateau_start or 0, optim, mode=mode, factor=plateau_factor, patience=plateau_patience
+        )
     return optim, None
 
 

@@ -10,6 +10,7 @@ from ..common.errors import UserError
 from ..common.precision import check_name
 from ..common.typed import check_types
 from ..data import data_defaults
+from ..models.layers.checks import whole
 from ..separation.segments import apply_segments
 from .feed.sampling import make_loader
 from .optimization import make_optim
@@ -76,20 +77,16 @@ class TrainingOptions:
         if self.monitor not in MONITORS:
             raise UserError(f"training.monitor {self.monitor!r} is unknown; allowed are {', '.join(MONITORS)}")
         check_name(self.precision, "training.precision")
-        for key in ("epochs", "patience", "effective_batch", "batch", "checkpoint_every", "keep_best"):
-            value = getattr(self, key)
-            if key == "batch" and value == "auto":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"training.{key} must be a whole number from 1 on, not {value!r}")
+        counts = ("epochs", "patience", "effective_batch", "checkpoint_every", "keep_best")
+        for key in counts if self.batch == "auto" else ("batch", *counts):
+            whole(f"training.{key}", getattr(self, key))
         share = self.activation_checkpointing
         if share != "auto" and (isinstance(share, str) or not 0 <= share <= 1):
             raise UserError(
                 "training.activation_checkpointing must be true, false, auto or a share of the stages between 0 and 1, "
                 f"not {share!r}"
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"training.seed must be a whole number from 0 on, not {self.seed!r}")
+        whole("training.seed", self.seed, least=0)
         if self.clip is not None and not self.clip > 0:
             raise UserError(f"training.clip must be more than 0 or null, not {self.clip!r}")
         if self.max_bad_steps < 1 or not 0 <= self.max_unreadable <= 1:

@@ -21,14 +21,12 @@ class StopRequest:
 def stop_signals() -> Iterator[StopRequest]:
     """Within this block the signals make a request of themselves (in the main thread only, where Python hears them)."""
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
+    heard = SIGNALS if threading.current_thread() is threading.main_thread() else ()
 
     def note(number: int, frame: FrameType | None) -> None:
         request.signal = number
 
-    old = {number: signal.signal(number, note) for number in SIGNALS}
+    old = {number: signal.signal(number, note) for number in heard}
     try:
         yield request
     finally:

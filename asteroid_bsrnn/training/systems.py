@@ -177,8 +177,13 @@ class MusicSystem(RecordingSystem):
             scores[self.default_monitor] = float(per_source[there].mean())
         if len(per_source) > 1:
             names = as_model(self.model).sources or range(len(per_source))
-            named = zip(names, per_source, there)
-            scores.update({f"{self.default_monitor}_{name}": float(score) for name, score, is_here in named if is_here})
+            scores.update(
+                {
+                    f"{self.default_monitor}_{name}": float(score)
+                    for name, score, is_here in zip(names, per_source, there)
+                    if is_here
+                }
+            )
         return scores
 
     def separate(self, mixture: Tensor, sources: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UserError
-from ..common.registry import nearest
+from ..common.registry import check_known
 from ..models.family import Adapter, adapters
 from .any_file import read_file
 from .assemble import KEYS, check_finite
@@ -113,11 +113,12 @@ def from_foreign(
         UserError: for an unknown system, or weights and settings that do not fit each other; the culprit is named.
     """
     known = list(dict.fromkeys(adapter.system for adapter in adapters()))
-    if system not in known:
-        raise UserError(f"unknown system {system!r}: {nearest(system, known)}known are {', '.join(known)}")
+    check_known("system", system, known)
     if not isinstance(state_dict, Mapping) or not isinstance(settings, (Mapping, type(None))):
-        kinds = f"{type(state_dict).__name__} and {type(settings).__name__}"
-        raise UserError(f"{system}: weights and settings are dictionaries, got {kinds}")
+        raise UserError(
+            f"{system}: weights and settings are dictionaries, "
+            f"got {type(state_dict).__name__} and {type(settings).__name__}"
+        )
     found = _recognised(_weights_alone(state_dict, system), _of(system), system)
     if found is None:
         raise UserError(_unknown(state_dict, _of(system), f"{system}: state_dict"))
@@ -182,8 +183,10 @@ def _as_tensor(name: Any, value: Any, origin: str) -> torch.Tensor:
     kind = value.name if isinstance(value, Inert) else type(value).__name__
     array = None if isinstance(value, Inert) else np.asarray(value)
     if not isinstance(name, str) or array is None or array.dtype.kind not in "fiub":
-        what = f"its weight {str(name)[:100]!r} is a {kind[:100]}, neither a tensor nor an array of numbers"
-        raise UserError(f"{origin} is refused: {what}")
+        raise UserError(
+            f"{origin} is refused: its weight {str(name)[:100]!r} is a {kind[:100]}, "
+            "neither a tensor nor an array of numbers"
+        )
     return torch.from_numpy(np.array(array))
 
 

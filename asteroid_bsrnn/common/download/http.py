@@ -87,7 +87,6 @@ def get_json(url: str) -> Any:
     Raises:
         UserError: no network, a refusal, or an answer that is not JSON.
     """
-    failure: Exception
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(2.0 ** (attempt - 1))
@@ -184,7 +183,6 @@ class _Transfer:
 def _persist(transfer: _Transfer, attempts: int, pause: float, progress: bool) -> None:
     """Try until everything is there, or until ``attempts`` in a row brought nothing worth naming."""
     failures, reached = 0, False
-    failure: Exception
     while True:
         before = transfer.done
         try:
@@ -193,10 +191,11 @@ def _persist(transfer: _Transfer, attempts: int, pause: float, progress: bool) -
             _BrokenOff,
             requests.exceptions.ChunkedEncodingError,
             requests.exceptions.ContentDecodingError,
+            requests.ConnectionError,
+            requests.Timeout,
         ) as error:
-            failure, reached = error, True
-        except (requests.ConnectionError, requests.Timeout) as error:
             failure = error
+            reached = reached or not isinstance(error, (requests.ConnectionError, requests.Timeout))
         failures = 1 if transfer.done - before >= PROGRESS else failures + 1
         if failures >= (attempts if reached else min(attempts, 3)):
             kept = f"; {transfer.done} bytes are kept, call again to continue" if transfer.done else ""
@@ -256,9 +255,8 @@ def _is_there(path: Path, checksum: str | None, size: int | None) -> bool:
 
 
 def _gave_up(url: str, failure: Exception, attempts: int) -> str:
-    host = urlsplit(url).netloc
-    unreachable = isinstance(failure, (requests.ConnectionError, requests.Timeout))
-    if unreachable and not isinstance(failure, requests.exceptions.ReadTimeout):
+    host, unreachable = urlsplit(url).netloc, (requests.ConnectionError, requests.Timeout)
+    if isinstance(failure, unreachable) and not isinstance(failure, requests.ReadTimeout):
         return f"cannot download {url}: no connection to {host}; is there a network?"
     return f"cannot download {url}: {host} broke off {attempts} times, last: {failure}"
 
@@ -272,9 +270,14 @@ def _disk_trouble(url: str, path: Path, error: OSError) -> str:
 
 
 def _bar(transfer: _Transfer, progress: bool) -> tqdm:
-    hidden: Any = None if progress else True  # None: where there is no terminal
-    name, total, there = transfer.path.name, transfer.total, transfer.done
-    return tqdm(desc=name, total=total, initial=there, unit="B", unit_scale=True, disable=hidden)
+    return tqdm(
+        desc=transfer.path.name,
+        total=transfer.total,
+        initial=transfer.done,
+        unit="B",
+        unit_scale=True,
+        disable=None if progress else True,  # None: where there is no terminal
+    )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, number, truth, whole, whole_numbers
+from ..layers.checks import check_known, number, truth, whole, whole_numbers
 from ..layers.multi_scale import FUSIONS, check_sync_steps
 
 DECODERS = ("joint", "shared")
@@ -55,7 +55,7 @@ class AFRCNNConfig(FRCNNConfig):
 
     def __post_init__(self) -> None:
         _check(self)
-        choice("fusion", self.fusion, FUSIONS)
+        check_known("fusion", self.fusion, FUSIONS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _check(config: Any) -> None:
     """What holds for both networks."""
     whole_numbers(config, ("n_src", "n_filters", "kernel_size", "bn_chan", "hid_chan", "num_iters"))
     whole("n_scales", config.n_scales, least=2)
-    choice("decoder", config.decoder, DECODERS)
+    check_known("decoder", config.decoder, DECODERS)
     truth(config, "checkpointing")
     number("sample_rate", config.sample_rate, above=0)
     if config.kernel_size < 3 or config.kernel_size % 2 == 0:

@@ -32,11 +32,11 @@ class _FRCNN(SpeechModel):
         codec = {"kernel_size": config.kernel_size, "stride": hop, "padding": hop, "bias": False}
         self.encoder_conv = nn.Conv1d(1, config.n_filters, **codec)
         nn.init.xavier_uniform_(self.encoder_conv.weight)
-        norm, narrow = global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
-        self.bottleneck = nn.Sequential(norm, narrow)
+        self.bottleneck = nn.Sequential(
+            global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
+        )
         self.trunk = RecurrentTrunk(FRCNNBlock(config.bn_chan, config.hid_chan, self._fusion()), config.bn_chan)
-        masks = Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)
-        self.mask_net = nn.Sequential(nn.PReLU(), masks, nn.ReLU())
+        self.mask_net = nn.Sequential(nn.PReLU(), Conv1d(config.bn_chan, config.n_src * config.n_filters, 1), nn.ReLU())
         n_out = config.n_src if config.decoder == "joint" else 1
         self.decoder_conv = nn.ConvTranspose1d(n_out * config.n_filters, n_out, output_padding=hop - 1, **codec)
 

@@ -106,8 +106,7 @@ def to_reference(model: nn.Module) -> dict[str, torch.Tensor]:
     if type(model) is not BSRNN:  # a causal one is another network
         raise UserError(f"only a BSRNN has a form in the reference, got {type(model).__name__}")
     with torch.no_grad():
-        own: Any = model.stft.window
-        out = {key: own.detach().clone() for key in _WINDOWS}
+        out = {key: model.stft.window.detach().clone() for key in _WINDOWS}
         for key, (view, shape) in reference_views(model).items():
             out[key] = view.detach().reshape(shape).clone()
     return out

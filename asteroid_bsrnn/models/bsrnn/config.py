@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, divides, number, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import as_lists, check_known, divides, number, set_plain, source_names, truth, whole, whole_numbers
 from .bands import band_widths, choose_scheme
 from .sequence import LAYERS
 from .tac import ACTIVATIONS
@@ -85,11 +85,11 @@ class BSRNNConfig:
         set_plain(self, **{name: as_lists(getattr(self, name)) for name in pairs})
         whole_numbers(self, _COUNTS)
         whole_numbers(self, ("mask_context", "n_attn_heads"), least=0)
-        choice("time_layer", self.time_layer, LAYERS)
-        choice("band_layer", self.band_layer, LAYERS)
-        choice("tac_act", self.tac_act, ACTIVATIONS)
+        check_known("time_layer", self.time_layer, LAYERS)
+        check_known("band_layer", self.band_layer, LAYERS)
+        check_known("tac_act", self.tac_act, ACTIVATIONS)
         if self.stereo is not None:
-            choice("stereo", self.stereo, STEREO)
+            check_known("stereo", self.stereo, STEREO)
         truth(self, "bidirectional", "residual_source")
         for name, least in zip(pairs, (0, 1, 1)):
             _whole_or_pair(name, getattr(self, name), least)
@@ -106,8 +106,9 @@ class BSRNNConfig:
         n_feat = self.feature_dim // self.n_heads
         groups = norm_groups(self.group_num, n_feat)
         if n_feat % groups:
-            wanted = f"{groups} groups (group_num {self.group_num})"
-            raise UserError(f"feature_dim / n_heads = {n_feat} is not divisible into {wanted}")
+            raise UserError(
+                f"feature_dim / n_heads = {n_feat} is not divisible into {groups} groups (group_num {self.group_num})"
+            )
 
     @property
     def widths(self) -> list[int]:

@@ -42,8 +42,10 @@ class CausalStream:
             self._check_channels(wav_BCL.shape[1])
             self.history = wav_BCL.new_zeros(*wav_BCL.shape[:-1], self.model.config.n_fft - hop)
         if wav_BCL.shape[:-1] != self.history.shape[:-1]:
-            shapes = f"{tuple(self.history.shape[:-1])}, not {tuple(wav_BCL.shape[:-1])}"
-            raise UserError(f"every block of a stream has the same batch and channels: {shapes}")
+            raise UserError(
+                "every block of a stream has the same batch and channels: "
+                f"{tuple(self.history.shape[:-1])}, not {tuple(wav_BCL.shape[:-1])}"
+            )
         self.received += length
         self.history = torch.cat([self.history, wav_BCL], dim=-1)
         n_frames = (self.history.shape[-1] - self.model.config.n_fft) // hop + 1

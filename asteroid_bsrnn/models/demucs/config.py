@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, number, numbered, set_plain, source_names, truth, whole
+from ..layers.checks import as_lists, check_known, number, numbered, set_plain, source_names, truth, whole
 
 T_EMBEDDINGS = ("sin", "cape", "scaled")
 _FROM_ZERO = ("multi_freqs_depth", "context", "context_enc", "norm_starts", "dconv_mode", "dconv_attn", "dconv_lstm",
@@ -99,17 +99,8 @@ class DemucsConfig:
 
 
 @dataclass(frozen=True)
-class HDemucsConfig:
-    """Arguments of Hybrid Demucs; the meaning of each is in the package's own class.
-
-    Args:
-        sources: names of what is separated, in any order.
-        sample_rate: in Hz.
-        in_channels: channels that are read together (``audio_channels`` there).
-        segment: seconds that it is best given.
-        channels: width of the first layer; the others (``growth``, ``depth``, ...) are the package's.
-        cac: complex spectra; without it a Wiener filter follows, which cannot be trained.
-    """
+class HybridConfig:
+    """What the arguments of both hybrid networks begin with, in the order of the package's own classes."""
 
     sources: Sequence[str] = numbered(4)
     in_channels: int = 2
@@ -123,6 +114,21 @@ class HDemucsConfig:
     cac: bool = True
     depth: int = 6
     rewrite: bool = True
+
+
+@dataclass(frozen=True)
+class HDemucsConfig(HybridConfig):
+    """Arguments of Hybrid Demucs; the meaning of each is in the package's own class.
+
+    Args:
+        sources: names of what is separated, in any order.
+        sample_rate: in Hz.
+        in_channels: channels that are read together (``audio_channels`` there).
+        segment: seconds that it is best given.
+        channels: width of the first layer; the others (``growth``, ``depth``, ...) are the package's.
+        cac: complex spectra; without it a Wiener filter follows, which cannot be trained.
+    """
+
     hybrid: bool = True
     hybrid_old: bool = False
     multi_freqs: Sequence[float] | None = None
@@ -170,7 +176,7 @@ class HDemucsConfig:
 
 
 @dataclass(frozen=True)
-class HTDemucsConfig:
+class HTDemucsConfig(HybridConfig):
     """Arguments of Hybrid Transformer Demucs; the meaning of each is in the package's own class.
 
     Args:
@@ -181,18 +187,8 @@ class HTDemucsConfig:
         channels: width of the first layer; the others (``growth``, ``depth``, ``t_layers``, ...) are the package's.
     """
 
-    sources: Sequence[str] = numbered(4)
-    in_channels: int = 2
-    channels: int = 48
-    channels_time: int | None = None
     growth: int = 2
-    nfft: int = 4096
-    wiener_iters: int = 0
-    end_iters: int = 0
-    wiener_residual: bool = False
-    cac: bool = True
     depth: int = 4
-    rewrite: bool = True
     multi_freqs: Sequence[float] | None = None
     multi_freqs_depth: int = 3
     freq_emb: float = 0.2
@@ -236,7 +232,7 @@ class HTDemucsConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        choice("t_emb", self.t_emb, T_EMBEDDINGS)
+        check_known("t_emb", self.t_emb, T_EMBEDDINGS)
         check_wiener(self, True)
 
 

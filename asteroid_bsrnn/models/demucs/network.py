@@ -54,15 +54,18 @@ class WrappedDemucs(MusicModel):
         try:
             cls = getattr(importlib.import_module(module), name)
         except ImportError as error:
-            hint = "pip install 'asteroid_bsrnn[demucs]'"
-            raise UserError(f"{type(self).__name__} needs the package demucs ({error}): {hint}") from None
+            raise UserError(
+                f"{type(self).__name__} needs the package demucs ({error}): pip install 'asteroid_bsrnn[demucs]'"
+            ) from None
         names = [field.name for field in dataclasses.fields(self.config) if field.name not in self.ours]
         values = {name: getattr(self.config, name) for name in names}
         try:
             return cls(**{RENAMED.get(name, name): value for name, value in values.items()}, **self.extra)
         except AssertionError as error:
-            rules = "attention needs channels / dconv_comp that 4 divides, and split bands (multi_freqs) need no norm"
-            raise UserError(f"demucs cannot build {name} of these arguments {error}: {rules}") from None
+            raise UserError(
+                f"demucs cannot build {name} of these arguments {error}: "
+                "attention needs channels / dconv_comp that 4 divides, and split bands (multi_freqs) need no norm"
+            ) from None
 
     @property
     def least(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, divides, fraction, number, set_plain, truth, whole, whole_numbers
+from ..layers.checks import check_known, divides, fraction, number, set_plain, truth, whole, whole_numbers
 from ..layers.multi_scale import check_sync_steps
 
 PRESETS = {
@@ -56,7 +56,7 @@ class MultiScaleConfig:
     n_scales: int = 5
 
     def __post_init__(self) -> None:
-        choice("preset", self.preset, PRESETS)
+        check_known("preset", self.preset, PRESETS)
         chosen = PRESETS[self.preset]
         set_plain(self, **{name: chosen[name] for name in chosen if getattr(self, name) is None})
         truth(self, "tie_intra", "tie_inter", "per_stage_proj")
@@ -121,7 +121,7 @@ class SandglassetConfig:
     def __post_init__(self) -> None:
         _check(self)
         _check_attention(self)
-        choice("resampling", self.resampling, RESAMPLINGS)
+        check_known("resampling", self.resampling, RESAMPLINGS)
         whole("n_blocks", self.n_blocks, least=2)
         if self.n_blocks % 2:
             raise UserError(f"n_blocks must be even, got {self.n_blocks}")

@@ -47,8 +47,9 @@ class _MultiScaleDualPath(SpeechModel):
         super().__init__(config)
         self.keep_arguments()
         self.codec = LearnedCodec(config.n_filters, config.kernel_size, config.stride)
-        norm, narrow = global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
-        self.bottleneck = nn.Sequential(norm, narrow)
+        self.bottleneck = nn.Sequential(
+            global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1)
+        )
         self.chunks = Chunks(config.chunk_size, config.hop_size)
         self.paths = AlternatingPaths(
             lambda: MultiScaleIntra(config.bn_chan, config.hid_size, self._fusion(), config.per_stage_proj),

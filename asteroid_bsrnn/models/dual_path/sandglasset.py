@@ -30,8 +30,9 @@ class _SandglassetFrame(SpeechModel):
         super().__init__(config)
         self.keep_arguments()
         self.codec = LearnedCodec(config.n_filters, config.kernel_size, config.stride)
-        narrow = Conv1d(config.n_filters, config.bn_chan, 1, bias=False)
-        self.bottleneck = nn.Sequential(global_layer_norm(config.n_filters), narrow)
+        self.bottleneck = nn.Sequential(
+            global_layer_norm(config.n_filters), Conv1d(config.n_filters, config.bn_chan, 1, bias=False)
+        )
         self.chunks = Chunks(config.chunk_size, config.hop_size)
         self.network = nn.Sequential(nn.ReLU(), global_layer_norm(config.bn_chan), self._network())
         self.head_act, self.head_conv = nn.PReLU(), Conv1d(config.bn_chan, config.n_src * config.n_filters, 1)

@@ -42,8 +42,7 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        heads = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
-        query, key, value = heads
+        query, key, value = self.in_proj(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 1, 3, 0, 4)
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
 

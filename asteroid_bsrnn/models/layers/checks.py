@@ -1,10 +1,11 @@
 """Checks of constructor arguments: one validator for all families. Each error names the argument, its value, what is allowed."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.registry import nearest
+from ...common.registry import check_known as check_known
 
 
 def as_lists(value: Any) -> Any:
@@ -53,6 +54,14 @@ def whole_numbers(config: Any, names: Iterable[str], least: int = 1) -> None:
         whole(name, getattr(config, name), least)
 
 
+def whole_list(name: str, values: Any, words: str, least: int = 1, most: float = math.inf) -> None:
+    """Refuse whatever is no list of ``least`` to ``most`` whole numbers from 1 on; ``words`` says what it must be."""
+    if not isinstance(values, (list, tuple)) or not least <= len(values) <= most:
+        raise UserError(f"{name} must be {words}, got {values!r}")
+    for value in values:
+        whole(f"each of {name}", value)
+
+
 def number(name: str, value: Any, above: float | None = None, least: float | None = None) -> None:
     """Refuse whatever is no number, or not above (at least) a bound."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
@@ -66,13 +75,6 @@ def truth(config: Any, *names: str) -> None:
     for name in names:
         if not isinstance(getattr(config, name), bool):
             raise UserError(f"{name} must be true or false, got {getattr(config, name)!r}")
-
-
-def choice(name: str, value: Any, known: Iterable[Any]) -> None:
-    """Refuse what is not among ``known``, with the nearest that is."""
-    known = list(known)
-    if value not in known:
-        raise UserError(f"unknown {name} {value!r}: {nearest(value, known)}known are {', '.join(map(str, known))}")
 
 
 def divides(name: str, value: int, by_name: str, by: int) -> None:

@@ -139,12 +139,10 @@ class SyncFusion(nn.Module):
         self.n_scales = min(n_scales, sync_steps + 1) if prune_dead else n_scales
         n_out = [min(n_scales, sync_steps - t) if prune_dead else n_scales for t in range(sync_steps)]
         n_in = [self.n_scales] + n_out[:-1]
-        self.steps = nn.ModuleList(NeighbourFusion(chan, i, o, n_axes) for i, o in zip(n_in, n_out))
+        self.steps = nn.Sequential(*(NeighbourFusion(chan, i, o, n_axes) for i, o in zip(n_in, n_out)))
 
     def forward(self, scales: list[torch.Tensor]) -> torch.Tensor:
-        for step in self.steps:
-            scales = step(scales)
-        return scales[0]
+        return self.steps(scales)[0]
 
 
 def check_sync_steps(config: Any) -> None:

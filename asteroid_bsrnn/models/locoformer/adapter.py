@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...common.errors import UserError
-from ..family import Adapter, State
-from ..renaming import renamed
+from ..family import State
+from ..renaming import RenamingAdapter, renamed
 from .layers import rotary_frequencies
 from .network import TFLocoformer
 
@@ -39,9 +39,10 @@ _SAME = {
     "sample_rate": "sample_rate",
 }  # fmt: skip
 _FREQUENCIES = ".rope.freqs"
+_PREFIX = "separator."
 
 
-class TFLocoformerAdapter(Adapter):
+class TFLocoformerAdapter(RenamingAdapter):
     """The authors' weights. Sizes are read from the weights; the STFT has to be told.
 
     Settings are the original's constructor arguments and ``stft: {n_fft, hop_length}``.
@@ -75,7 +76,7 @@ class TFLocoformerAdapter(Adapter):
         for kind in settings.get("ffn_type") or ():
             if kind != "swiglu_conv1d":
                 raise UserError(f"{self.name}: ffn_type {kind!r} is unknown; known is swiglu_conv1d")
-        for name, found in _sizes(_without_prefix(state)).items():
+        for name, found in _sizes(state).items():
             if told.setdefault(name, found) != found:
                 raise UserError(f"{self.name}: the settings say {name} {told[name]}, the weights {found}")
         return {**told, **self._stft(settings.get("stft") or {})}
@@ -96,20 +97,17 @@ class TFLocoformerAdapter(Adapter):
         """The weights under our names.
 
         Raises:
-            UserError: for rotary numbers that are not the usual ones, or a weight that nothing corresponds to.
+            UserError: for rotary numbers that are not the usual ones.
         """
-        with torch.device("meta"):
-            own = set(TFLocoformer(**self.config(state, settings)).state_dict())
-        weights = {}
-        for key, tensor in _without_prefix(state).items():
+        for key in state:
             if key.endswith(_FREQUENCIES):
-                self._check_frequencies(key, tensor)
-                continue
-            name = renamed(key, _RENAMES)
-            if name not in own:
-                raise UserError(f"{self.name}: nothing in TFLocoformer corresponds to the weight {key!r}")
-            weights[name] = torch.as_tensor(tensor).float()
-        return weights
+                self._check_frequencies(key, state[key])
+        return super().convert(state, settings)
+
+    def names(self, state: State) -> dict[str, str]:
+        """Our names; the rotary numbers have none."""
+        kept = [key for key in state if not key.endswith(_FREQUENCIES)]
+        return {key: renamed(key.removeprefix(_PREFIX), _RENAMES) for key in kept}
 
     def _check_frequencies(self, key: str, tensor: torch.Tensor) -> None:
         found = torch.as_tensor(tensor).float().cpu()
@@ -117,13 +115,9 @@ class TFLocoformerAdapter(Adapter):
             raise UserError(f"{self.name}: {key} holds other rotary frequencies than 10000 ** (-2 j / width)")
 
 
-def _without_prefix(state: State) -> State:
-    return {key.removeprefix("separator."): tensor for key, tensor in state.items()}
-
-
 def _sizes(state: State) -> dict[str, Any]:
     """What the shapes say."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    shapes = {key.removeprefix(_PREFIX): tuple(tensor.shape) for key, tensor in state.items()}
     path = "blocks.0.freq_path"
     try:
         emb_dim, attention_dim = shapes[f"{path}.attn.aggregate_heads.0.weight"]

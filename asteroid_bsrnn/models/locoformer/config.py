@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, divides, fraction, number, set_plain, whole, whole_numbers
+from ..layers.checks import as_lists, check_known, divides, fraction, number, set_plain, whole_list, whole_numbers
 
 NORMS = ("rmsgroupnorm", "layernorm")
 ORDERS = ("ft", "tf")
@@ -59,8 +59,8 @@ class Config:
     def __post_init__(self) -> None:
         set_plain(self, ffn_hidden=as_lists(self.ffn_hidden))
         whole_numbers(self, (*_SIZES, "conv_kernel", "conv_shift"))
-        choice("norm", self.norm, NORMS)
-        choice("order", self.order, ORDERS)
+        check_known("norm", self.norm, NORMS)
+        check_known("order", self.order, ORDERS)
         fraction("dropout", self.dropout)
         number("eps", self.eps, above=0)
         number("sample_rate", self.sample_rate, above=0)
@@ -70,10 +70,7 @@ class Config:
         self._check_feed_forward()
 
     def _check_feed_forward(self) -> None:
-        if not isinstance(self.ffn_hidden, list) or len(self.ffn_hidden) not in (1, 2):
-            raise UserError(f"ffn_hidden must be a list of one or two sizes, got {self.ffn_hidden!r}")
-        for size in self.ffn_hidden:
-            whole("ffn_hidden", size)
+        whole_list("ffn_hidden", self.ffn_hidden, "a list of one or two sizes", most=2)
         if self.conv_shift > self.conv_kernel:
             raise UserError(f"conv_shift must be at most conv_kernel {self.conv_kernel}, got {self.conv_shift}")
         if self.hop >= self.n_fft:

@@ -4,11 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
-from ...common.errors import UserError
 from ..family import State
-from ..renaming import RenamingAdapter
+from ..renaming import RenamingAdapter, count, weight
 from .network import PResUNet
 
 DROPPED = ("f_helper.stft", "f_helper.istft", "wav_spec_loss", "l1loss")
@@ -32,18 +29,19 @@ class AuthorsPResUNet(RenamingAdapter):
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of PResUNet; of the settings only ``target`` and ``sample_rate`` say what the weights do not."""
-        self._require(state, FIRST, "bn0.weight")
+        for key in (FIRST, "bn0.weight"):
+            weight(state, key, self.name)
         heads = _heads(state)
         n_subbands = _n_subbands(state)
-        widths = [_shape(state, f"encoder_block{index}.conv_block1.conv1.weight")[0] for index in range(1, 6)]
+        stages = [weight(state, f"encoder_block{index}.conv_block1.conv1.weight", self.name) for index in range(1, 6)]
         return {
             "sources": _sources(heads, settings),
             "sample_rate": settings.get("sample_rate") or 44100,
             "in_channels": state[FIRST].shape[1] // n_subbands,
             "n_subbands": n_subbands,
-            "n_units": _count(state, "encoder_block1."),
-            "n_head_units": _count(state, heads[0][0]),
-            "widths": widths,
+            "n_units": count(state, "encoder_block1." + UNIT),
+            "n_head_units": count(state, re.escape(heads[0][0]) + UNIT),
+            "widths": [len(stage) for stage in stages],
             "edge": 0,
         }
 
@@ -51,11 +49,6 @@ class AuthorsPResUNet(RenamingAdapter):
         """Our names; frozen transforms and parts of losses are dropped by their prefixes."""
         rules = _rules(_heads(state))
         return {key: _renamed(key, rules) for key in state if not key.startswith(DROPPED)}
-
-    def _require(self, state: State, *keys: str) -> None:
-        for key in keys:
-            if key not in state:
-                raise UserError(f"{self.name}: the weights lack {key!r}")
 
 
 def _heads(state: State) -> list[tuple[str, str]]:
@@ -74,17 +67,6 @@ def _sources(heads: list[tuple[str, str]], settings: Mapping[str, Any]) -> list[
 def _n_subbands(state: State) -> int:
     filters = state.get("f_helper.qmf.ana_conv_filter.weight")
     return 1024 // (len(state["bn0.weight"]) - 1) if filters is None else len(filters)
-
-
-def _shape(state: State, key: str) -> torch.Size:
-    if key not in state:
-        raise UserError(f"cws-presunet: the weights lack {key!r}")
-    return state[key].shape
-
-
-def _count(state: State, prefix: str) -> int:
-    """Number of residual units of a stage."""
-    return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix + "conv_block")})
 
 
 def _rules(heads: list[tuple[str, str]]) -> list[tuple[str, Callable[..., str]]]:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, set_plain, source_names, whole, whole_numbers
+from ..layers.checks import as_lists, check_known, set_plain, source_names, whole, whole_list, whole_numbers
 
 N_SUBBANDS = (1, 2, 4, 8)
 N_WIDTHS = 5
@@ -40,13 +39,10 @@ class PResUNetConfig:
 
     def __post_init__(self) -> None:
         set_plain(self, sources=list(source_names(self.sources)), widths=as_lists(self.widths))
-        choice("n_subbands", self.n_subbands, N_SUBBANDS)
+        check_known("n_subbands", self.n_subbands, N_SUBBANDS)
         whole_numbers(self, ("sample_rate", "in_channels", "n_units", "n_head_units"))
         whole("edge", self.edge, least=0)
-        if not isinstance(self.widths, list) or len(self.widths) != N_WIDTHS:
-            raise UserError(f"widths must be {N_WIDTHS} whole numbers, got {self.widths!r}")
-        for width in self.widths:
-            whole("each of widths", width)
+        whole_list("widths", self.widths, f"{N_WIDTHS} whole numbers", N_WIDTHS, N_WIDTHS)
 
     @property
     def n_maps(self) -> int:

@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, choice, fraction, number, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import (
+    as_lists,
+    check_known,
+    fraction,
+    number,
+    set_plain,
+    source_names,
+    truth,
+    whole,
+    whole_list,
+    whole_numbers,
+)
 from .bands import BANDS, mel_bands
 
 FINAL_NORMS = ("per_band", "shared")
@@ -107,13 +118,10 @@ class BSRoFormerConfig(RoFormerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("final_norm", self.final_norm, FINAL_NORMS)
+        check_known("final_norm", self.final_norm, FINAL_NORMS)
         if self.bands is not None:
             set_plain(self, bands=as_lists(self.bands))
-            if not isinstance(self.bands, list) or not self.bands:
-                raise UserError(f"bands must be a list of whole numbers, got {self.bands!r}")
-            for width in self.bands:
-                whole("bands: each", width)
+            whole_list("bands", self.bands, "a list of whole numbers")
         if sum(self.widths) != self.n_fft // 2 + 1:
             raise UserError(f"bands must sum to n_fft / 2 + 1 = {self.n_fft // 2 + 1} bins, got {sum(self.widths)}")
 

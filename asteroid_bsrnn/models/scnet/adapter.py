@@ -6,7 +6,7 @@ from typing import Any
 
 from ...common.errors import UserError
 from ..family import State
-from ..renaming import RenamingAdapter
+from ..renaming import RenamingAdapter, count
 from .network import SCNet
 
 FIRST = "encoder.0.SDlayer.convs.0.weight"
@@ -109,8 +109,8 @@ def _of_shapes(state: State) -> dict[str, Any]:
         "dims": dims,
         "n_src": state[f"decoder.{len(dims) - 2}.1.convtrs.0.weight"].shape[1] // dims[0],
         "band_kernel": [state[f"encoder.0.SDlayer.convs.{band}.weight"].shape[2] for band in range(3)],
-        "conv_depths": [_count(state, rf"encoder\.0\.conv_modules\.{band}\.layers\.(\d+)\.") for band in range(3)],
-        "num_dplayer": _count(state, r"separation_net\.dp_modules\.(\d+)\."),
+        "conv_depths": [count(state, rf"encoder\.0\.conv_modules\.{band}\.layers\.(\d+)\.") for band in range(3)],
+        "num_dplayer": count(state, r"separation_net\.dp_modules\.(\d+)\."),
         "expand": state["separation_net.dp_modules.0.lstm_layers.0.weight_hh_l0"].shape[1] // dims[-1],
     }
     if band is not None:
@@ -125,10 +125,6 @@ def _compress(dims: Sequence[int], hids: Sequence[int]) -> float:
     """The reduction that gives these widths, rounded down; a whole number if one does."""
     fitting = (ratio for ratio in range(1, dims[0] + 1) if [dim // ratio for dim in dims] == hids)
     return next(fitting, dims[0] / hids[0])
-
-
-def _count(state: State, pattern: str) -> int:
-    return len({match[1] for match in (re.match(pattern, key) for key in state) if match})
 
 
 def _renamed(key: str, state: State) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.errors import UserError
-from ..layers.checks import as_lists, number, numbered, set_plain, source_names, truth, whole, whole_numbers
+from ..layers.checks import as_lists, number, numbered, set_plain, source_names, truth, whole, whole_list, whole_numbers
 
 N_BANDS = 3
 
@@ -89,10 +89,7 @@ class SCNetConfig:
             raise UserError(f"band_SR must leave something to the third band, got {self.band_SR}")
 
     def _check_dims(self) -> None:
-        if not isinstance(self.dims, list) or len(self.dims) < 2:
-            raise UserError(f"dims must be at least two whole numbers, got {self.dims!r}")
-        for value in self.dims:
-            whole("each of dims", value)
+        whole_list("dims", self.dims, "at least two whole numbers", least=2)
         if self.dims[0] != 2 * self.in_channels:
             raise UserError(f"the first of dims must be twice in_channels {self.in_channels}, got {self.dims[0]}")
         if min(self.dims[1:]) < self.compress:

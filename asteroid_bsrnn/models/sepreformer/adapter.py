@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...common.errors import UserError
-from ..family import Adapter, State
-from ..renaming import renamed
+from ..family import State
+from ..renaming import RenamingAdapter, renamed
 from .network import SepReformer
 
 _ENCODER, _DECODER = r"separator\.enc_stages\.(\d+)\.", r"separator\.dec_stages\.(\d+)\."
@@ -60,7 +60,7 @@ _LINEAR = re.compile(r"(project|separator\.splits\.\d+\.(expand|contract)|separa
 _KNOWN = "separator.pos_emb.pe_k.weight"
 
 
-class SepReformerAdapter(Adapter):
+class SepReformerAdapter(RenamingAdapter):
     """The authors' checkpoints. Auxiliary heads are dropped unless the settings say ``auxiliary: true``.
 
     Sizes are read from the weights; settings are the arguments of the original's constructor, of which only the
@@ -89,26 +89,19 @@ class SepReformerAdapter(Adapter):
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """The weights under our names; auxiliary heads go unless they are asked for."""
-        arguments = self.config(state, settings)
-        with torch.device("meta"):
-            own = set(SepReformer(**arguments).state_dict())
-        weights = {}
-        for key, tensor in state.items():
-            name = renamed(key, _RENAMES)
-            if name.startswith("auxiliary.") and not arguments["auxiliary"]:
-                continue
-            if name not in own:
-                raise UserError(f"{self.name}: nothing in SepReformer corresponds to the weight {key!r}")
-            weights[name] = _reshaped(name, torch.as_tensor(tensor))
-        return weights
+        dropped = () if self.config(state, settings)["auxiliary"] else ("auxiliary.",)
+        weights = super().convert(state, settings)
+        return {name: _reshaped(name, value) for name, value in weights.items() if not name.startswith(dropped)}
+
+    def names(self, state: State) -> dict[str, str]:
+        """Our names, of auxiliary heads too."""
+        return {key: renamed(key, _RENAMES) for key in state}
 
 
 def _reshaped(name: str, tensor: torch.Tensor) -> torch.Tensor:
     if name.endswith(".scale"):
-        return tensor.flatten().float()
-    if _LINEAR.fullmatch(name) and tensor.ndim == 3:
-        tensor = tensor.squeeze(-1)
-    return tensor.float() if tensor.is_floating_point() else tensor
+        return tensor.flatten()
+    return tensor.squeeze(-1) if _LINEAR.fullmatch(name) and tensor.ndim == 3 else tensor
 
 
 def _sizes(state: State) -> dict[str, Any]:

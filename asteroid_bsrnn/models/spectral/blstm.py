@@ -4,7 +4,6 @@ Legend: B batch, F bin, T frame, H hidden.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -71,9 +70,7 @@ class SpectralFrontEnd(nn.Module):
         Raises:
             UserError: if there is no waveform.
         """
-        count = 0
-        total: Any = 0.0
-        squares: Any = 0.0
+        count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for wav in mixtures:
             magnitude = self.analyse(wav.to(self.window.device)).abs()
             logs = _log(magnitude).double().mT.reshape(-1, self.n_bins)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import UserError
-from ..layers.checks import choice, divides, fraction, number, truth, whole, whole_numbers
+from ..layers.checks import check_known, divides, fraction, number, truth, whole, whole_numbers
 
 ACTIVATIONS = ("relu", "sigmoid")
 SEPARATORS = ("mask", "clustering")
@@ -56,7 +56,7 @@ class UPITConfig(SpectralConfig):
 
     def __post_init__(self) -> None:
         _check(self)
-        choice("mask_act", self.mask_act, ACTIVATIONS)
+        check_known("mask_act", self.mask_act, ACTIVATIONS)
         truth(self, "stacked", "stack_estimates")
         if self.stack_estimates and not self.stacked:
             raise UserError("stack_estimates needs stacked=True: there is no second stage to see the estimates")
@@ -106,8 +106,8 @@ class ChimeraConfig(SpectralConfig):
     def __post_init__(self) -> None:
         _check(self)
         whole_numbers(self, ("embedding_dim", "kmeans_starts"))
-        choice("mask_act", self.mask_act, ACTIVATIONS)
-        choice("separate_by", self.separate_by, SEPARATORS)
+        check_known("mask_act", self.mask_act, ACTIVATIONS)
+        check_known("separate_by", self.separate_by, SEPARATORS)
         number("alpha", self.alpha)
         if not 0 <= self.alpha <= 1:
             raise UserError(f"alpha must be in [0, 1], got {self.alpha!r}")

@@ -130,5 +130,6 @@ class Chimera(_ClusteringModel):
         clustering = affinity_distance(self.embeddings(hidden), labels, self.n_src, weights)[0].mean()
         estimates = self.mask_head(hidden).float() * spectrum.abs().unsqueeze(1)
         targets = phase_sensitive_targets(spectrum, source_spectra)
-        alpha = self.config.alpha
-        return alpha * clustering + (1 - alpha) * self.mask_loss(estimates, targets, n_frames=n_frames)
+        return self.config.alpha * clustering + (1 - self.config.alpha) * self.mask_loss(
+            estimates, targets, n_frames=n_frames
+        )

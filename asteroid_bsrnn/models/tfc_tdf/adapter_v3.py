@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..family import Adapter, State
-from .adapters import SECTIONS, count, named_sources, needed, single, weight, with_counters
+from ..renaming import count, single, weight
+from .adapters import SECTIONS, named_sources, needed, with_counters
 from .norms import GROUPED
 from .tfc_tdf_v3 import TFCTDFv3
 

@@ -10,6 +10,7 @@ import torch
 from ...common.errors import UserError
 from ..family import Adapter, State
 from ..layers.checks import numbered
+from ..renaming import count, renamed, single, weight
 from .conv_tdf_net import ConvTDFNet
 from .dttnet import DTTNet
 from .mixer import Mixer
@@ -103,11 +104,11 @@ class KUIELabConvTDFNet(UNetAdapter):
 
     def config(self, state: State, settings: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`UNetAdapter.config`."""
-        return super().config(renamed(state), settings)
+        return super().config(of_training(state), settings)
 
     def convert(self, state: State, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """See :meth:`UNetAdapter.convert`."""
-        return super().convert(renamed(state), settings)
+        return super().convert(of_training(state), settings)
 
 
 class AuthorsDTTNet(UNetAdapter):
@@ -181,22 +182,6 @@ def needed(words: Mapping[str, Any], name: str, origin: str) -> Any:
     return words[name]
 
 
-def weight(state: State, name: str, origin: str) -> torch.Tensor:
-    """A weight that must be there.
-
-    Raises:
-        UserError: naming it.
-    """
-    if name not in state:
-        raise UserError(f"{origin}: the weights lack {name!r}")
-    return state[name]
-
-
-def count(state: State, pattern: str) -> int:
-    """How many different numbers stand at the group of a pattern that begins a name."""
-    return len({found[1] for found in map(re.compile(pattern).match, state) if found})
-
-
 def block_type(state: State) -> str:
     """The original's name of DTTNet's blocks."""
     if "bottleneck_block1.tfc2.H.0.0.weight" in state:
@@ -204,25 +189,14 @@ def block_type(state: State) -> str:
     return "TFC_TDF_Res1" if "bottleneck_block1.res.H.0.0.weight" in state else "TFC_TDF"
 
 
-def renamed(state: State) -> State:
+def of_training(state: State) -> State:
     """The names of the challenge's submission as those of the training code."""
     if "mid_dense.H.0.0.weight" not in state:
         return state
-    result = {}
-    for key, value in state.items():
-        for pattern, replacement in _SUBMISSION:
-            key = re.sub(pattern, replacement, key)
-        result[key] = value
-    return result
+    return {renamed(key, _SUBMISSION): value for key, value in state.items()}
 
 
 def with_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Batch norms' numbers of batches, which files may leave out and evaluation does not use."""
     norms = [key.removesuffix("running_var") for key in state if key.endswith(".running_var")]
     return {**{f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms}, **state}
-
-
-def single(value: torch.Tensor) -> torch.Tensor:
-    """In single precision; whole numbers as they are."""
-    value = torch.as_tensor(value)
-    return value.float() if value.is_floating_point() else value

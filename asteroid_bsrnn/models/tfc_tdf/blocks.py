@@ -30,13 +30,11 @@ class TFC(nn.Module):
     def __init__(self, n_chan: int, n_convs: int, kernel_size: int, norm_type: str) -> None:
         super().__init__()
         convs = [nn.Conv2d(n_chan, n_chan, kernel_size, padding=kernel_size // 2) for _ in range(n_convs)]
-        self.H = nn.ModuleList(conv_norm(conv, norm_type) for conv in convs)
+        self.H = nn.Sequential(*(conv_norm(conv, norm_type) for conv in convs))
 
     def forward(self, x_BCNF: torch.Tensor) -> torch.Tensor:
         """(batch, channels, frames, bins), shape kept."""
-        for conv in self.H:
-            x_BCNF = conv(x_BCNF)
-        return x_BCNF
+        return self.H(x_BCNF)
 
 
 def tdf(n_chan: int, n_bins: int, bottleneck: int | None, bias: bool, norm_type: str) -> nn.Sequential | None:

@@ -6,7 +6,7 @@ from typing import Any
 from ...common.errors import UserError
 from ..layers.checks import (
     as_lists,
-    choice,
+    check_known,
     divides,
     number,
     numbered,
@@ -14,6 +14,7 @@ from ..layers.checks import (
     source_names,
     truth,
     whole,
+    whole_list,
     whole_numbers,
 )
 from .norms import check_norm
@@ -133,8 +134,8 @@ class DTTNetConfig(ConvTDFNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("block_type", self.block_type, BLOCK_TYPES)
-        choice("rnn_type", self.rnn_type, ("LSTM", "GRU"))
+        check_known("block_type", self.block_type, BLOCK_TYPES)
+        check_known("rnn_type", self.rnn_type, ("LSTM", "GRU"))
         truth(self, "bidirectional")
         whole("n_repeats", self.n_repeats, least=0)
         whole("n_heads", self.n_heads)
@@ -178,10 +179,7 @@ class TFCTDFv3Config(SpectrogramConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         set_plain(self, scale=tuple(as_lists(self.scale)) if isinstance(as_lists(self.scale), list) else self.scale)
-        if not isinstance(self.scale, tuple) or len(self.scale) != 2:
-            raise UserError(f"scale must be two whole numbers (frames, bins), got {self.scale!r}")
-        for part in self.scale:
-            whole("scale", part)
+        whole_list("scale", self.scale, "two whole numbers (frames, bins)", 2, 2)
         whole_numbers(self, ("n_scales", "growth"), least=0)
         whole_numbers(self, ("n_blocks", "n_chan", "n_subbands"))
         divides("dim_f", self.dim_f, "n_subbands", self.n_subbands)

@@ -118,13 +118,11 @@ class Stage(nn.Module):
     def __init__(self, n_in: int, n_chan: int, n_bins: int, config: TFCTDFv3Config) -> None:
         super().__init__()
         inputs = [n_in] + [n_chan] * (config.n_blocks - 1)
-        self.blocks = nn.ModuleList(Block(first, n_chan, n_bins, config) for first in inputs)
+        self.blocks = nn.Sequential(*(Block(first, n_chan, n_bins, config) for first in inputs))
 
     def forward(self, x_BCNF: torch.Tensor) -> torch.Tensor:
         """(batch, n_in, frames, bins) -> (batch, n_chan, frames, bins)."""
-        for block in self.blocks:
-            x_BCNF = block(x_BCNF)
-        return x_BCNF
+        return self.blocks(x_BCNF)
 
 
 class Block(nn.Module):

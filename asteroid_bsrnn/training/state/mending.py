@@ -30,8 +30,10 @@ def newest_checkpoint(exp_dir: Path, checkpoints: Checkpoints, report: Callable 
     newest = checkpoints.newest(report)
     begun = any((exp_dir / name).exists() for name in BEGUN) or weights_files(checkpoints.folder)
     if newest is None and begun:
-        way = WAYS_ON.format("a resume_*.ckpt")
-        raise UserError(f"{exp_dir} holds a run, but {checkpoints.folder} has no checkpoint to continue it from; {way}")
+        raise UserError(
+            f"{exp_dir} holds a run, but {checkpoints.folder} has no checkpoint to continue it from; "
+            f"{WAYS_ON.format('a resume_*.ckpt')}"
+        )
     return newest
 
 
