@@ -142,5 +142,6 @@ def test_what_describes_no_corpus(tmp_path, text, sentence):
 
 
 def test_a_corpus_says_whose_it_is():
-    infos = Corpus("mine", ("a", "b"), licence="CC BY-NC 4.0", author="me").infos()
+    infos = Corpus("mine", ("a", "b"), licence="CC BY-NC 4.0", author="me", citation="Me, 2026").infos()
+    assert infos["task"] == "music_separation" and infos["licenses"][0]["citation"] == "Me, 2026"
     assert infos["licenses"][0]["license"] == "CC BY-NC 4.0" and infos["licenses"][0]["non_commercial"]

@@ -224,6 +224,7 @@ def test_licence_is_complete(corpus):
                 "license",
                 "license_link",
                 "non_commercial",
+                "citation",
             }
             assert all(licence.values())
 

@@ -18,7 +18,15 @@ from asteroid_bsrnn.publishing.folder import publish
 from asteroid_bsrnn.weights import load_model, read_safetensors
 
 FILES = ["README.md", "conf.yml", "config.json", "final_metrics.json", "model.safetensors", "pytorch_model.bin"]
-LICENCES = [{"title": "LibriSpeech", "author": "Panayotov", "license": "CC BY 4.0", "non_commercial": False}]
+LICENCES = [
+    {
+        "title": "LibriSpeech",
+        "author": "Panayotov",
+        "license": "CC BY 4.0",
+        "non_commercial": False,
+        "citation": "Panayotov et al., 2015",
+    }
+]
 
 
 @pytest.fixture
@@ -73,7 +81,7 @@ def test_the_card_says_what_the_experiment_wrote(exp, tmp_path):
         "n_src: 2",
         "1.75",
         "subset test, n_tracks 3000",
-        "LibriSpeech by Panayotov: CC BY 4.0",
+        "LibriSpeech by Panayotov: CC BY 4.0. Cite: Panayotov et al., 2015.",
     ):
         assert said in text
     for name in ("pytorch_model.bin", "model.safetensors"):

@@ -9,6 +9,7 @@ described by a YAML file whose path stands in ``data.corpus``::
     complete: false        # a stem that a track lacks is silent; true (the default): it is an error
     splits: {valid: [Song A, Song B], test: 0.1}   # names of tracks, or a share of them
     licence: CC BY-NC-SA 4.0
+    citation: Pereira et al., "MoisesDB", ISMIR 2023
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,7 @@ class Corpus:
     Args:
         name: by which configurations call it.
         stems: names, in the order in which they are summed.
+        task: ``"music"``.
         sample_rate: in Hz, of every file.
         channels: of every file.
         layout: name of a function of :data:`LAYOUTS`: how tracks are found.
@@ -54,12 +56,13 @@ class Corpus:
         splits: for ``valid`` and ``test``: names of tracks, or a share of all (drawn by the hash of their names). A
             corpus with a folder for a split needs no entry for it.
         mixtures_differ: tracks whose ``mixture.wav`` is known not to be the sum of their stems.
-        title, licence, licence_link, author: for cards and ``get_infos``.
+        title, licence, licence_link, citation, author: for cards and ``get_infos``.
         provide: stage 0: ``provide(section, download)`` puts the corpus into ``section.root``; None: it must be there.
     """
 
     name: str
     stems: tuple[str, ...]
+    task: str = "music"
     sample_rate: int = 44100
     channels: int = 2
     layout: str = "folders"
@@ -69,6 +72,7 @@ class Corpus:
     title: str = ""
     licence: str = "not stated"
     licence_link: str = ""
+    citation: str = ""
     author: str = ""
     provide: Callable[[Any, bool], None] | None = None
 
@@ -98,7 +102,7 @@ class Corpus:
         return found
 
     def infos(self) -> dict[str, Any]:
-        """Name, task and licence, as Asteroid's sharing tools ask for."""
+        """Name, task and licence, as Asteroid's sharing tools ask for; what to cite beside them."""
         licence = {
             "title": self.title or self.name,
             "title_link": self.licence_link,
@@ -107,8 +111,9 @@ class Corpus:
             "license": self.licence,
             "license_link": self.licence_link,
             "non_commercial": "nc" in self.licence.lower() or "non-commercial" in self.licence.lower(),
+            "citation": self.citation,
         }
-        return {"dataset": self.title or self.name, "task": "music_separation", "licenses": [licence]}
+        return {"dataset": self.title or self.name, "task": f"{self.task}_separation", "licenses": [licence]}
 
 
 CORPORA = Registry("corpus")

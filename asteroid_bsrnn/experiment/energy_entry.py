@@ -1,6 +1,5 @@
 """An entry of the ledger of energy, and what several make."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..common import locks
 from .stored import Stored
 
 PHASES = ("preparation", "training", "validation", "test")
@@ -65,7 +65,7 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        locks.hold(handle, wait=True)
         yield
     finally:
         os.close(handle)

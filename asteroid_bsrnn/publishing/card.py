@@ -160,5 +160,6 @@ def _licence(card: Card) -> str:
     lines = [f"Weights: {card.licence}."]
     for entry in card.data_licences:
         terms = f"{entry.get('license', NOT_STATED)}.{' Research only.' if entry.get('non_commercial') else ''}"
-        lines.append(f"* Training data {entry.get('title', '?')} by {entry.get('author', '?')}: {terms}")
+        cited = f" Cite: {entry['citation']}." if entry.get("citation") else ""
+        lines.append(f"* Training data {entry.get('title', '?')} by {entry.get('author', '?')}: {terms}{cited}")
     return "\n".join(lines if card.data_licences else [*lines, f"Licences of the training data: {NOT_STATED}."])

@@ -47,6 +47,7 @@ MUSDB18HQ_CORPUS = register_corpus(
         licence="Academic, non-commercial use only; the tracks' own licences, mostly CC BY-NC-SA 4.0",
         licence_link="https://doi.org/10.5281/zenodo.3338373",
         author="Zafar Rafii, Antoine Liutkus, Fabian-Robert Stöter, Stylianos Ioannis Mimilakis and Rachel Bittner",
+        citation="Rafii et al., MUSDB18-HQ, 2019, doi 10.5281/zenodo.3338373",
         provide=_provide,
     )
 )
@@ -59,6 +60,7 @@ register_corpus(
         mixtures_differ=(),
         title="MUSDB18, excerpts of 7 seconds",
         licence_link="https://doi.org/10.5281/zenodo.3270814",
+        citation="Rafii et al., MUSDB18, 2017, doi 10.5281/zenodo.1117372",
         provide=_provide_excerpts,
     )
 )
