@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import separation_models  # noqa: F401  registers the models, in every process
@@ -11,20 +12,29 @@ from asteroid_bsrnn.separation import Separator
 
 
 def built(model, mark, device, threads, passes=5):
-    """What separates; the first process that builds it, of those that know the file ``mark``, dies in a later pass."""
+    """What separates; the first process that builds it, of those that know the file ``mark``, dies in a later pass.
+
+    The others begin when it dies, so that they cannot leave it too little to do.
+    """
     torch.set_num_threads(threads)
-    separator, done = Separator(model, device=device), []
-    try:
-        Path(mark).touch(exist_ok=False)
-    except FileExistsError:
-        return separator
+    separator, done, dying = Separator(model, device=device), [], Path(f"{mark}.dying")
     original = separator.segments
 
-    def segments(*args, **options):
+    def die(*args, **options):
         done.append(1)
         if len(done) == passes:
+            dying.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*args, **options)
 
-    separator.segments = segments
+    def wait(*args, **options):
+        while not dying.exists():
+            time.sleep(0.01)
+        return original(*args, **options)
+
+    try:
+        Path(mark).touch(exist_ok=False)
+        separator.segments = die
+    except FileExistsError:
+        separator.segments = wait
     return separator
