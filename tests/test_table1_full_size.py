@@ -64,6 +64,7 @@ def test_each_demonstration_trains_and_is_scored(variant, tmp_path):
     shutil.copytree(RECIPE, recipe, ignore=shutil.ignore_patterns("data", "exp", "logs", "__pycache__"))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     command = ["./run.sh", "--python_path", sys.executable, "--variant", variant, "--demo", "true", "--stop_stage", "3"]
+    command += ["--set", "data.n_items=40"]  # a quarter of the demonstration's steps
     done = subprocess.run(command, cwd=recipe, env=env, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     exp = recipe / "exp" / f"{variant}_demo_true"
