@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, overload
 
@@ -12,6 +13,7 @@ from .errors import UserError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHOICES = (*PRECISIONS, "auto")
+_HALF_LAYERS = (torch.nn.RNNBase, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 _GAIN = 1.2  # bf16 that is emulated takes 1.3 to 4 times as long as fp32, where it is built in a quarter to 0.6
 
 
@@ -125,3 +127,31 @@ def _seconds(x: torch.Tensor, dtype: torch.dtype | None) -> float:
     with torch.no_grad(), torch.autocast(x.device.type, dtype, enabled=dtype is not None):
         torch.nn.functional.linear(x, x)[0, 0].item()
     return time.perf_counter() - start
+
+
+@contextmanager
+def layers_in(dtype: torch.dtype | None, model: torch.nn.Module, device_type: str) -> Iterator[None]:
+    """Let the layers that take the time compute in 16 bits and hand on 32.
+
+    Autocast over the whole network is 15 % faster on CPUs, and its error is 7 dB larger: above -40 dB for the largest.
+    """
+    layers = [layer for layer in model.modules() if dtype and isinstance(layer, _HALF_LAYERS)]
+
+    def lowered(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*inputs: Any, **options: Any) -> Any:
+            with torch.autocast(device_type, dtype):
+                return _in_fp32(forward(*inputs, **options))
+
+        return run
+
+    try:
+        for layer in layers:
+            layer.__dict__["forward"] = lowered(layer.forward)
+        yield
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("forward", None)
+
+
+def _in_fp32(value: Any) -> Any:
+    return tuple(map(_in_fp32, value)) if isinstance(value, tuple) else value.float()

@@ -6,8 +6,8 @@ from typing import Any
 _HOME = {
     "fit": "training.fit",
     "EpochSampler": "training.feed.sampling",
-    "seed_everything": "training.loop",
-    "Interrupted": "training.loop",
+    "seed_everything": "training.seeds",
+    "Interrupted": "training.stopping",
     "MusicSystem": "training.systems",
     "SpeechSystem": "training.systems",
     "repeat": "recipe.repeat",

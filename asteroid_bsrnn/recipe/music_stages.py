@@ -21,7 +21,7 @@ from ..separation.own_plans import follow_plans
 from ..separation.segments import apply_segments
 from ..training.devices import is_first_process
 from ..training.fit import fit, training_options
-from ..training.loop import seed_everything
+from ..training.seeds import seed_everything
 from ..training.state.checkpoints import write_torch
 from ..weights import load_model
 from .building import build_model, join_models

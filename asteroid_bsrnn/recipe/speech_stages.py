@@ -15,7 +15,7 @@ from ..evaluation import evaluate_speech, file_digest
 from ..experiment.evaluation import read_evaluation
 from ..metrics import Metric, of_task
 from ..training.fit import fit, training_options
-from ..training.loop import seed_everything
+from ..training.seeds import seed_everything
 from ..training.systems import SpeechSystem
 from ..weights import load_model
 from .building import build_model

@@ -21,7 +21,7 @@ from .devices import choose_devices, lost_ranks_explained, make_fabric, on_first
 from .feed.sampling import TrainingSet, ValidationSet, stop_workers
 from .fitting import make_feed
 from .loggers import Log, make_loggers
-from .loop import Interrupted, Loop
+from .loop import Loop
 from .notes import RunNotes
 from .optimization import make_optim
 from .options import TrainingOptions, call_with_section, section_defaults
@@ -29,7 +29,7 @@ from .starting import freeze, start_from
 from .state.checkpoints import Checkpoints, exclusive, load
 from .state.mending import exports_behind, is_finished, mend_best, newest_checkpoint, outcome
 from .state.state import RunState
-from .stopping import stop_signals
+from .stopping import Interrupted, stop_signals
 from .systems import MusicSystem, RecordingSystem
 
 

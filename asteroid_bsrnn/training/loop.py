@@ -1,6 +1,5 @@
 """The training loop: steps, validation, checkpoints. All that it does is a function of (seed, position, weights)."""
 
-import random
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -19,26 +18,15 @@ from .feed.ring import RingLoader
 from .feed.sampling import StepSampler, ValidationSet
 from .loggers import Log
 from .optimization import warmed_up, warmup_factor
+from .seeds import seed_everything
 from .state.checkpoints import load
 from .state.progress import Progress
 from .state.state import RunState
-from .stopping import StopRequest
+from .stopping import Interrupted, StopRequest
 from .systems import RecordingSystem
 
 Batch = Sequence[torch.Tensor]  # mixture, sources
 Part = tuple[Batch, list[str]]  # a micro-batch, and what could not be read for it
-
-
-class Interrupted(SystemExit):
-    """The run was asked to stop; everything is saved. Exits with 128 + the number of the signal."""
-
-
-def seed_everything(*numbers: int) -> None:
-    """Seed Python, numpy and PyTorch with one number derived from ``numbers``."""
-    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 class _Step(nn.Module):

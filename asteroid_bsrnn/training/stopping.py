@@ -10,6 +10,10 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of the user, and at the time limit of a cluster
 
 
+class Interrupted(SystemExit):
+    """The run was asked to stop; everything is saved. Exits with 128 + the number of the signal."""
+
+
 @dataclass
 class StopRequest:
     """What the loop looks at between two steps."""

@@ -84,10 +84,11 @@ def bass(frequency: float, seconds: float) -> np.ndarray:
 
 def pad(frequencies: Sequence[float], seconds: float, generator: np.random.Generator) -> np.ndarray:
     """A held chord of detuned saws, stereo: (2, time)."""
-    n, out = samples(seconds), np.zeros(())
+    n = samples(seconds)
+    out = np.zeros((2, n))
     for frequency in frequencies:
         sides = [oscillate(_BRIGHT, frequency * 2 ** (cents / 1200), n, generator.random()) for cents in (-6, 6)]
-        out = out + np.stack(sides)
+        out += np.stack(sides)
     return 0.3 * out / len(frequencies) * fade(n, 0.15, 0.3)
 
 
