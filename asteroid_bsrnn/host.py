@@ -125,13 +125,8 @@ def safe_globals() -> bool:
     scalar = importlib.import_module(
         "numpy.core.multiarray" if np.__version__ < "2" else "numpy._core.multiarray"
     ).scalar
-    wanted: list[Any] = [
-        torch.torch_version.TorchVersion,
-        np.dtype,
-        type(np.dtype("float64")),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-    ]
+    wanted: list[Any] = [torch.torch_version.TorchVersion, np.dtype, type(np.dtype("float64"))]
+    wanted += [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     missing = [entry for entry in wanted if entry not in known]
     torch.serialization.add_safe_globals(missing)
     return bool(missing)

@@ -270,13 +270,9 @@ def _disk_trouble(url: str, path: Path, error: OSError) -> str:
 
 
 def _bar(transfer: _Transfer, progress: bool) -> tqdm:
+    hidden: Any = None if progress else True  # None: where there is no terminal
     return tqdm(
-        desc=transfer.path.name,
-        total=transfer.total,
-        initial=transfer.done,
-        unit="B",
-        unit_scale=True,
-        disable=None if progress else True,  # None: where there is no terminal
+        desc=transfer.path.name, total=transfer.total, initial=transfer.done, unit="B", unit_scale=True, disable=hidden
     )
 
 
