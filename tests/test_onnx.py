@@ -123,6 +123,24 @@ def test_recurrent_layers_stay_one_operation(file):
     assert kinds.count("LSTM") == 2 and not {"Loop", "Scan", "If"} & set(kinds)
 
 
+class Scattered(torch.nn.Module):
+    """Adds what it hears to places that are shared."""
+
+    sources, sample_rate = ("a", "b", "c"), 8000
+
+    def forward(self, wav):
+        parts = torch.stack([wav[:, 0] * gain for gain in (1.0, 2.0, 3.0, 4.0)], 1)
+        places = torch.tensor([0, 1, 1, 2])[None, :, None].expand_as(parts)
+        return torch.zeros_like(parts[:, :3]).scatter_add(1, places, parts)[:, :, None]
+
+
+def test_sums_that_threads_lose_are_not_exported(tmp_path):
+    """onnxruntime's ScatterND with a sum is a race: one run in three of a Mel-RoFormer's graph gave something else."""
+    with pytest.raises(UserError, match="adds several values to one place"):
+        onnx_export.export_onnx(Scattered(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_speech_without_order_goes_through_the_separator(tmp_path):
     from asteroid_bsrnn.publishing.onnx_runner import OnnxModel
 

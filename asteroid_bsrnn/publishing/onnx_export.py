@@ -135,6 +135,8 @@ def _write(model: Any, path: str | Path, length: int | None) -> Exported:
     n_samples = length or round(_TRIED * model.sample_rate)
     with torch.no_grad(), atomic_path(path) as partial:
         program = recorded_program(network, n_samples, dynamic=length is None)
+        if any(_sums_in_place(node) for node in program.model.graph):
+            raise RuntimeError("it adds several values to one place, of which onnxruntime's threads lose some")
         program.model.metadata_props[KEY] = json.dumps(description(model, network.layout, length))
         program.save(partial)
         tried = [n_samples] if length else [n_samples, n_samples * 4 // 3 + 1]
@@ -161,6 +163,11 @@ def recorded_program(network: SpectrumNetwork | WaveformNetwork, n_samples: int,
             output_names=network.names[1:],
             custom_translation_table={operator.floordiv: _floor_division, **translations()},
         )
+
+
+def _sums_in_place(node: Any) -> bool:
+    reduction = node.attributes.get("reduction")
+    return node.op_type.startswith("Scatter") and reduction is not None and reduction.value != "none"
 
 
 def difference(network: SpectrumNetwork | WaveformNetwork, path: str | Path, n_samples: int) -> float:

@@ -192,9 +192,17 @@ def _own_istft(spec: Pair, n_fft: int, n_hop: int, window: torch.Tensor, **optio
     return istft(spec, n_fft, n_hop, len(window), window, **options)
 
 
+def _index_add(total: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """As ``Tensor.index_add``, a product with zeros and ones: onnxruntime's threads lose sums that share a place."""
+    places = torch.arange(total.shape[dim], device=index.device)
+    ones_NM = (index[:, None] == places).to(source.dtype)
+    return total + (source.movedim(dim, -1) @ ones_NM).movedim(-1, dim)
+
+
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     inverse_stft.istft: _own_istft,
     F.conv1d: _conv1d,
+    torch.Tensor.index_add: _index_add,
     torch.lstm: stacked(lstm_layer),
     torch.gru: stacked(gru_layer),
     torch.stft: stft,
