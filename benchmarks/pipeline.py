@@ -2,13 +2,15 @@
 
 Both write the same bytes into folders that exist already, stems as 32-bit float wav and as flac; recordings are flac of
 16 bits. The identity model shows what everything around the network costs, the tiny Band-Split RNN what is left to hide
-behind one. With claims and records, as a list has them, the pipeline also keeps other processes out.
+behind one. Threads that wait do so as in the command. With claims and records, as a list has them, the pipeline also keeps other processes out.
 """
 
 import hashlib
+import os
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import soundfile
@@ -22,6 +24,7 @@ from asteroid_bsrnn.separation.many.pipeline import separate_many
 from asteroid_bsrnn.separation.many.places import LocalPlaces
 from asteroid_bsrnn.separation.many.sharing import Sharing
 from asteroid_bsrnn.separation.request import Request
+from asteroid_bsrnn_cli import waits_shortly
 
 from .contest import Spread, contest, speed_up
 from .record import Block
@@ -85,7 +88,8 @@ def run(settings) -> Block:
     """The block of many recordings."""
     block, rows = Block("Many recordings"), []
     sizes = ((3, 1.0),) if settings.quick else ((200, 5.0), (20, 30.0))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+        waits_shortly(os.environ)  # in all contenders, as in the command
         for count, seconds in sizes:
             paths = write_recordings(Path(folder, f"{seconds:g}s"), count, seconds)
             for model in ("identity", "tiny"):

@@ -7,6 +7,7 @@ import sys
 from helpers import ROOT
 
 from asteroid_bsrnn.cli import main as cli
+from asteroid_bsrnn_cli import SPINS, waits_shortly
 
 BLOCKED = "import sys\nfor name in ('torch', 'numpy', 'asteroid', 'yaml', 'soundfile'): sys.modules[name] = None\n"
 
@@ -38,6 +39,14 @@ def test_a_command_that_runs_loads_the_package_and_says_what_it_runs_on():
     found = json.loads(done.stdout)
     assert {"python", "torch", "asteroid", "cpu", "features", "threads", "devices", "repaired"} <= set(found)
     assert "silent_separate" in found["repaired"], "the package ran its repairs"
+
+
+def test_threads_of_the_command_wait_shortly_unless_the_user_chose():
+    chosen = {"OMP_WAIT_POLICY": "active"}
+    for given, expected in (({}, {"GOMP_SPINCOUNT": SPINS}), (chosen, chosen), ({"GOMP_SPINCOUNT": "7"},) * 2):
+        environ = dict(given)
+        waits_shortly(environ)
+        assert environ == expected
 
 
 def test_a_plugin_that_is_missing_is_one_line_and_exit_code_2(monkeypatch):
