@@ -33,8 +33,9 @@ class OpenReadClose:
     def __init__(self, reader):
         self.wav, self.frames = reader.wav, reader.frames
 
-    def read(self, path, start, frames, channels, out):
-        """Samples ``[start, start + frames)`` into ``out``."""
+    def read(self, paths, start, frames, channels, out):
+        """Samples ``[start, start + frames)`` of a stem of one file into ``out``."""
+        (path,) = paths
         with soundfile.SoundFile(path) as file:
             file.seek(start)
             out[:] = file.read(frames, dtype="float32", always_2d=True).T
